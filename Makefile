@@ -1,0 +1,90 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+# Programs from outside Python that the tests use: DEBIAN-PACKAGE=PROGRAM, one a line.
+PROGRAMS := \
+  nodejs=node \
+  npm=npm
+
+# Named after what it was made from, so that a change of either file installs again and nothing else does.
+INSTALLED := .venv/installed-$(shell cat requirements.lock pyproject.toml | sha256sum | cut -c1-16)
+
+# Folders that hold Python code; mypy refuses those that hold none.
+python_dirs = $(foreach dir,engine adapters proto tests benchmarks deploy,\
+  $(if $(shell find $(dir) -name '*.py' -print -quit 2>/dev/null),$(dir)))
+
+.PHONY: help setup proto lint test test-core test-nojit bench demo serve lock programs clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do \
+	  printf '  make %-11s %s\n' "$$target" "$$text"; done
+
+setup: $(INSTALLED) proto ## Make .venv with everything from requirements.lock
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Headgate needs Python 3.11 or newer; name one with PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "$(PYTHON) cannot make environments. On Debian: apt-get install python3-venv" >&2; exit 1; }
+	@echo "setup: making .venv"
+	@$(PYTHON) -m venv .venv
+
+# The first time pip installs, and uv with the rest; from then on uv does it in a tenth of the time. The
+# build tools are in the lock as well, so nothing is fetched outside it.
+$(INSTALLED): | $(BIN)/python
+	@echo "setup: installing requirements.lock"
+	@{ [ -x $(BIN)/uv ] && $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock; } \
+	  || $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@rm -f .venv/installed-*
+	@touch $@
+
+proto: $(INSTALLED) ## Make the Python modules of the .proto files
+	@$(BIN)/python proto/generate_stubs.py
+
+lint: setup ## Formatting, lint, types, layers and the wire contract
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(strip $(python_dirs))
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/buf format --diff --exit-code proto
+	$(BIN)/buf lint proto
+	@.ci/breaking
+
+programs:
+	@.ci/need $(PROGRAMS)
+
+test: lint programs ## Everything CI checks
+	$(BIN)/pytest $(ARGS)
+
+test-core: setup ## Tests that need no program outside Python
+	$(BIN)/pytest --without-programs $(ARGS)
+
+test-nojit: setup ## Engine tests with the kernels as plain Python
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest tests/engine $(ARGS)
+
+bench: setup ## Benchmarks
+	$(BIN)/python -m benchmarks.run $(ARGS)
+
+demo: setup ## Play a bank's day through the engine
+	@$(BIN)/python deploy/examples/bank_day/play.py $(ARGS)
+
+serve: setup ## Run the engine
+	@$(BIN)/headgate serve $(ARGS)
+
+lock: $(BIN)/python ## Resolve requirements.lock again; newest versions with ARGS=--upgrade
+	@[ -x $(BIN)/uv ] || $(BIN)/python -m pip install -qq --disable-pip-version-check uv
+	UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv pip compile pyproject.toml --quiet \
+	  --universal --python-version 3.11 --all-extras --group dev --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --output-file requirements.lock $(ARGS)
+
+clean: ## Remove everything made here
+	rm -rf .venv dist build .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf proto/.stubs-* proto/headgate/.stubs
+	find proto/headgate \( -name '*_pb2.py*' -o -name '*_pb2_grpc.py*' \) -delete
+	find engine adapters proto tests benchmarks deploy -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
