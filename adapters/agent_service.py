@@ -1,0 +1,91 @@
+"""AgentService: what its unary methods do."""
+
+from typing import Final
+
+from google.protobuf.message import Message
+
+from adapters.errors import invalid
+from adapters.methods import Method, first_after, page_bounds
+from adapters.translation import agent_command, agent_message, known_members, member
+from engine.commands import DeleteAgent, Heartbeat, SetPresence
+from engine.engine import Engine
+from engine.lifecycle import Presence
+from engine.refusals import violation
+from headgate.v1 import agent_service_pb2 as pb
+
+HEARTBEAT_AGENTS_MAX: Final = 10_000
+
+
+def upsert_agent(engine: Engine, request: pb.UpsertAgentRequest, now_ms: int) -> Message:
+    """Create an agent or replace its definition."""
+    engine.apply(agent_command(request.agent), now_ms)
+    view = engine.read.agent(request.agent.agent_id)
+    return pb.UpsertAgentResponse(agent=agent_message(engine, view))
+
+
+def get_agent(engine: Engine, request: pb.GetAgentRequest, now_ms: int) -> Message:
+    """Read one agent."""
+    del now_ms
+    return pb.GetAgentResponse(agent=agent_message(engine, engine.read.agent(request.agent_id)))
+
+
+def list_agents(engine: Engine, request: pb.ListAgentsRequest, now_ms: int) -> Message:
+    """List agents by id."""
+    del now_ms
+    presences = known_members(Presence, "presences", request.presences)
+    ids = engine.read.agent_ids(request.queue_id, presences)
+    page, token = first_after(ids, request.page_token, page_bounds(request.page_size))
+    response = pb.ListAgentsResponse(next_page_token=token)
+    for agent_id in page:
+        response.agents.append(agent_message(engine, engine.read.agent(agent_id)))
+    return response
+
+
+def delete_agent(engine: Engine, request: pb.DeleteAgentRequest, now_ms: int) -> Message:
+    """Delete an agent."""
+    engine.apply(DeleteAgent(request.agent_id, request.etag), now_ms)
+    return pb.DeleteAgentResponse()
+
+
+def set_presence(engine: Engine, request: pb.SetPresenceRequest, now_ms: int) -> Message:
+    """Set presence."""
+    presence = member(Presence, request.presence)
+    outcome = engine.apply(SetPresence(request.agent_id, presence, request.reason), now_ms)
+    return pb.SetPresenceResponse(presence=outcome.state)  # type: ignore[arg-type]
+
+
+def drain_agent(engine: Engine, request: pb.DrainAgentRequest, now_ms: int) -> Message:
+    """Let the agent finish, then take it offline."""
+    command = SetPresence(request.agent_id, Presence.DRAINING, request.reason)
+    outcome = engine.apply(command, now_ms)
+    return pb.DrainAgentResponse(
+        presence=outcome.state,  # type: ignore[arg-type]
+        contacts_in_hand=outcome.count,
+    )
+
+
+def heartbeat(engine: Engine, request: pb.HeartbeatRequest, now_ms: int) -> Message:
+    """Renew the leases of many agents."""
+    if not (1 <= len(request.agent_ids) <= HEARTBEAT_AGENTS_MAX):
+        expected = f"1 to {HEARTBEAT_AGENTS_MAX:,} agents"
+        raise invalid(violation("agent_ids", len(request.agent_ids), expected))
+    response = pb.HeartbeatResponse()
+    for agent_id in request.agent_ids:
+        if engine.apply(Heartbeat(agent_id), now_ms).count == 0:
+            response.not_renewed_agent_ids.append(agent_id)
+    return response
+
+
+METHODS: Final = (
+    Method(
+        "AgentService", "UpsertAgent", pb.UpsertAgentRequest, upsert_agent, True, "upsert_agent"
+    ),
+    Method("AgentService", "GetAgent", pb.GetAgentRequest, get_agent),
+    Method("AgentService", "ListAgents", pb.ListAgentsRequest, list_agents),
+    Method("AgentService", "DeleteAgent", pb.DeleteAgentRequest, delete_agent, True),
+    Method(
+        "AgentService", "SetPresence", pb.SetPresenceRequest, set_presence, True, "set_presence"
+    ),
+    Method("AgentService", "DrainAgent", pb.DrainAgentRequest, drain_agent, True, "drain_agent"),
+    Method("AgentService", "Heartbeat", pb.HeartbeatRequest, heartbeat, False, "heartbeat"),
+)

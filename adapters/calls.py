@@ -1,0 +1,122 @@
+"""
+From a transport's call to a cell's inbox and back: shared by unary calls, streams and sessions.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+from google.rpc import code_pb2
+
+from adapters import agent_service, offer_service, queue_service, routing_service
+from adapters.dispatch_loop import Call, DispatchLoop
+from adapters.errors import CallRefused
+from adapters.methods import Method
+from engine.refusals import violation
+
+DEFAULT_CELL: Final = "default"
+
+METHODS: Final[tuple[Method, ...]] = (
+    *routing_service.METHODS,
+    *offer_service.METHODS,
+    *agent_service.METHODS,
+    *queue_service.METHODS,
+)
+METHOD_BY_NAME: Final[Mapping[str, Method]] = {method.name: method for method in METHODS}
+
+M = TypeVar("M", bound=Message)
+
+
+def parse(kind: type[M], raw: bytes) -> M:
+    """
+    Read a message.
+
+    Raises
+    ------
+    CallRefused
+        The bytes are not one, for example because a string is not UTF-8.
+    """
+    try:
+        return kind.FromString(raw)
+    except DecodeError:
+        name = kind.DESCRIPTOR.name
+        raise CallRefused(
+            code_pb2.INVALID_ARGUMENT,
+            "MALFORMED_MESSAGE",
+            f"the {len(raw)} bytes received are not a valid headgate.v1.{name}",
+        ) from None
+
+
+class Cells:
+    """The cells this process owns, by name."""
+
+    def __init__(self, loops: Mapping[str, DispatchLoop]) -> None:
+        self.loops = loops
+
+    def find(self, name: str) -> DispatchLoop:
+        """
+        A cell by the name in a request; "" is the default cell.
+
+        Raises
+        ------
+        CallRefused
+            NOT_FOUND; this process does not own it.
+        """
+        loop = self.loops.get(name or DEFAULT_CELL)
+        if loop is None:
+            item = violation("cell", name, f"one of {', '.join(sorted(self.loops))}")
+            raise CallRefused(
+                code_pb2.NOT_FOUND, "UNKNOWN_CELL", f"no cell {name!r} here", violations=(item,)
+            )
+        return loop
+
+
+async def ask(
+    cell: DispatchLoop, method: Method, request: Message, timeout_s: float | None = None
+) -> bytes:
+    """
+    Have a cell run a method; returns the serialised reply once it is committed.
+
+    Parameters
+    ----------
+    timeout_s
+        Time the caller still waits, seconds; a call whose turn comes later is dropped before it is
+        applied.
+
+    Raises
+    ------
+    CallRefused
+        By the cell or its engine.
+    """
+    future: asyncio.Future[bytes | CallRefused] = asyncio.get_running_loop().create_future()
+    give_up_at = None if timeout_s is None else time.monotonic() + timeout_s
+
+    def answer(result: bytes | CallRefused) -> None:
+        if not future.done():
+            future.set_result(result)
+
+    def is_wanted() -> bool:
+        if give_up_at is not None and time.monotonic() > give_up_at:
+            answer(_too_late())
+        return not future.done()
+
+    cell.submit(Call(method, request, answer, is_wanted))
+    result = await future
+    if isinstance(result, CallRefused):
+        raise result
+    return result
+
+
+def _too_late() -> CallRefused:
+    return CallRefused(
+        code_pb2.DEADLINE_EXCEEDED,
+        "DEADLINE_PASSED",
+        "the deadline passed before the call's turn came; it was not applied",
+    )
+
+
+def request_field(request: Any, name: str) -> str:
+    """A string field that only some requests have; "" where they do not."""
+    return getattr(request, name, "")

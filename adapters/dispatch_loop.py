@@ -1,0 +1,457 @@
+"""
+The one owner of a cell's engine: what arrives waits in a bounded inbox, runs in turns, is
+committed, then answered.
+
+A turn runs everything that gathered while the turn before was committing: no timer, no fixed batch.
+Numbered steps, each the place of a crash test:
+
+1. look the request id up: stored reply, or another body under the same id
+2. run the command on the engine; refused calls have changed nothing
+3. seal the group: effects, changed rows, replies to keep
+4. commit it; until here nothing has left the process
+5. answer the callers
+6. publish the events
+
+If a commit fails the engine's state is ahead of the log and is dropped whole: callers get
+UNAVAILABLE, the rows are loaded again, and only then does the inbox open.
+"""
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+from google.protobuf.message import Message
+from google.rpc import code_pb2
+
+from adapters.clock import Clock
+from adapters.commit_log import (
+    CommitGroup,
+    CommitLog,
+    CommitLogError,
+    Fenced,
+    InDoubt,
+    LoggedGroup,
+    LogHeld,
+    Ownership,
+    StoredReply,
+)
+from adapters.errors import CallRefused, invalid, overloaded, refused_by_engine, unavailable
+from adapters.event_hub import EventHub
+from adapters.methods import Method
+from adapters.metrics import CellMetrics
+from adapters.reply_window import ReplyWindow
+from engine.commands import Expire, Recover
+from engine.engine import Engine
+from engine.limits import DAY_MS, ID_BYTES_MAX, NEVER_MS, Limits
+from engine.refusals import CommandRefused, violation
+from engine.state.cell import Group
+
+_log = structlog.get_logger(__name__)
+
+TURN_CALLS_MAX: Final = 512
+_IN_DOUBT_TRIES: Final = 5
+_REOPEN_EVERY_S: Final = 1.0
+_RETRY_WHEN_FULL_MS: Final = 50
+
+
+@dataclass(slots=True)
+class Call:
+    """
+    One call waiting for its turn.
+
+    Attributes
+    ----------
+    method, request
+        What to run.
+    answer
+        Called once with the serialised reply or the refusal, after the commit.
+    is_wanted
+        Asked before the call runs: False when the caller has gone or its deadline has passed.
+    """
+
+    method: Method
+    request: Message
+    answer: Callable[[bytes | CallRefused], None]
+    is_wanted: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSettings:
+    """
+    Bounds of one cell's dispatch loop.
+
+    Attributes
+    ----------
+    limits
+        Sizes of the cell.
+    inbox_max
+        Calls that may wait for a turn.
+    reply_window_ms
+        How long replies are kept for retries, milliseconds.
+    replies_max
+        How many replies are kept for retries.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    inbox_max: int = 4_096
+    reply_window_ms: int = 600_000
+    replies_max: int = 1_000_000
+
+
+class DispatchLoop:
+    """
+    Turns of one cell. Lives in one thread, with the event loop it was started in.
+
+    Parameters
+    ----------
+    cell
+        Name of the cell.
+    log
+        Where groups are committed.
+    settings
+        Bounds of the cell and of what waits for it.
+    metrics
+        The cell's metrics.
+    """
+
+    def __init__(
+        self, cell: str, log: CommitLog, settings: LoopSettings, metrics: CellMetrics
+    ) -> None:
+        self.cell = cell
+        self.hub = EventHub()
+        # Set when another owner has the cell.
+        self.lost = asyncio.Event()
+        self._owner = ""
+        self._log = log
+        self._settings = settings
+        self._limits = settings.limits
+        self._metrics = metrics
+        self._inbox: deque[Call] = deque()
+        self._engine = Engine(settings.limits)
+        self._clock = Clock()
+        self._replies = ReplyWindow(settings.reply_window_ms, settings.replies_max)
+        self._ownership = Ownership(0, b"", 0)
+        self._is_open = False
+        self._is_closing = False
+        self._turn_is_due = False
+        self._turn_runs = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ms = NEVER_MS
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls are taken."""
+        return self._is_open
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, for metrics and warm-up only; commands go through `submit`."""
+        return self._engine
+
+    @property
+    def inbox_length(self) -> int:
+        """Calls waiting, for a metric."""
+        return len(self._inbox)
+
+    def now_ms(self) -> int:
+        """Engine time."""
+        return self._clock.now_ms()
+
+    async def start(self, owner: str) -> None:
+        """
+        Acquire the log, load the cell, requeue what was offered, and open.
+
+        Raises
+        ------
+        CommitLogError
+            The log cannot be acquired or read; the message says what to do.
+        """
+        self._owner = owner
+        self._ownership = await self._log.acquire(owner)
+        await self._load()
+        self._is_open = True
+        self._arm_timer()
+
+    async def tail(self, after_sequence: int, groups_max: int) -> Sequence[LoggedGroup]:
+        """Committed groups after a sequence number; see `CommitLog.tail`."""
+        return await self._log.tail(after_sequence, groups_max)
+
+    async def oldest_sequence(self) -> int:
+        """First group of the log; see `CommitLog.oldest_sequence`."""
+        return await self._log.oldest_sequence()
+
+    async def stop(self) -> None:
+        """Finish the calls in the inbox, then release the log."""
+        self._is_closing = True
+        while (self._inbox or self._turn_runs) and self._is_open:
+            await asyncio.sleep(0.001)
+        self._is_open = False
+        if self._timer:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await self._log.release()
+
+    def submit(self, call: Call) -> None:
+        """
+        Put a call into the inbox; its answer comes after a commit.
+
+        Raises
+        ------
+        CallRefused
+            The inbox is full, or the cell is not open.
+        """
+        if not self._is_open or self._is_closing:
+            raise unavailable(
+                f"cell {self.cell!r} is not open here: starting, recovering or closing"
+            )
+        if len(self._inbox) >= self._settings.inbox_max:
+            self._metrics.shed.inc()
+            raise overloaded(
+                f"the inbox of cell {self.cell!r} holds {self._settings.inbox_max} calls",
+                _RETRY_WHEN_FULL_MS,
+            )
+        self._inbox.append(call)
+        self._schedule_turn()
+
+    def _schedule_turn(self) -> None:
+        if self._is_open and not (self._turn_is_due or self._turn_runs):
+            self._turn_is_due = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Run what has gathered, then have it committed."""
+        self._turn_is_due = False
+        if not self._is_open:
+            return
+        self._turn_runs = True
+        turn = _Turn(now_ms=self._clock.now_ms())
+        try:
+            self._run_calls(turn)
+        except Exception:
+            # A bug, not a caller's mistake: the engine may have stopped half-way, so its state is
+            # dropped whole.
+            _log.exception("turn_failed", cell=self.cell, calls=len(turn.calls))
+            self._abandon(turn, "the cell met an internal error and is loading its state again")
+            return
+        group = self._engine.take_group()
+        ending = self._finish(turn, group)
+        if self._log.answers_at_once or not turn.must_commit(group):
+            _run_without_waiting(ending)
+        else:
+            self._spawn(ending)
+
+    def _run_calls(self, turn: "_Turn") -> None:
+        now_ms = turn.now_ms
+        if self._engine.next_deadline_ms() <= now_ms:
+            self._engine.apply(Expire(), now_ms)
+        for _ in range(min(len(self._inbox), TURN_CALLS_MAX)):
+            call = self._inbox.popleft()
+            if not call.is_wanted():
+                self._metrics.expired.inc()
+                continue
+            turn.calls.append(call)
+            started_ns = time.perf_counter_ns()
+            turn.answers.append(self._run(call, turn))
+            self._metrics.decision_seconds.observe((time.perf_counter_ns() - started_ns) * 1e-9)
+
+    def _run(self, call: Call, turn: "_Turn") -> bytes | CallRefused:
+        """Steps 1 and 2 for one call."""
+        method, request = call.method, call.request
+        if not method.is_write:
+            return self._run_method(method, request, turn.now_ms)
+        request_id: str = request.request_id  # type: ignore[attr-defined]
+        if not (0 < len(request_id.encode()) <= ID_BYTES_MAX):
+            expected = f"1 to {ID_BYTES_MAX} bytes, the same for every try of this request"
+            return invalid(violation("request_id", request_id, expected))
+        digest = _digest(method, request)
+        found = self._replies.find(request_id)
+        if found is not None:
+            return self._repeated(found, digest, request_id)
+        reply = self._run_method(method, request, turn.now_ms)
+        if isinstance(reply, bytes):
+            stored = StoredReply(request_id, digest, reply, turn.now_ms)
+            turn.kept.append(stored)
+            self._replies.keep(stored)
+        return reply
+
+    def _run_method(self, method: Method, request: Message, now_ms: int) -> bytes | CallRefused:
+        try:
+            return method.run(self._engine, request, now_ms).SerializeToString()
+        except CommandRefused as refused:
+            self._metrics.refused(refused.reason)
+            return refused_by_engine(refused)
+        except CallRefused as refused:
+            return refused
+
+    def _repeated(
+        self, found: tuple[bytes, bytes], digest: bytes, request_id: str
+    ) -> bytes | CallRefused:
+        kept_digest, reply = found
+        if kept_digest == digest:
+            self._metrics.repeated.inc()
+            return reply
+        item = violation("request_id", request_id, "an id not used before with another request")
+        return CallRefused(
+            code_pb2.ALREADY_EXISTS, "REQUEST_ID_REUSED", str(item.expected), violations=(item,)
+        )
+
+    async def _finish(self, turn: "_Turn", group: Group) -> None:
+        """Steps 3 to 6."""
+        sequence = self._ownership.sequence
+        if turn.must_commit(group):
+            started_ns = time.perf_counter_ns()
+            try:
+                sequence = await self._commit(
+                    CommitGroup(group.events, group.row_deltas, turn.kept)
+                )
+            except CommitLogError as error:
+                _log.error("commit_failed", cell=self.cell, error=str(error))
+                self._metrics.commit_failures.inc()
+                self._abandon(turn, f"the commit log refused: {error}")
+                return
+            self._metrics.commit_seconds.observe((time.perf_counter_ns() - started_ns) * 1e-9)
+            self._metrics.group_calls.observe(len(turn.calls))
+        for call, answer in zip(turn.calls, turn.answers, strict=True):
+            call.answer(answer)
+        if group.effects:
+            self._metrics.count_effects(group.effects)
+            self.hub.publish(sequence, group.effects)
+        self._turn_runs = False
+        self._arm_timer()
+        if self._inbox:
+            self._schedule_turn()
+
+    async def _commit(self, group: CommitGroup) -> int:
+        """
+        Step 4: append the group; when the outcome is in doubt, try again with the same token.
+
+        Raises
+        ------
+        CommitLogError
+            The group is not in the log, or nobody knows.
+        """
+        token = secrets.token_bytes(16)
+        for tried in range(_IN_DOUBT_TRIES):
+            try:
+                sequence = await self._log.commit(self._ownership.token, token, group)
+            except InDoubt as doubt:
+                _log.warning("commit_in_doubt", cell=self.cell, tried=tried + 1, error=str(doubt))
+                continue
+            self._ownership = Ownership(self._ownership.epoch, token, sequence)
+            return sequence
+        message = f"the outcome of a commit stayed in doubt after {_IN_DOUBT_TRIES} tries"
+        raise InDoubt(message)
+
+    def _abandon(self, turn: "_Turn", why: str) -> None:
+        """
+        Drop the engine's state, which is ahead of the log, tell the callers, and load the cell
+        again.
+        """
+        self._is_open = False
+        refusal = unavailable(why)
+        for call in turn.calls:
+            call.answer(refusal)
+        while self._inbox:
+            self._inbox.popleft().answer(refusal)
+        self._turn_runs = False
+        self._spawn(self._reopen())
+
+    async def _reopen(self) -> None:
+        """Load the cell from the log until that works; end for good when another owner has it."""
+        while not self._is_closing:
+            try:
+                self._ownership = await self._log.acquire(self._owner)
+                await self._load()
+            except (LogHeld, Fenced) as error:
+                _log.error("cell_lost", cell=self.cell, error=str(error))
+                self.lost.set()
+                return
+            except CommitLogError as error:
+                _log.error("reload_failed", cell=self.cell, error=str(error))
+                await asyncio.sleep(_REOPEN_EVERY_S)
+                continue
+            _log.info("cell_reloaded", cell=self.cell)
+            self._metrics.reloads.inc()
+            self._is_open = True
+            self._arm_timer()
+            return
+
+    async def _load(self) -> None:
+        """Make the engine anew from the log, and commit what recovery changes."""
+        state = await self._log.load()
+        engine = Engine(self._limits)
+        engine.cell.load(state.rows)
+        clock = Clock(not_before_ms=engine.now_ms())
+        replies = ReplyWindow(self._settings.reply_window_ms, self._settings.replies_max)
+        replies.load(state.replies)
+        engine.apply(Recover(), clock.now_ms())
+        group = engine.take_group()
+        if group.row_deltas:
+            await self._commit(CommitGroup(group.events, group.row_deltas, ()))
+        self._engine, self._clock, self._replies = engine, clock, replies
+        self.hub.publish(self._ownership.sequence, group.effects)
+
+    def _arm_timer(self) -> None:
+        """
+        Have a turn begin when the engine's next deadline comes; moves the timer only when the
+        deadline moved.
+        """
+        deadline_ms = self._engine.next_deadline_ms()
+        if deadline_ms == self._timer_ms and self._timer is not None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timer_ms = deadline_ms
+        if deadline_ms < NEVER_MS and self._is_open:
+            # Timers may fire a little early, so aim past the millisecond; a day's cap keeps the
+            # delay a sane float.
+            delay_s = min(max(deadline_ms - self._clock.now_ms(), 0) + 1, DAY_MS) / 1_000
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._deadline)
+
+    def _deadline(self) -> None:
+        self._timer = None
+        self._schedule_turn()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+@dataclass(slots=True)
+class _Turn:
+    """
+    Calls of one turn, their answers, and the replies to keep; `calls` and `answers` go together.
+    """
+
+    now_ms: int
+    calls: list[Call] = field(default_factory=list)
+    answers: list[bytes | CallRefused] = field(default_factory=list)
+    kept: list[StoredReply] = field(default_factory=list)
+
+    def must_commit(self, group: Group) -> bool:
+        """Whether anything changed; reads and refusals alone need no commit."""
+        return bool(group.row_deltas or self.kept)
+
+
+def _run_without_waiting(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine that does not suspend to its end, without the cost of a task."""
+    try:
+        work.send(None)
+    except StopIteration:
+        return
+    raise AssertionError("a log that answers at once has suspended")
+
+
+def _digest(method: Method, request: Message) -> bytes:
+    body = request.SerializeToString(deterministic=True)
+    return hashlib.blake2b(body, digest_size=16, person=method.name[:16].encode()).digest()

@@ -1,0 +1,146 @@
+"""
+What callers are told when something is refused: one table from the engine's reasons to wire
+statuses.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from engine.refusals import CommandRefused, Refusal, Violation
+from headgate.v1 import error_pb2
+
+DOMAIN: Final = "headgate"
+
+# Refusal -> canonical code. A caller may retry RESOURCE_EXHAUSTED and UNAVAILABLE, after a while,
+# with the same id.
+CODES: Final[dict[Refusal, int]] = {
+    Refusal.INVALID_FIELD: code_pb2.INVALID_ARGUMENT,
+    Refusal.UNKNOWN_QUEUE: code_pb2.NOT_FOUND,
+    Refusal.UNKNOWN_AGENT: code_pb2.NOT_FOUND,
+    Refusal.UNKNOWN_CONTACT: code_pb2.NOT_FOUND,
+    Refusal.UNKNOWN_SKILL: code_pb2.INVALID_ARGUMENT,
+    Refusal.UNKNOWN_TAG: code_pb2.INVALID_ARGUMENT,
+    Refusal.ILLEGAL_TRANSITION: code_pb2.FAILED_PRECONDITION,
+    Refusal.OFFER_GONE: code_pb2.FAILED_PRECONDITION,
+    Refusal.NOT_YOURS: code_pb2.PERMISSION_DENIED,
+    Refusal.AGENT_HOLDS_CONTACTS: code_pb2.FAILED_PRECONDITION,
+    Refusal.QUEUE_HOLDS_CONTACTS: code_pb2.FAILED_PRECONDITION,
+    Refusal.QUEUE_HAS_AGENTS: code_pb2.FAILED_PRECONDITION,
+    Refusal.ETAG_MISMATCH: code_pb2.ABORTED,
+    Refusal.LIMIT_REACHED: code_pb2.RESOURCE_EXHAUSTED,
+    Refusal.CLOCK_WENT_BACKWARDS: code_pb2.INTERNAL,
+    Refusal.CONTACT_EXISTS: code_pb2.ALREADY_EXISTS,
+}
+
+
+class CallRefused(Exception):
+    """
+    A call was refused before the engine, or by it, and nothing changed.
+
+    Attributes
+    ----------
+    code
+        Canonical gRPC status code.
+    reason
+        Fixed word for programs.
+    violations
+        Broken rules of the request.
+    retry_after_ms
+        When to try again, milliseconds; 0 for no hint.
+    """
+
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        *,
+        violations: Sequence[Violation] = (),
+        retry_after_ms: int = 0,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.violations = violations
+        self.retry_after_ms = retry_after_ms
+
+
+def refused_by_engine(refused: CommandRefused) -> CallRefused:
+    """The call's refusal for a command's."""
+    return CallRefused(
+        CODES[refused.reason], refused.reason.name, str(refused), violations=refused.violations
+    )
+
+
+def invalid(*violations: Violation) -> CallRefused:
+    """Refusal of a request that is malformed before it is a command."""
+    texts = [f"{item.field}: got {item.value}, expected {item.expected}" for item in violations]
+    return CallRefused(
+        code_pb2.INVALID_ARGUMENT, "INVALID_FIELD", "; ".join(texts), violations=violations
+    )
+
+
+def overloaded(what: str, retry_after_ms: int) -> CallRefused:
+    """Refusal of work beyond what the process takes on."""
+    return CallRefused(
+        code_pb2.RESOURCE_EXHAUSTED, "OVERLOADED", what, retry_after_ms=retry_after_ms
+    )
+
+
+def unavailable(what: str, retry_after_ms: int = 1_000) -> CallRefused:
+    """Refusal while the cell cannot commit."""
+    return CallRefused(code_pb2.UNAVAILABLE, "UNAVAILABLE", what, retry_after_ms=retry_after_ms)
+
+
+def as_error(refused: CallRefused) -> error_pb2.Error:
+    """The refusal inside a batch or a session frame."""
+    return error_pb2.Error(
+        code=refused.code,
+        message=str(refused),
+        reason=refused.reason,
+        field_violations=[
+            error_pb2.FieldViolation(field=item.field, description=_description(item))
+            for item in refused.violations
+        ],
+        retry_after_ms=refused.retry_after_ms,
+    )
+
+
+def as_status(refused: CallRefused) -> status_pb2.Status:
+    """
+    The refusal of a unary call, with ErrorInfo and, where they apply, BadRequest and RetryInfo.
+    """
+    details = [_packed(error_details_pb2.ErrorInfo(reason=refused.reason, domain=DOMAIN))]
+    if refused.violations:
+        bad_request = error_details_pb2.BadRequest()
+        for item in refused.violations:
+            bad_request.field_violations.add(field=item.field, description=_description(item))
+        details.append(_packed(bad_request))
+    if refused.retry_after_ms:
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(refused.retry_after_ms)
+        details.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
+    return status_pb2.Status(code=refused.code, message=str(refused), details=details)
+
+
+def status_code(refused: CallRefused) -> grpc.StatusCode:
+    """The refusal's code as grpcio's enum."""
+    return next(code for code in grpc.StatusCode if code.value[0] == refused.code)
+
+
+def _description(item: Violation) -> str:
+    return f"got {item.value}, expected {item.expected}"
+
+
+def _packed(
+    detail: error_details_pb2.ErrorInfo
+    | error_details_pb2.BadRequest
+    | error_details_pb2.RetryInfo,
+) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    return packed

@@ -1,0 +1,164 @@
+"""
+Committed events to those who watch.
+
+Subscribers get events in the order of the log, each through a bounded buffer: one that falls too
+far behind is cut off with its cursor, and never slows the cell or grows without bound.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from adapters.translation import event_message
+from engine.effects import Effect, EffectKind
+from engine.lifecycle import FIRST_ENDED_STATE
+from headgate.v1 import event_pb2
+
+BUFFERED_EVENTS_MAX: Final = 10_000
+
+# Effects after which nothing more happens to a contact.
+_CONTACT_ENDS: Final = frozenset(
+    {
+        EffectKind.CONTACT_REJECTED,
+        EffectKind.CONTACT_COMPLETED,
+        EffectKind.CONTACT_ABANDONED,
+        EffectKind.CONTACT_EXPIRED,
+        EffectKind.CONTACT_CANCELLED,
+    }
+)
+assert FIRST_ENDED_STATE + len(_CONTACT_ENDS) - 1 == 9, "one effect per ended state"
+
+_Record = tuple[int | str, ...]
+
+
+def cursor_of(sequence: int, index: int) -> str:
+    """Place of an event in the log: group and place in the group, 1-based."""
+    return f"{sequence}.{index}"
+
+
+def parse_cursor(cursor: str) -> tuple[int, int] | None:
+    """Group and place of a cursor; None for what is not one. "7" means after all of group 7."""
+    sequence, _, index = cursor.partition(".")
+    parts = (sequence, index or "0")
+    if not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
+        return None
+    return int(sequence), int(index) if index else 1 << 62
+
+
+class Subscription:
+    """
+    Events for one watcher.
+
+    Attributes
+    ----------
+    is_behind
+        The buffer overflowed: no more events come, resume from `cursor`.
+    cursor
+        Place of the last event looked at.
+    since
+        Group after which its events begin.
+    """
+
+    def __init__(self, *, wants_all: bool, wake: asyncio.Event | None = None) -> None:
+        self.wants_all = wants_all
+        self.wake = wake or asyncio.Event()
+        self.events: deque[event_pb2.Event] = deque()
+        self.is_behind = False
+        self.cursor = ""
+        self.since = 0
+        self.contact_ids: set[str] = set()
+        self.agent_ids: set[str] = set()
+
+    def push(self, event: event_pb2.Event) -> None:
+        """Buffer an event and wake the watcher."""
+        if len(self.events) >= BUFFERED_EVENTS_MAX:
+            self.is_behind = True
+        if not self.is_behind:
+            self.events.append(event)
+            self.cursor = event.cursor
+        self.wake.set()
+
+    def wants(self, contact_id: str, agent_id: str) -> bool:
+        """Whether events of the contact or agent belong to this watcher."""
+        return self.wants_all or contact_id in self.contact_ids or agent_id in self.agent_ids
+
+    def take(self) -> list[event_pb2.Event]:
+        """Everything buffered."""
+        taken = list(self.events)
+        self.events.clear()
+        return taken
+
+
+class EventHub:
+    """Who watches what in one cell."""
+
+    def __init__(self) -> None:
+        self._all: set[Subscription] = set()
+        self._of_contact: dict[str, tuple[Subscription, ...]] = {}
+        self._of_agent: dict[str, tuple[Subscription, ...]] = {}
+        self.sequence = 0
+
+    def subscribe(self, subscription: Subscription) -> None:
+        """Add a watcher of everything; others watch contacts and agents by id."""
+        subscription.since = self.sequence
+        subscription.cursor = str(self.sequence)
+        if subscription.wants_all:
+            self._all.add(subscription)
+
+    def watch_contact(self, subscription: Subscription, contact_id: str) -> None:
+        """Send the contact's events to the subscription until the contact ends."""
+        subscription.contact_ids.add(contact_id)
+        _add(self._of_contact, contact_id, subscription)
+
+    def watch_agent(self, subscription: Subscription, agent_id: str) -> None:
+        """Send the agent's events, and those of contacts offered to it, to the subscription."""
+        subscription.agent_ids.add(agent_id)
+        _add(self._of_agent, agent_id, subscription)
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Remove a watcher from everything it watches."""
+        self._all.discard(subscription)
+        for contact_id in subscription.contact_ids:
+            _remove(self._of_contact, contact_id, subscription)
+        for agent_id in subscription.agent_ids:
+            _remove(self._of_agent, agent_id, subscription)
+
+    @property
+    def subscriber_count(self) -> int:
+        """Watchers of everything, for a metric."""
+        return len(self._all)
+
+    def publish(self, sequence: int, effects: Sequence[_Record]) -> None:
+        """Hand the events of a committed group to those who watch."""
+        self.sequence = sequence
+        if not (self._all or self._of_contact or self._of_agent):
+            return
+        for index, record in enumerate(effects, start=1):
+            kind, contact_id, agent_id = record[0], str(record[2]), str(record[4])
+            by_contact = self._of_contact.get(contact_id, ()) if contact_id else ()
+            by_agent = self._of_agent.get(agent_id, ()) if agent_id else ()
+            if self._all or by_contact or by_agent:
+                event = event_message(Effect(*record), cursor_of(sequence, index))  # type: ignore[arg-type]
+                for subscription in {*self._all, *by_contact, *by_agent}:
+                    subscription.push(event)
+            if kind in _CONTACT_ENDS:
+                for subscription in self._of_contact.pop(contact_id, ()):
+                    subscription.contact_ids.discard(contact_id)
+
+
+_Watchers = dict[str, tuple[Subscription, ...]]
+
+
+def _add(watchers: _Watchers, name: str, subscription: Subscription) -> None:
+    present = watchers.get(name, ())
+    if subscription not in present:
+        watchers[name] = (*present, subscription)
+
+
+def _remove(watchers: _Watchers, name: str, subscription: Subscription) -> None:
+    kept = tuple(item for item in watchers.get(name, ()) if item is not subscription)
+    if kept:
+        watchers[name] = kept
+    else:
+        watchers.pop(name, None)

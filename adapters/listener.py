@@ -1,0 +1,294 @@
+"""
+The seam to the transport: handlers above are plain functions and streams of messages, grpc.aio is
+known only here.
+
+A second listener, say one loop straight on gRPC's core, would offer the same methods from the same
+tables and pass the same conformance tests.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+import structlog
+from google.protobuf.message import Message
+from grpc_status import rpc_status
+
+from adapters import streams
+from adapters.calls import METHODS, Cells, ask, parse
+from adapters.errors import CallRefused, as_error, as_status, invalid, overloaded, unavailable
+from adapters.methods import Method
+from adapters.metrics import Metrics
+from adapters.session import Session
+from adapters.settings import Settings
+from engine.refusals import violation
+from headgate.v1 import (
+    event_service_pb2,
+    offer_service_pb2,
+    queue_service_pb2,
+    routing_service_pb2,
+)
+
+_log = structlog.get_logger(__name__)
+
+BATCH_MAX: Final = 1_024
+_RETRY_MS: Final = 100
+_CODE_NAMES: Final = {code.value[0]: code.name for code in grpc.StatusCode}
+
+_ServerStream = Callable[[Cells, Any], AsyncIterator[Message]]
+_STREAMS: Final[tuple[tuple[str, str, type[Message], _ServerStream], ...]] = (
+    ("EventService", "Subscribe", event_service_pb2.SubscribeRequest, streams.subscribe),
+    (
+        "RoutingService",
+        "WatchContact",
+        routing_service_pb2.WatchContactRequest,
+        streams.watch_contact,
+    ),
+    ("OfferService", "WatchOffers", offer_service_pb2.WatchOffersRequest, streams.watch_offers),
+    (
+        "QueueService",
+        "WatchSnapshots",
+        queue_service_pb2.WatchSnapshotsRequest,
+        streams.watch_snapshots,
+    ),
+)
+
+
+class Listener:
+    """
+    The gRPC server and what it counts.
+
+    Parameters
+    ----------
+    cells
+        Cells this process owns.
+    settings
+        Limits of messages, calls and streams.
+    metrics
+        Where calls are counted.
+    """
+
+    def __init__(self, cells: Cells, settings: Settings, metrics: Metrics) -> None:
+        self._cells = cells
+        self._settings = settings
+        self._metrics = metrics
+        self._in_flight = 0
+        self._streams = 0
+        self._is_closing = asyncio.Event()
+        self.server = grpc.aio.server(options=_options(settings))
+        for service, handlers in self._handlers().items():
+            name = f"headgate.v1.{service}"
+            self.server.add_generic_rpc_handlers(
+                (grpc.method_handlers_generic_handler(name, handlers),)
+            )
+
+    def bind(self) -> int:
+        """
+        Take the address; returns the port.
+
+        Raises
+        ------
+        OSError
+            The address is in use or not ours.
+        """
+        try:
+            port: int = self.server.add_insecure_port(self._settings.address)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {self._settings.address}: {error}") from None
+        if port == 0:
+            raise OSError(f"cannot listen on {self._settings.address}: address in use?")
+        return port
+
+    def close_streams(self) -> None:
+        """End every open stream with UNAVAILABLE, so that clients resume elsewhere."""
+        self._is_closing.set()
+
+    def _handlers(self) -> dict[str, dict[str, Any]]:
+        handlers: dict[str, dict[str, Any]] = {}
+        for method in METHODS:
+            handlers.setdefault(method.service, {})[method.name] = (
+                grpc.unary_unary_rpc_method_handler(self._unary(method))
+            )
+        for service, name, request, stream in _STREAMS:
+            handlers.setdefault(service, {})[name] = grpc.unary_stream_rpc_method_handler(
+                self._server_stream(service, name, request, stream)
+            )
+        handlers["RoutingService"]["RouteBatch"] = grpc.unary_unary_rpc_method_handler(
+            self._counted("unary", "RoutingService", "RouteBatch", self._route_batch)
+        )
+        handlers["GatewayService"] = {
+            "Connect": grpc.stream_stream_rpc_method_handler(
+                self._stream("bidi_stream", "GatewayService", "Connect", self._connect)
+            )
+        }
+        return handlers
+
+    def _unary(self, method: Method) -> Callable[[bytes, Any], Awaitable[bytes]]:
+        cells = self._cells
+        request_type = method.request
+
+        async def handle(raw: bytes, context: Any) -> bytes:
+            request: Any = parse(request_type, raw)
+            return await ask(cells.find(request.cell), method, request, context.time_remaining())
+
+        return self._counted("unary", method.service, method.name, handle)
+
+    def _counted(
+        self,
+        kind: str,
+        service: str,
+        name: str,
+        handle: Callable[[bytes, Any], Awaitable[bytes]],
+    ) -> Callable[[bytes, Any], Awaitable[bytes]]:
+        """Wrap a unary handler: admission, counting, and refusals as statuses."""
+        labels = (kind, f"headgate.v1.{service}", name)
+        started = self._metrics.started.labels(*labels)
+        seconds = self._metrics.handling_seconds.labels(*labels)
+        handled_ok = self._metrics.handled.labels(*labels, "OK")
+        in_flight_max = self._settings.calls_in_flight_max
+
+        async def wrapped(raw: bytes, context: Any) -> bytes:
+            started.inc()
+            begun_s = time.perf_counter()
+            self._in_flight += 1
+            try:
+                if self._in_flight > in_flight_max:
+                    raise overloaded(f"{in_flight_max} calls are in flight", _RETRY_MS)
+                reply = await handle(raw, context)
+            except CallRefused as refused:
+                self._metrics.handled.labels(*labels, _CODE_NAMES[refused.code]).inc()
+                await context.abort_with_status(rpc_status.to_status(as_status(refused)))
+                raise
+            except asyncio.CancelledError:
+                self._metrics.handled.labels(*labels, "CANCELLED").inc()
+                raise
+            finally:
+                self._in_flight -= 1
+                seconds.observe(time.perf_counter() - begun_s)
+            handled_ok.inc()
+            return reply
+
+        return wrapped
+
+    async def _route_batch(self, raw: bytes, context: Any) -> bytes:
+        request = parse(routing_service_pb2.RouteBatchRequest, raw)
+        if not (1 <= len(request.requests) <= BATCH_MAX):
+            expected = f"1 to {BATCH_MAX:,} requests"
+            raise invalid(violation("requests", len(request.requests), expected))
+        for place, item in enumerate(request.requests):
+            if item.cell and item.cell != (request.cell or "default"):
+                expected = "empty, or the batch's cell"
+                raise invalid(violation(f"requests[{place}].cell", item.cell, expected))
+        cell = self._cells.find(request.cell)
+        route = next(method for method in METHODS if method.name == "Route")
+        timeout_s = context.time_remaining()
+        results = await asyncio.gather(
+            *(ask(cell, route, item, timeout_s) for item in request.requests),
+            return_exceptions=True,
+        )
+        response = routing_service_pb2.RouteBatchResponse()
+        for result in results:
+            if isinstance(result, bytes):
+                response.results.add().response.ParseFromString(result)
+            elif isinstance(result, CallRefused):
+                response.results.add().error.CopyFrom(as_error(result))
+            else:
+                raise result
+        return response.SerializeToString()
+
+    def _server_stream(
+        self, service: str, name: str, request_type: type[Message], stream: _ServerStream
+    ) -> Callable[[bytes, Any], Awaitable[None]]:
+        async def serve(raw: bytes, context: Any) -> None:
+            async for message in stream(self._cells, parse(request_type, raw)):
+                await context.write(message.SerializeToString())
+
+        return self._stream("server_stream", service, name, serve)
+
+    async def _connect(self, _requests: Any, context: Any) -> None:
+        self._metrics.sessions.inc()
+        try:
+            await Session(self._cells, _GrpcFrames(context)).run()
+        finally:
+            self._metrics.sessions.dec()
+
+    def _stream(
+        self, kind: str, service: str, name: str, serve: Callable[[Any, Any], Awaitable[None]]
+    ) -> Callable[[Any, Any], Awaitable[None]]:
+        """
+        Wrap a streaming handler: a bound on streams, counting, refusals as statuses, and the end at
+        shutdown.
+        """
+        labels = (kind, f"headgate.v1.{service}", name)
+
+        async def wrapped(request: Any, context: Any) -> None:
+            self._metrics.started.labels(*labels).inc()
+            code = "OK"
+            self._streams += 1
+            try:
+                if self._streams > self._settings.streams_max:
+                    limit = self._settings.streams_max
+                    raise overloaded(f"{limit} streams are open", _RETRY_MS)
+                await self._until_closing(serve(request, context))
+            except CallRefused as refused:
+                code = _CODE_NAMES[refused.code]
+                await context.abort_with_status(rpc_status.to_status(as_status(refused)))
+            except asyncio.CancelledError:
+                code = "CANCELLED"
+                raise
+            finally:
+                self._streams -= 1
+                self._metrics.handled.labels(*labels, code).inc()
+
+        return wrapped
+
+    async def _until_closing(self, serving: Awaitable[None]) -> None:
+        """Serve until the stream ends or the process begins to close."""
+        work = asyncio.ensure_future(serving)
+        closing = asyncio.ensure_future(self._is_closing.wait())
+        try:
+            await asyncio.wait((work, closing), return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise unavailable("this server is closing; resume on another connection", 100)
+            await work
+        finally:
+            closing.cancel()
+            if not work.done():
+                work.cancel()
+                await asyncio.gather(work, return_exceptions=True)
+
+
+class _GrpcFrames:
+    """A session's stream on grpc.aio."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+
+    async def read(self) -> bytes | None:
+        frame = await self._context.read()
+        return None if frame is grpc.aio.EOF else frame
+
+    async def write(self, frame: bytes) -> None:
+        await self._context.write(frame)
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    options = [
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", settings.message_bytes_max),
+        ("grpc.max_metadata_size", 8_192),
+        ("grpc.keepalive_time_ms", settings.keepalive_s * 1_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.enable_channelz", int(settings.channelz)),
+    ]
+    if settings.connection_age_s:
+        options += [
+            ("grpc.max_connection_age_ms", settings.connection_age_s * 1_000),
+            ("grpc.max_connection_age_grace_ms", 30_000),
+        ]
+    return options

@@ -1,0 +1,62 @@
+"""
+The unary methods of the contract: what each does to an engine, as plain synchronous functions.
+
+A method gets the engine, the request and the time, and returns the reply; `CommandRefused` and
+`CallRefused` are its only errors. How calls arrive, wait for the commit and are answered is the
+listener's and the dispatch loop's business.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import Message
+
+from engine.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """
+    One unary method.
+
+    Attributes
+    ----------
+    service, name
+        Names in the contract, without the package.
+    request
+        Type of the request; has a `cell` field, and a `request_id` field when `is_write`.
+    run
+        (engine, request, now_ms) -> reply.
+    is_write
+        Whether the reply is kept under the request id.
+    session_field
+        Name of its fields in SessionCommand and SessionReply; "" when sessions do not offer it.
+    """
+
+    service: str
+    name: str
+    request: type[Message]
+    run: Callable[[Engine, Any, int], Message]
+    is_write: bool = False
+    session_field: str = ""
+
+    @property
+    def path(self) -> str:
+        """Path of the method on the wire."""
+        return f"/headgate.v1.{self.service}/{self.name}"
+
+
+def page_bounds(page_size: int, size_default: int = 100, size_max: int = 1_000) -> int:
+    """Items per page: the default for 0, else within bounds."""
+    return size_default if page_size <= 0 else min(page_size, size_max)
+
+
+def first_after(ids: Iterable[str], token: str, count: int) -> tuple[list[str], str]:
+    """
+    The first `count` ids after a page token, in order, and the token of the next page, "" on the
+    last.
+    """
+    following = sorted(item for item in ids if item > token)
+    page = following[:count]
+    return page, page[-1] if len(following) > count else ""

@@ -1,0 +1,81 @@
+"""OfferService: what its unary methods do."""
+
+from typing import Final
+
+from google.protobuf.message import Message
+
+from adapters.methods import Method
+from engine.commands import (
+    AcceptOffer,
+    CompleteAssignment,
+    DeclineOffer,
+    EndWrapUp,
+    ReleaseAssignment,
+)
+from engine.engine import Engine
+from headgate.v1 import offer_service_pb2 as pb
+
+
+def accept_offer(engine: Engine, request: pb.AcceptOfferRequest, now_ms: int) -> Message:
+    """Accept an offer."""
+    outcome = engine.apply(AcceptOffer(request.offer_id, request.agent_id), now_ms)
+    return pb.AcceptOfferResponse(contact_id=outcome.contact_id, wait_ms=outcome.wait_ms)
+
+
+def decline_offer(engine: Engine, request: pb.DeclineOfferRequest, now_ms: int) -> Message:
+    """Decline an offer."""
+    command = DeclineOffer(request.offer_id, request.agent_id, request.retry_after_ms)
+    outcome = engine.apply(command, now_ms)
+    return pb.DeclineOfferResponse(state=outcome.state)  # type: ignore[arg-type]
+
+
+def complete_assignment(
+    engine: Engine, request: pb.CompleteAssignmentRequest, now_ms: int
+) -> Message:
+    """End handling."""
+    outcome = engine.apply(CompleteAssignment(request.contact_id, request.agent_id), now_ms)
+    return pb.CompleteAssignmentResponse(
+        state=outcome.state,  # type: ignore[arg-type]
+        wrap_up_ends_at_ms=outcome.until_ms,
+    )
+
+
+def end_wrap_up(engine: Engine, request: pb.EndWrapUpRequest, now_ms: int) -> Message:
+    """End wrap-up."""
+    outcome = engine.apply(EndWrapUp(request.contact_id, request.agent_id), now_ms)
+    return pb.EndWrapUpResponse(handle_ms=outcome.wait_ms)
+
+
+def release_assignment(
+    engine: Engine, request: pb.ReleaseAssignmentRequest, now_ms: int
+) -> Message:
+    """Give an assigned contact back."""
+    outcome = engine.apply(ReleaseAssignment(request.contact_id, request.agent_id), now_ms)
+    return pb.ReleaseAssignmentResponse(state=outcome.state)  # type: ignore[arg-type]
+
+
+METHODS: Final = (
+    Method(
+        "OfferService", "AcceptOffer", pb.AcceptOfferRequest, accept_offer, True, "accept_offer"
+    ),
+    Method(
+        "OfferService", "DeclineOffer", pb.DeclineOfferRequest, decline_offer, True, "decline_offer"
+    ),
+    Method(
+        "OfferService",
+        "CompleteAssignment",
+        pb.CompleteAssignmentRequest,
+        complete_assignment,
+        True,
+        "complete_assignment",
+    ),
+    Method("OfferService", "EndWrapUp", pb.EndWrapUpRequest, end_wrap_up, True, "end_wrap_up"),
+    Method(
+        "OfferService",
+        "ReleaseAssignment",
+        pb.ReleaseAssignmentRequest,
+        release_assignment,
+        True,
+        "release_assignment",
+    ),
+)

@@ -1,0 +1,120 @@
+"""RoutingService: what its unary methods do."""
+
+from typing import Final
+
+import numpy as np
+from google.protobuf.message import Message
+
+from adapters.errors import invalid
+from adapters.methods import Method, page_bounds
+from adapters.translation import (
+    contact_message,
+    known_members,
+    member,
+    requeue_command,
+    route_command,
+    route_response,
+    update_command,
+)
+from engine.commands import CancelContact
+from engine.engine import Engine
+from engine.lifecycle import CancelReason, ContactState
+from engine.refusals import violation
+from headgate.v1 import routing_service_pb2 as pb
+
+
+def route(engine: Engine, request: pb.RouteRequest, now_ms: int) -> Message:
+    """Route one contact."""
+    return route_response(engine.apply(route_command(request), now_ms))
+
+
+def update_contact(engine: Engine, request: pb.UpdateContactRequest, now_ms: int) -> Message:
+    """Change an open contact."""
+    engine.apply(update_command(request), now_ms)
+    view = engine.read.contact(request.contact_id, now_ms)
+    return pb.UpdateContactResponse(contact=contact_message(engine, view))
+
+
+def requeue_contact(engine: Engine, request: pb.RequeueContactRequest, now_ms: int) -> Message:
+    """Put a contact into a queue."""
+    outcome = engine.apply(requeue_command(request), now_ms)
+    return pb.RequeueContactResponse(route=route_response(outcome))
+
+
+def cancel_contact(engine: Engine, request: pb.CancelContactRequest, now_ms: int) -> Message:
+    """End a contact that waits or is offered."""
+    reason = member(CancelReason, request.reason)
+    outcome = engine.apply(CancelContact(request.contact_id, reason), now_ms)
+    return pb.CancelContactResponse(
+        state=outcome.state,  # type: ignore[arg-type]
+        wait_ms=outcome.wait_ms,
+    )
+
+
+def get_contact(engine: Engine, request: pb.GetContactRequest, now_ms: int) -> Message:
+    """Read one contact."""
+    view = engine.read.contact(request.contact_id, now_ms)
+    return pb.GetContactResponse(contact=contact_message(engine, view))
+
+
+def list_contacts(engine: Engine, request: pb.ListContactsRequest, now_ms: int) -> Message:
+    """List contacts, oldest taken in first."""
+    columns = engine.cell.store.columns.contacts
+    wanted = columns.state > 0
+    if request.queue_id:
+        wanted &= columns.queue == engine.read.queue_row(request.queue_id)
+    if request.agent_id:
+        wanted &= columns.agent == engine.read.agent_row(request.agent_id)
+    if request.states:
+        states = known_members(ContactState, "states", request.states)
+        wanted &= np.isin(columns.state, states)
+    wanted &= columns.sequence > _sequence_of(request.page_token)
+    rows = np.flatnonzero(wanted)
+    rows = rows[np.argsort(columns.sequence[rows])]
+    page = rows[: page_bounds(request.page_size)]
+    ids = engine.cell.contacts.slots.ids
+    response = pb.ListContactsResponse()
+    for row in page:
+        response.contacts.append(contact_message(engine, engine.read.contact(ids[row], now_ms)))
+    if len(page) < len(rows):
+        response.next_page_token = str(columns.sequence[page[-1]])
+    return response
+
+
+def _sequence_of(page_token: str) -> int:
+    if not page_token:
+        return 0
+    if not (page_token.isascii() and page_token.isdigit() and len(page_token) < 19):
+        raise invalid(violation("page_token", page_token, "a next_page_token of this method"))
+    return int(page_token)
+
+
+METHODS: Final = (
+    Method("RoutingService", "Route", pb.RouteRequest, route, True, "route"),
+    Method(
+        "RoutingService",
+        "UpdateContact",
+        pb.UpdateContactRequest,
+        update_contact,
+        True,
+        "update_contact",
+    ),
+    Method(
+        "RoutingService",
+        "RequeueContact",
+        pb.RequeueContactRequest,
+        requeue_contact,
+        True,
+        "requeue_contact",
+    ),
+    Method(
+        "RoutingService",
+        "CancelContact",
+        pb.CancelContactRequest,
+        cancel_contact,
+        True,
+        "cancel_contact",
+    ),
+    Method("RoutingService", "GetContact", pb.GetContactRequest, get_contact),
+    Method("RoutingService", "ListContacts", pb.ListContactsRequest, list_contacts),
+)

@@ -1,0 +1,250 @@
+"""The server streams: events, one contact, offers, snapshots."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+from google.protobuf.message import Message
+from google.rpc import code_pb2
+
+from adapters.calls import METHOD_BY_NAME, Cells, ask
+from adapters.commit_log import CursorOutOfRange
+from adapters.dispatch_loop import DispatchLoop
+from adapters.errors import CallRefused, invalid
+from adapters.event_hub import Subscription, cursor_of, parse_cursor
+from adapters.translation import event_message
+from engine.effects import decode_effects
+from engine.limits import DAY_MS
+from engine.refusals import violation
+from headgate.v1 import (
+    contact_pb2,
+    event_pb2,
+    event_service_pb2,
+    offer_service_pb2,
+    queue_service_pb2,
+    routing_service_pb2,
+)
+
+_GROUPS_PER_READ: Final = 1_000
+_WATCHED_AGENTS_MAX: Final = 10_000
+_OFFER_ISSUED: Final = event_pb2.EventKind.EVENT_KIND_OFFER_ISSUED
+_OFFER_OVER: Final = (
+    event_pb2.EventKind.EVENT_KIND_OFFER_EXPIRED,
+    event_pb2.EventKind.EVENT_KIND_OFFER_RESCINDED,
+)
+
+
+def cut_off(subscription: Subscription) -> CallRefused:
+    """Refusal of a consumer that fell too far behind."""
+    return CallRefused(
+        code_pb2.RESOURCE_EXHAUSTED,
+        "TOO_FAR_BEHIND",
+        f"this consumer fell too far behind; resume from cursor {subscription.cursor!r}",
+        retry_after_ms=1,
+    )
+
+
+async def replay(cell: DispatchLoop, cursor: str, until: int) -> AsyncIterator[event_pb2.Event]:
+    """
+    Events after a cursor up to group `until`, from the log.
+
+    Raises
+    ------
+    CallRefused
+        INVALID_ARGUMENT for what is no cursor, OUT_OF_RANGE for one the log does not reach.
+    """
+    place = parse_cursor(cursor)
+    if place is None:
+        raise invalid(violation("cursor", cursor, "a cursor sent by this service"))
+    sequence, index = place
+    # The group of the cursor itself may hold events after it.
+    after = max(sequence - 1, 0)
+    try:
+        if sequence == 0:
+            after = await cell.oldest_sequence() - 1
+        while after < until or sequence > until:
+            groups = await cell.tail(after, _GROUPS_PER_READ)
+            for group in groups:
+                for number, effect in enumerate(decode_effects(group.events), start=1):
+                    if (group.sequence, number) > (sequence, index) and group.sequence <= until:
+                        yield event_message(effect, cursor_of(group.sequence, number))
+            if not groups:
+                return
+            after = groups[-1].sequence
+    except CursorOutOfRange as error:
+        raise CallRefused(code_pb2.OUT_OF_RANGE, "CURSOR_OUT_OF_RANGE", str(error)) from None
+
+
+async def subscribe(
+    cells: Cells, request: event_service_pb2.SubscribeRequest
+) -> AsyncIterator[Message]:
+    """EventService.Subscribe."""
+    cell = cells.find(request.cell)
+    wanted = _EventFilter(request)
+    subscription = Subscription(wants_all=True)
+    cell.hub.subscribe(subscription)
+    try:
+        yield event_service_pb2.SubscribeResponse(cursor=request.cursor or subscription.cursor)
+        if request.cursor:
+            async for event in replay(cell, request.cursor, subscription.since):
+                if wanted.passes(event):
+                    yield event_service_pb2.SubscribeResponse(events=[event], cursor=event.cursor)
+        while True:
+            await subscription.wake.wait()
+            subscription.wake.clear()
+            events = subscription.take()
+            if events:
+                yield event_service_pb2.SubscribeResponse(
+                    events=[event for event in events if wanted.passes(event)],
+                    cursor=events[-1].cursor,
+                )
+            if subscription.is_behind:
+                raise cut_off(subscription)
+    finally:
+        cell.hub.unsubscribe(subscription)
+
+
+class _EventFilter:
+    """The filter of a Subscribe request."""
+
+    def __init__(self, request: event_service_pb2.SubscribeRequest) -> None:
+        self._kinds = frozenset(request.kinds)
+        self._contacts = frozenset(request.contact_ids)
+        self._queues = frozenset(request.queue_ids)
+        self._agents = frozenset(request.agent_ids)
+
+    def passes(self, event: event_pb2.Event) -> bool:
+        """Whether the subscriber asked for the event."""
+        return (
+            (not self._kinds or event.kind in self._kinds)
+            and (not self._contacts or event.contact_id in self._contacts)
+            and (not self._queues or event.queue_id in self._queues)
+            and (not self._agents or event.agent_id in self._agents)
+        )
+
+
+async def watch_contact(
+    cells: Cells, request: routing_service_pb2.WatchContactRequest
+) -> AsyncIterator[Message]:
+    """RoutingService.WatchContact."""
+    cell = cells.find(request.cell)
+    subscription = Subscription(wants_all=False)
+    cell.hub.subscribe(subscription)
+    cell.hub.watch_contact(subscription, request.contact_id)
+    try:
+        contact = await _read_contact(cell, request.contact_id)
+        subscription.take()
+        yield routing_service_pb2.WatchContactResponse(contact=contact)
+        while contact.ended_at_ms == 0:
+            await subscription.wake.wait()
+            subscription.wake.clear()
+            events = subscription.take()
+            if events:
+                yield routing_service_pb2.WatchContactResponse(events=events)
+            if subscription.is_behind:
+                raise cut_off(subscription)
+            if not subscription.contact_ids:
+                return
+    finally:
+        cell.hub.unsubscribe(subscription)
+
+
+async def _read_contact(cell: DispatchLoop, contact_id: str) -> contact_pb2.Contact:
+    get = METHOD_BY_NAME["GetContact"]
+    request = routing_service_pb2.GetContactRequest(contact_id=contact_id)
+    reply = await ask(cell, get, request)
+    return routing_service_pb2.GetContactResponse.FromString(reply).contact
+
+
+async def watch_offers(
+    cells: Cells, request: offer_service_pb2.WatchOffersRequest
+) -> AsyncIterator[Message]:
+    """OfferService.WatchOffers."""
+    cell = cells.find(request.cell)
+    if not (1 <= len(request.agent_ids) <= _WATCHED_AGENTS_MAX):
+        expected = f"1 to {_WATCHED_AGENTS_MAX:,} agents"
+        raise invalid(violation("agent_ids", len(request.agent_ids), expected))
+    subscription = Subscription(wants_all=False)
+    cell.hub.subscribe(subscription)
+    try:
+        for agent_id in request.agent_ids:
+            cell.hub.watch_agent(subscription, agent_id)
+        sent = set()
+        for contact in await _offered_contacts(cell, request.agent_ids):
+            sent.add(contact.offer_id)
+            yield _offer_made(contact)
+        while True:
+            for event in subscription.take():
+                if event.kind == _OFFER_ISSUED and event.offer_id not in sent:
+                    contact = await _read_contact(cell, event.contact_id)
+                    # Answered or over meanwhile: its end follows, so the offer is not worth
+                    # showing.
+                    if contact.offer_id == event.offer_id:
+                        yield _offer_made(contact)
+                elif event.kind in _OFFER_OVER:
+                    yield offer_service_pb2.WatchOffersResponse(
+                        offer=_offer_of(event), is_over=True
+                    )
+            sent.clear()
+            if subscription.is_behind:
+                raise cut_off(subscription)
+            await subscription.wake.wait()
+            subscription.wake.clear()
+    finally:
+        cell.hub.unsubscribe(subscription)
+
+
+async def _offered_contacts(
+    cell: DispatchLoop, agent_ids: Sequence[str]
+) -> list[contact_pb2.Contact]:
+    found: list[contact_pb2.Contact] = []
+    for agent_id in agent_ids:
+        request = routing_service_pb2.ListContactsRequest(
+            agent_id=agent_id,
+            states=[contact_pb2.ContactState.CONTACT_STATE_OFFERED],
+            page_size=1_000,
+        )
+        reply = await ask(cell, METHOD_BY_NAME["ListContacts"], request)
+        found += routing_service_pb2.ListContactsResponse.FromString(reply).contacts
+    return found
+
+
+def _offer_made(contact: contact_pb2.Contact) -> Message:
+    return offer_service_pb2.WatchOffersResponse(
+        offer=contact_pb2.Offer(
+            offer_id=contact.offer_id,
+            contact_id=contact.contact_id,
+            agent_id=contact.agent_id,
+            queue_id=contact.queue_id,
+            expires_at_ms=contact.offer_expires_at_ms,
+        ),
+        contact=contact,
+    )
+
+
+def _offer_of(event: event_pb2.Event) -> contact_pb2.Offer:
+    return contact_pb2.Offer(
+        offer_id=event.offer_id,
+        contact_id=event.contact_id,
+        agent_id=event.agent_id,
+        queue_id=event.queue_id,
+    )
+
+
+async def watch_snapshots(
+    cells: Cells, request: queue_service_pb2.WatchSnapshotsRequest
+) -> AsyncIterator[Message]:
+    """QueueService.WatchSnapshots."""
+    cell = cells.find(request.cell)
+    interval_ms = request.interval_ms or 1_000
+    if not (100 <= interval_ms <= DAY_MS // 24):
+        raise invalid(violation("interval_ms", request.interval_ms, "100 to 3,600,000"))
+    read = queue_service_pb2.GetSnapshotRequest(queue_ids=request.queue_ids)
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    while True:
+        reply = await ask(cell, METHOD_BY_NAME["GetSnapshot"], read)
+        # Both responses are the one field `snapshots`.
+        yield queue_service_pb2.WatchSnapshotsResponse.FromString(reply)
+        due = max(due + interval_ms / 1_000, loop.time())
+        await asyncio.sleep(due - loop.time())

@@ -1,0 +1,43 @@
+"""The floor on the day: its customers and its agents, told by the engine what happens to them."""
+
+from collections.abc import Iterable
+
+from deploy.examples.bank_day.bank_day import BankDay
+from deploy.examples.bank_day.customers import Customers
+from deploy.examples.bank_day.desks import Desks
+from deploy.examples.bank_day.patience import plan
+from deploy.examples.bank_day.stage import Stage
+from deploy.examples.bank_day.tally import DayFigures, Window, empty_figures
+from headgate.v1.event_pb2 import Event
+
+
+class Floor:
+    """
+    Everybody who takes part in the window of the day.
+
+    Attributes
+    ----------
+    figures
+        The engine's day so far.
+    customers, desks
+        The two sides.
+    """
+
+    def __init__(self, day: BankDay, window: Window, stage: Stage) -> None:
+        self.figures: DayFigures = empty_figures(day.agents, window)
+        contacts = tuple(contact for contact in plan(day) if window.holds(contact.call))
+        self.customers = Customers(contacts, stage, self.figures)
+        self.desks = Desks(day.agents, stage, self.figures, window, self.customers.contact)
+        self._stage = stage
+        self._window = window
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the window has passed and nobody who joined within it waits any longer."""
+        return self._stage.clock.now_s() >= self._window.until_s and self.customers.is_served
+
+    def take(self, events: Iterable[Event]) -> None:
+        """Tell both sides what happened, in order."""
+        for event in events:
+            self.customers.take(event)
+            self.desks.take(event)

@@ -1,0 +1,152 @@
+"""What is played: the command line, the day it names, the window of that day."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from deploy.examples.bank_day.bank_day import (
+    DAY_DEFAULT,
+    HERE,
+    BankDay,
+    BankDayError,
+    days_in,
+    parse_day,
+    read_day,
+)
+from deploy.examples.bank_day.compressed_time import DAY_S, clock_text, parse_clock
+from deploy.examples.bank_day.extract import DAYS_IN_LOG, extract_day
+from deploy.examples.bank_day.tally import Window
+
+SOURCE_DEFAULT: Final = HERE.parents[3] / "shared" / "data"
+SPEED_DEFAULT: Final = 60.0
+# Below 1× the day takes longer than the day; above 1,000× the engine's milliseconds are too coarse
+# for seconds.
+SPEED_MIN: Final = 1.0
+SPEED_MAX: Final = 1_000.0
+HOUR_S: Final = 3_600
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """
+    What the command line asks for.
+
+    Attributes
+    ----------
+    day
+        YYYY-MM-DD.
+    source
+        Folder of the Anonymous Bank log, None for the default place.
+    speed
+        Seconds of the bank's day per second here, 1 to 1,000.
+    from_s, until_s
+        Window of the day, None for where the calls begin and end.
+    port
+        Port of the engine's API, 0 for a free one.
+    keep
+        Leave the data folder behind.
+    plain
+        Print lines instead of the live board.
+    """
+
+    day: str
+    source: Path | None
+    speed: float
+    from_s: int | None
+    until_s: int | None
+    port: int
+    keep: bool
+    plain: bool
+
+
+def parse_options(arguments: Sequence[str]) -> Options:
+    """Options of a command line; prints usage and exits with 2 when they are wrong."""
+    parser = argparse.ArgumentParser(
+        prog="play.py", description="Play a real day of a bank's call centre through the engine."
+    )
+    add = parser.add_argument
+    add("--speed", type=_checked(_speed), default=SPEED_DEFAULT, metavar="N",
+        help="seconds of the bank's day per second here, 1 to 1000 (default: 60)")  # fmt: skip
+    add("--from", type=_checked(parse_clock), dest="from_s", metavar="HH:MM",
+        help="play contacts that join from then on (default: when the floor opens)")  # fmt: skip
+    add("--until", type=_checked(parse_clock), dest="until_s", metavar="HH:MM",
+        help="play contacts that join before then (default: when the floor closes)")  # fmt: skip
+    add("--day", default=DAY_DEFAULT, metavar="DATE", help="YYYY-MM-DD (default: %(default)s)")
+    add("--source", type=Path, metavar="DIR",
+        help="folder of the Anonymous Bank log, for days that are not in this folder")  # fmt: skip
+    add("--port", type=_checked(_port), default=0, metavar="N",
+        help="port of the engine's API (default: a free one)")  # fmt: skip
+    add("--keep", action="store_true", help="leave the engine's data folder and log behind")
+    add("--plain", action="store_true", help="print lines instead of the live board")
+    return Options(**vars(parser.parse_args(arguments)))
+
+
+def find_day(text: str, source: Path | None) -> BankDay:
+    """The day from the files that come with the demo or else from the log; or `BankDayError`."""
+    day = parse_day(text)
+    committed = days_in(HERE)
+    if day in committed:
+        return read_day(HERE, day)
+    if source is None and not SOURCE_DEFAULT.is_dir():
+        message = (
+            f"{day} does not come with the demo; available: {', '.join(map(str, committed))}. "
+            f"With --source DIR, the folder of the Anonymous Bank log, any day of {DAYS_IN_LOG}"
+        )
+        raise BankDayError(message)
+    return extract_day(source or SOURCE_DEFAULT, day)
+
+
+def opening_s(day: BankDay) -> int:
+    """The whole hour in which the day's first call joins, seconds since midnight."""
+    return day.calls[0].joined_s // HOUR_S * HOUR_S
+
+
+def window_of(day: BankDay, options: Options) -> Window:
+    """The window asked for, by default the whole hours that hold every call; or `BankDayError`."""
+    last_s = day.calls[-1].joined_s
+    closing_s = min((last_s // HOUR_S + 1) * HOUR_S, DAY_S)
+    window = Window(
+        opening_s(day) if options.from_s is None else options.from_s,
+        closing_s if options.until_s is None else options.until_s,
+    )
+    if not any(window.holds(call) for call in day.calls):
+        message = (
+            f"no call joins from {clock_text(window.from_s)} until {clock_text(window.until_s)}; "
+            f"the first does at {clock_text(day.calls[0].joined_s)}, "
+            f"the last at {clock_text(last_s)}"
+        )
+        raise BankDayError(message)
+    return window
+
+
+def _checked(parse: Callable[[str], float]) -> Callable[[str], float]:
+    """The same, but telling argparse what was expected instead of only that it was not."""
+
+    def checked(text: str) -> float:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return checked
+
+
+def _speed(text: str) -> float:
+    return _number(text, float, SPEED_MIN, SPEED_MAX)
+
+
+def _port(text: str) -> int:
+    return int(_number(text, int, 0, 65_535))
+
+
+def _number(text: str, kind: type[float], low: float, high: float) -> float:
+    message = f"expected {low:g} to {high:g}, got {text!r}"
+    try:
+        value = kind(text)
+    except ValueError:
+        raise ValueError(message) from None
+    if not (low <= value <= high):
+        raise ValueError(message)
+    return value

@@ -1,0 +1,1 @@
+"""The pure routing engine: commands in, effects out, time as an argument."""

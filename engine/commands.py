@@ -1,0 +1,284 @@
+"""
+What a caller may ask of the engine, one type per command.
+
+Field names and bounds are those of the wire (`proto/headgate/v1`); `engine.routing.validation`
+checks them. Times are integer milliseconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from engine.lifecycle import (
+    AgentKind,
+    CancelReason,
+    Channel,
+    Intake,
+    Presence,
+    Strategy,
+    WrapUpMode,
+)
+from engine.limits import (
+    MAX_WAIT_MS,
+    MISSED_OFFERS_MAX,
+    OFFER_TIMEOUT_MS,
+    PRIORITY_AGE_MS,
+    REOFFER_DELAY_MS,
+    REOFFER_DELAY_ONLY_AGENT_MS,
+    SERVICE_LEVEL_RATIO,
+    SERVICE_LEVEL_WITHIN_MS,
+)
+
+
+class SkillRequirement(NamedTuple):
+    """A skill every candidate must hold at `proficiency_min`, 1 to 5, or above."""
+
+    skill: str
+    proficiency_min: int = 1
+
+
+class SkillPreference(NamedTuple):
+    """A skill whose full proficiency adds `weight`, above 0 to 100, to a candidate's score."""
+
+    skill: str
+    weight: float = 1.0
+
+
+class Requirements(NamedTuple):
+    """What a contact asks of agents; hashable, so that equal requirements share one row."""
+
+    skills: tuple[SkillRequirement, ...] = ()
+    preferred_skills: tuple[SkillPreference, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+NO_REQUIREMENTS: Final = Requirements()
+NO_ATTRIBUTES: Final[Mapping[str, str]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """
+    Take a contact in.
+
+    `routing_age_ms` is age it already has; `max_wait_ms` 0 = the queue's, -1 = never.
+    """
+
+    contact_id: str
+    queue_id: str
+    channel: Channel
+    priority: int = 0
+    requirements: Requirements = NO_REQUIREMENTS
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    routing_age_ms: int = 0
+    max_wait_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateContact:
+    """
+    Change an open contact; None leaves a field as it is.
+
+    Attributes are merged, an empty value removes a key.
+    """
+
+    contact_id: str
+    etag: str = ""
+    priority: int | None = None
+    routing_age_ms: int | None = None
+    requirements: Requirements | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RequeueContact:
+    """
+    Put a queued, offered or assigned contact into a queue, keeping its routing age; "" = its own
+    queue.
+    """
+
+    contact_id: str
+    queue_id: str = ""
+    priority: int | None = None
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelContact:
+    """End a queued or offered contact."""
+
+    contact_id: str
+    reason: CancelReason
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptOffer:
+    """Accept an offer for an agent."""
+
+    offer_id: str
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeclineOffer:
+    """
+    Decline an offer for an agent, not to be offered it again for `retry_after_ms`; 0 = the queue's
+    delay.
+    """
+
+    offer_id: str
+    agent_id: str
+    retry_after_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteAssignment:
+    """End handling; wrap-up begins where the queue has one."""
+
+    contact_id: str
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndWrapUp:
+    """End wrap-up."""
+
+    contact_id: str
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseAssignment:
+    """Give an assigned contact back to its queue with its routing age."""
+
+    contact_id: str
+    agent_id: str
+
+
+class ChannelCapacity(NamedTuple):
+    """What contacts of one channel cost an agent; `contacts_max` 0 = no limit but capacity."""
+
+    channel: Channel
+    cost: int = 1
+    contacts_max: int = 0
+
+
+class AgentSkill(NamedTuple):
+    """A skill an agent holds at `proficiency`, 0 to 5; 0 = not held."""
+
+    skill: str
+    proficiency: int
+
+
+@dataclass(frozen=True, slots=True)
+class UpsertAgent:
+    """Create an agent, offline, or replace its definition. No channels = all, cost 1 each."""
+
+    agent_id: str
+    kind: AgentKind = AgentKind.PERSON
+    queue_ids: tuple[str, ...] = ()
+    skills: tuple[AgentSkill, ...] = ()
+    tags: tuple[str, ...] = ()
+    capacity: int = 1
+    channels: tuple[ChannelCapacity, ...] = ()
+    # -1 = never goes away by itself.
+    missed_offers_max: int = MISSED_OFFERS_MAX
+    # 0 = no lease.
+    lease_ms: int = 0
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteAgent:
+    """Delete an agent that holds no contacts."""
+
+    agent_id: str
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetPresence:
+    """Set an agent's presence; the reason is free text for reports."""
+
+    agent_id: str
+    presence: Presence
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Renew an agent's lease. Changes nothing that is kept: after a restart leases start anew."""
+
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpsertQueue:
+    """
+    Create a queue or replace its definition; see `Queue` on the wire for bounds.
+
+    -1 = never or at once.
+    """
+
+    queue_id: str
+    service_level_ratio: float = SERVICE_LEVEL_RATIO
+    service_level_within_ms: int = SERVICE_LEVEL_WITHIN_MS
+    strategy: Strategy = Strategy.LONGEST_IDLE
+    offer_timeout_ms: int = OFFER_TIMEOUT_MS
+    wrap_up_mode: WrapUpMode = WrapUpMode.NONE
+    wrap_up_ms: int = 0
+    max_wait_ms: int = MAX_WAIT_MS
+    max_length: int = 0
+    reoffer_delay_ms: int = REOFFER_DELAY_MS
+    reoffer_delay_only_agent_ms: int = REOFFER_DELAY_ONLY_AGENT_MS
+    priority_age_ms: int = PRIORITY_AGE_MS
+    short_abandon_ms: int = 0
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteQueue:
+    """Delete a queue without open contacts that no agent names."""
+
+    queue_id: str
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetIntake:
+    """Set what a queue does with contacts."""
+
+    queue_id: str
+    intake: Intake
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """Handle every deadline that has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """After loading rows: requeue what was offered, start leases anew, look at the backlog."""
+
+
+Command = (
+    Route
+    | UpdateContact
+    | RequeueContact
+    | CancelContact
+    | AcceptOffer
+    | DeclineOffer
+    | CompleteAssignment
+    | EndWrapUp
+    | ReleaseAssignment
+    | UpsertAgent
+    | DeleteAgent
+    | SetPresence
+    | Heartbeat
+    | UpsertQueue
+    | DeleteQueue
+    | SetIntake
+    | Expire
+    | Recover
+)

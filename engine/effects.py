@@ -1,0 +1,148 @@
+"""
+What happened, as the engine records it.
+
+On the hot path an effect is one row of int64 in a buffer (`EffectColumn` names its columns).
+`Effect` is the same with external ids, made when a commit group is sealed: it is what the log keeps
+and watchers read.
+"""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+import orjson
+
+ENCODING_VERSION: Final = 1
+
+
+class EffectKind(IntEnum):
+    """Kinds of effect; values are those of `EventKind` on the wire."""
+
+    CONTACT_RECEIVED = 1
+    CONTACT_QUEUED = 2
+    CONTACT_REJECTED = 3
+    CONTACT_UPDATED = 4
+    CONTACT_REQUEUED = 5
+    CONTACT_ASSIGNED = 6
+    CONTACT_WRAP_UP_STARTED = 7
+    CONTACT_COMPLETED = 8
+    CONTACT_ABANDONED = 9
+    CONTACT_EXPIRED = 10
+    CONTACT_CANCELLED = 11
+    OFFER_ISSUED = 20
+    OFFER_ACCEPTED = 21
+    OFFER_DECLINED = 22
+    OFFER_EXPIRED = 23
+    OFFER_RESCINDED = 24
+    AGENT_UPSERTED = 30
+    AGENT_DELETED = 31
+    AGENT_PRESENCE_CHANGED = 32
+    AGENT_LEASE_LOST = 33
+    QUEUE_UPSERTED = 40
+    QUEUE_DELETED = 41
+    QUEUE_INTAKE_CHANGED = 42
+
+
+class Reason(IntEnum):
+    """
+    Fixed words for why something happened; client-given presence reasons are interned above
+    FIRST_TEXT.
+    """
+
+    NONE = 0
+    DECLINED = 1
+    OFFER_EXPIRED = 2
+    PRESENCE_CHANGED = 3
+    LEASE_LOST = 4
+    MISSED_OFFERS = 5
+    DRAINED = 6
+    RELEASED = 7
+    MOVED = 8
+    MAX_WAIT = 9
+    CANCELLED = 10
+    RESTARTED = 11
+    SHORT_ABANDON = 12
+    UPDATED = 13
+
+
+FIRST_TEXT_REASON: Final = 1_000
+
+
+class EffectColumn(IntEnum):
+    """Columns of one effect record."""
+
+    KIND = 0
+    AT_MS = 1
+    CONTACT = 2
+    QUEUE = 3
+    AGENT = 4
+    OFFER = 5
+    OFFER_EXPIRES_MS = 6
+    WAIT_MS = 7
+    DETAIL = 8
+    REASON = 9
+
+
+EFFECT_WIDTH: Final = len(EffectColumn)
+
+
+class Effect(NamedTuple):
+    """
+    One thing that happened, with external ids.
+
+    Attributes
+    ----------
+    kind
+        What.
+    at_ms
+        When, engine time, milliseconds since the Unix epoch.
+    contact_id, queue_id, agent_id
+        Whom it concerns; empty where none.
+    offer_id
+        Offer concerned; empty where none.
+    offer_expires_ms
+        When the offer expires, milliseconds since the Unix epoch; 0 where none.
+    wait_ms
+        Wait in the present queue, milliseconds; 0 for agent and queue effects.
+    detail
+        Place in the queue, presence, intake or rejection reason, by kind; 0 otherwise.
+    reason
+        Fixed word or the client's text; empty where the kind says it all.
+    """
+
+    kind: int
+    at_ms: int
+    contact_id: str
+    queue_id: str
+    agent_id: str
+    offer_id: str
+    offer_expires_ms: int
+    wait_ms: int
+    detail: int
+    reason: str
+
+
+def encode_effects(effects: Sequence[tuple[int | str, ...]]) -> bytes:
+    """
+    Effects of one commit group as JSON, b"" for none: a version, then one array per effect, fields
+    of `Effect`.
+    """
+    return orjson.dumps((ENCODING_VERSION, effects)) if effects else b""
+
+
+def decode_effects(encoded: bytes) -> list[Effect]:
+    """
+    Effects of one commit group.
+
+    Raises
+    ------
+    ValueError
+        When a newer version wrote them.
+    """
+    if not encoded:
+        return []
+    version, records = orjson.loads(encoded)
+    if version != ENCODING_VERSION:
+        message = f"effects are encoded in version {version}, this engine reads {ENCODING_VERSION}"
+        raise ValueError(message)
+    return [Effect(*record) for record in records]

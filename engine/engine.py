@@ -1,0 +1,131 @@
+"""
+One cell's engine: commands in, effects out.
+
+`apply` runs one command at one time and returns its outcome; what happened gathers as effects and
+changed rows until `take_group` hands them over, to be committed before anyone is told. The engine
+reads no clock, does no I/O and draws no random number: the same commands at the same times give the
+same effects, bit for bit.
+
+Its owner does this, over and over (etcd/raft's Ready loop is the model):
+
+    outcome = engine.apply(command, now_ms)     # refused? answer; nothing changed
+    group = engine.take_group()                 # after one command or many
+    commit(group)                               # durable first
+    reply(outcome); publish(group.effects)      # then, and only then
+    wake_at(engine.next_deadline_ms())          # apply(Expire(), now_ms) when it comes
+"""
+
+from collections.abc import Callable
+from typing import Final, Never
+
+from engine.commands import (
+    AcceptOffer,
+    CancelContact,
+    Command,
+    CompleteAssignment,
+    DeclineOffer,
+    DeleteAgent,
+    DeleteQueue,
+    EndWrapUp,
+    Expire,
+    Heartbeat,
+    Recover,
+    ReleaseAssignment,
+    RequeueContact,
+    Route,
+    SetIntake,
+    SetPresence,
+    UpdateContact,
+    UpsertAgent,
+    UpsertQueue,
+)
+from engine.handlers import agents, assignments, contacts, queues
+from engine.handlers.outcome import Outcome
+from engine.handlers.running import run
+from engine.kernels.columns import NEXT_DUE_MS, NOW_MS
+from engine.kernels.requests import Operation
+from engine.limits import Limits
+from engine.reading import CellReader
+from engine.refusals import CommandRefused, Refusal, violation
+from engine.routing.validation import validate
+from engine.state.cell import CellState, Group
+
+__all__ = ["Engine", "Outcome"]
+
+# Each takes the command it stands under, which no one type of argument can say.
+_HANDLERS: Final[dict[type, Callable[[CellState, Never], Outcome]]] = {
+    Route: contacts.route,
+    UpdateContact: contacts.update,
+    RequeueContact: contacts.requeue,
+    CancelContact: contacts.cancel,
+    AcceptOffer: assignments.accept,
+    DeclineOffer: assignments.decline,
+    CompleteAssignment: assignments.complete,
+    EndWrapUp: assignments.end_wrap_up,
+    ReleaseAssignment: assignments.release,
+    UpsertAgent: agents.upsert_agent,
+    DeleteAgent: agents.delete_agent,
+    SetPresence: agents.set_presence,
+    Heartbeat: agents.heartbeat,
+    UpsertQueue: queues.upsert_queue,
+    DeleteQueue: queues.delete_queue,
+    SetIntake: queues.set_intake,
+    Expire: queues.expire,
+    Recover: queues.recover,
+}
+
+
+class Engine:
+    """
+    The router of one cell.
+
+    Parameters
+    ----------
+    limits
+        Sizes the cell may reach.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.cell = CellState(limits or Limits())
+        self.read = CellReader(self.cell)
+        # Scalars never move, so the view stays good.
+        self._scalar = self.cell.store.scalar
+
+    def apply(self, command: Command, now_ms: int) -> Outcome:
+        """
+        Run one command at `now_ms`, milliseconds since the Unix epoch, after every deadline that
+        came before it.
+
+        Raises
+        ------
+        CommandRefused
+            The command changed nothing; deadlines that had passed have still been handled.
+        """
+        validate(command)
+        scalar = self._scalar
+        if now_ms < scalar[NOW_MS]:
+            expected = f"at least {scalar[NOW_MS]}, the time of the command before"
+            raise CommandRefused(
+                Refusal.CLOCK_WENT_BACKWARDS, violation("now_ms", now_ms, expected)
+            )
+        self.cell.make_effect_room()
+        scalar[NOW_MS] = now_ms
+        if scalar[NEXT_DUE_MS] <= now_ms:
+            run(self.cell, Operation.EXPIRE)
+        return _HANDLERS[type(command)](self.cell, command)  # type: ignore[arg-type]
+
+    def next_deadline_ms(self) -> int:
+        """When `apply(Expire(), ...)` next has something to do; NEVER_MS when nothing is due."""
+        return self._scalar[NEXT_DUE_MS]
+
+    def now_ms(self) -> int:
+        """Time of the last command."""
+        return self._scalar[NOW_MS]
+
+    def take_group(self) -> Group:
+        """
+        Hand over what happened and which rows changed since the last call.
+
+        Rows of forgotten contacts are freed.
+        """
+        return self.cell.take_group()

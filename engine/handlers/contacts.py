@@ -1,0 +1,108 @@
+"""Commands on contacts that wait: route, update, requeue, cancel."""
+
+from engine.commands import CancelContact, RequeueContact, Route, UpdateContact
+from engine.handlers.outcome import Outcome, where_it_stands
+from engine.handlers.running import open_contact_row, run
+from engine.kernels.columns import NOW_MS, OUT_STATE, OUT_WAIT_MS
+from engine.kernels.requests import (
+    IN_CLASS,
+    IN_CONTACT,
+    IN_MAX_WAIT_MS,
+    IN_SINCE_MS,
+    IN_VALUE,
+    Operation,
+)
+from engine.lifecycle import Channel
+from engine.limits import NEVER_MS
+from engine.refusals import CommandRefused, Refusal, violation
+from engine.state.cell import CellState
+
+
+def route(cell: CellState, command: Route) -> Outcome:
+    """Take a contact in; a contact id that is known changes nothing."""
+    row = cell.contacts.slots.row_of(command.contact_id)
+    if row >= 0:
+        return _route_again(cell, command, row)
+    queue_row = cell.queue_row(command.queue_id)
+    class_row = cell.classes.row_of(
+        queue_row, command.requirements, command.channel, command.priority
+    )
+    row = cell.contacts.slots.take(command.contact_id)
+    cell.contacts.write(row, command.requirements, command.attributes)
+    request = cell.store.request
+    request[IN_CONTACT] = row
+    request[IN_CLASS] = class_row
+    request[IN_SINCE_MS] = cell.store.scalar[NOW_MS] - command.routing_age_ms
+    request[IN_MAX_WAIT_MS] = NEVER_MS if command.max_wait_ms < 0 else command.max_wait_ms
+    run(cell, Operation.ROUTE)
+    return where_it_stands(cell, command.contact_id, command.queue_id)
+
+
+def _route_again(cell: CellState, command: Route, row: int) -> Outcome:
+    contacts = cell.store.columns.contacts
+    if contacts.channel[row] != command.channel:
+        expected = "the channel it was first routed with, or another contact id"
+        raise CommandRefused(
+            Refusal.CONTACT_EXISTS, violation("channel", command.channel, expected)
+        )
+    cell.store.request[IN_CONTACT] = row
+    run(cell, Operation.READ_CONTACT)
+    queue_id = cell.queues.slots.ids[contacts.queue[row]]
+    return where_it_stands(cell, command.contact_id, queue_id)._replace(already_known=True)
+
+
+def update(cell: CellState, command: UpdateContact) -> Outcome:
+    """Change an open contact."""
+    row = open_contact_row(cell, command.contact_id, command.etag)
+    contacts = cell.store.columns.contacts
+    classes = cell.store.columns.classes
+    old_class = int(contacts.class_row[row])
+    requirements = command.requirements
+    if requirements is None:
+        requirements = cell.classes.requirements_of(old_class)
+    priority = command.priority
+    if priority is None:
+        priority = int(classes.priority[old_class])
+    since_ms = int(contacts.since_ms[row])
+    if command.routing_age_ms is not None:
+        since_ms = cell.store.scalar[NOW_MS] - command.routing_age_ms
+    request = cell.store.request
+    request[IN_CLASS] = cell.classes.row_of(
+        int(classes.queue[old_class]), requirements, Channel(classes.channel[old_class]), priority
+    )
+    request[IN_CONTACT] = row
+    request[IN_SINCE_MS] = since_ms
+    attributes = {**cell.contacts.attributes(row), **command.attributes}
+    kept = {key: value for key, value in attributes.items() if value}
+    run(cell, Operation.UPDATE)
+    cell.contacts.write(row, requirements, kept)
+    return Outcome(contact_id=command.contact_id)
+
+
+def requeue(cell: CellState, command: RequeueContact) -> Outcome:
+    """Move a queued, offered or assigned contact."""
+    row = open_contact_row(cell, command.contact_id, command.etag)
+    classes = cell.store.columns.classes
+    old_class = int(cell.store.columns.contacts.class_row[row])
+    queue_row = int(classes.queue[old_class])
+    if command.queue_id:
+        queue_row = cell.queue_row(command.queue_id)
+    priority = command.priority
+    if priority is None:
+        priority = int(classes.priority[old_class])
+    requirements = cell.classes.requirements_of(old_class)
+    channel = Channel(classes.channel[old_class])
+    request = cell.store.request
+    request[IN_CLASS] = cell.classes.row_of(queue_row, requirements, channel, priority)
+    request[IN_CONTACT] = row
+    run(cell, Operation.REQUEUE)
+    return where_it_stands(cell, command.contact_id, cell.queues.slots.ids[queue_row])
+
+
+def cancel(cell: CellState, command: CancelContact) -> Outcome:
+    """End a queued or offered contact."""
+    cell.store.request[IN_CONTACT] = open_contact_row(cell, command.contact_id)
+    cell.store.request[IN_VALUE] = command.reason
+    run(cell, Operation.CANCEL)
+    out = cell.store.outcome
+    return Outcome(state=out[OUT_STATE], contact_id=command.contact_id, wait_ms=out[OUT_WAIT_MS])

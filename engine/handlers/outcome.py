@@ -1,0 +1,70 @@
+"""What a caller is told of a command that was applied."""
+
+from typing import NamedTuple
+
+from engine.kernels.columns import (
+    OUT_AGENT,
+    OUT_CONTACT,
+    OUT_OFFER,
+    OUT_POSITION,
+    OUT_REJECTION,
+    OUT_STATE,
+    OUT_UNTIL_MS,
+)
+from engine.state.cell import CellState
+from engine.state.contacts import offer_id_of
+
+
+class Outcome(NamedTuple):
+    """
+    Result of one command; fields that do not belong to it hold the defaults.
+
+    Attributes
+    ----------
+    state
+        ContactState after the command, or Presence for SetPresence.
+    contact_id, queue_id, agent_id, offer_id
+        Whom it concerns; empty where none.
+    until_ms
+        When the offer or timed wrap-up ends, milliseconds since the Unix epoch; 0 for no end.
+    position
+        Place in the queue, 1 is the head; 0 when not waiting.
+    rejection
+        RejectionReason.
+    wait_ms
+        Wait of an accepted or cancelled contact; handling time after EndWrapUp.
+    count
+        Contacts in hand after SetPresence; 1 when Heartbeat renewed a lease.
+    already_known
+        Route met a contact id that exists.
+    """
+
+    state: int = 0
+    contact_id: str = ""
+    queue_id: str = ""
+    agent_id: str = ""
+    offer_id: str = ""
+    until_ms: int = 0
+    position: int = 0
+    rejection: int = 0
+    wait_ms: int = 0
+    # Hides tuple.count, which says nothing about an outcome.
+    count: int = 0  # type: ignore[assignment]
+    already_known: bool = False
+
+
+def where_it_stands(cell: CellState, contact_id: str, queue_id: str) -> Outcome:
+    """Outcome of a transition that ended with `report`."""
+    out = cell.store.outcome
+    agent_row = out[OUT_AGENT]
+    offer = out[OUT_OFFER]
+    return Outcome(
+        state=out[OUT_STATE],
+        contact_id=contact_id,
+        queue_id=queue_id,
+        agent_id=cell.agents.slots.ids[agent_row] if agent_row >= 0 else "",
+        offer_id=offer_id_of(offer, out[OUT_CONTACT]),
+        until_ms=out[OUT_UNTIL_MS] if offer else 0,
+        position=out[OUT_POSITION],
+        rejection=out[OUT_REJECTION],
+    )

@@ -1,0 +1,67 @@
+"""Commands on queues and on the cell: define, delete, intake, deadlines, recovery."""
+
+from engine.commands import DeleteQueue, Expire, Recover, SetIntake, UpsertQueue
+from engine.handlers.outcome import Outcome
+from engine.handlers.running import check_etag, run
+from engine.kernels.requests import IN_QUEUE, IN_VALUE, Operation
+from engine.refusals import CommandRefused, Refusal, violation
+from engine.state.cell import CellState
+
+
+def upsert_queue(cell: CellState, command: UpsertQueue) -> Outcome:
+    """Create a queue, open, or replace its definition."""
+    queues = cell.queues
+    row = queues.slots.row_of(command.queue_id)
+    version = cell.store.columns.queues.version
+    check_etag(command.etag, int(version[row]) if row >= 0 else 0)
+    if row < 0:
+        row = queues.slots.take(command.queue_id)
+        queues.clear(row)
+    queues.write(row, command)
+    cell.store.columns.queues.version[row] += 1
+    cell.store.request[IN_QUEUE] = row
+    run(cell, Operation.QUEUE_CHANGED)
+    return Outcome(queue_id=command.queue_id)
+
+
+def delete_queue(cell: CellState, command: DeleteQueue) -> Outcome:
+    """Delete a queue without open contacts that no agent names."""
+    row = cell.queue_row(command.queue_id)
+    columns = cell.store.columns
+    check_etag(command.etag, int(columns.queues.version[row]))
+    if cell.open_contacts_in(row) > 0:
+        expected = "a queue without open contacts; requeue or cancel them first"
+        raise CommandRefused(
+            Refusal.QUEUE_HOLDS_CONTACTS, violation("queue_id", command.queue_id, expected)
+        )
+    if columns.bitsets.queue_agents[row].any():
+        expected = "a queue no agent names; take it from their definitions first"
+        raise CommandRefused(
+            Refusal.QUEUE_HAS_AGENTS, violation("queue_id", command.queue_id, expected)
+        )
+    cell.store.request[IN_QUEUE] = row
+    run(cell, Operation.DELETE_QUEUE)
+    cell.remove_queue(row)
+    return Outcome(queue_id=command.queue_id)
+
+
+def set_intake(cell: CellState, command: SetIntake) -> Outcome:
+    """Open, pause or close a queue."""
+    row = cell.queue_row(command.queue_id)
+    cell.store.request[IN_QUEUE] = row
+    cell.store.request[IN_VALUE] = command.intake
+    run(cell, Operation.SET_INTAKE)
+    return Outcome(queue_id=command.queue_id)
+
+
+def expire(cell: CellState, _command: Expire) -> Outcome:
+    """Handle every deadline that has come."""
+    run(cell, Operation.EXPIRE)
+    return Outcome()
+
+
+def recover(cell: CellState, _command: Recover) -> Outcome:
+    """Bring a loaded cell back to work."""
+    cell.make_recovery_room()
+    run(cell, Operation.RECOVER)
+    return Outcome()

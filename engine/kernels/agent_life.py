@@ -1,0 +1,144 @@
+"""Presence, leases, and what follows when an agent's room changes."""
+
+from engine.effects import EffectKind, Reason
+from engine.kernels.boundary import Table, open_agents, open_cell, open_contacts
+from engine.kernels.capacity import refresh_room
+from engine.kernels.columns import NOW_MS
+from engine.kernels.compilation import kernel
+from engine.kernels.contact_life import (
+    complete,
+    rescind,
+    return_to_queue,
+    start_wait,
+    take_from_agent,
+)
+from engine.kernels.deadlines import schedule_agent
+from engine.kernels.matching import match_agent
+from engine.kernels.recording import has_effect_room, record_agent
+from engine.lifecycle import ContactState, Presence
+from engine.limits import NEVER_MS
+
+_OFFERED = int(ContactState.OFFERED)
+_WRAP_UP = int(ContactState.WRAP_UP)
+_AVAILABLE = int(Presence.AVAILABLE)
+_AWAY = int(Presence.AWAY)
+_DRAINING = int(Presence.DRAINING)
+_OFFLINE = int(Presence.OFFLINE)
+_PRESENCE_CHANGED = int(EffectKind.AGENT_PRESENCE_CHANGED)
+_LEASE_LOST_EFFECT = int(EffectKind.AGENT_LEASE_LOST)
+_REASON_PRESENCE = int(Reason.PRESENCE_CHANGED)
+_REASON_LEASE_LOST = int(Reason.LEASE_LOST)
+_REASON_MISSED = int(Reason.MISSED_OFFERS)
+_REASON_DRAINED = int(Reason.DRAINED)
+
+
+@kernel
+def renew_lease(table: Table, agent: int) -> None:
+    """
+    Start the agent's lease anew.
+
+    Its deadline moves only when the old one comes due, so this is O(1).
+    """
+    agents = open_agents(table)
+    if agents.lease_ms[agent] > 0:
+        agents.lease_until_ms[agent] = open_cell(table).scalar[NOW_MS] + agents.lease_ms[agent]
+
+
+@kernel
+def schedule_lease(table: Table, agent: int) -> None:
+    """Set the agent's deadline to the end of its lease, or take it away. O(log agents)."""
+    agents = open_agents(table)
+    has_lease = agents.lease_ms[agent] > 0 and agents.presence[agent] != _OFFLINE
+    schedule_agent(table, agent, agents.lease_until_ms[agent] if has_lease else NEVER_MS)
+
+
+@kernel
+def change_presence(table: Table, agent: int, presence: int, reason: int) -> None:
+    """Set presence; what follows for its contacts is left to `settle_agent`. O(log agents)."""
+    agents = open_agents(table)
+    now_ms = open_cell(table).scalar[NOW_MS]
+    was = agents.presence[agent]
+    agents.presence[agent] = presence
+    agents.presence_reason[agent] = reason
+    agents.presence_since_ms[agent] = now_ms
+    if presence == _AVAILABLE and was != _AVAILABLE:
+        agents.idle_since_ms[agent] = now_ms
+        agents.missed[agent] = 0
+    if was == _OFFLINE:
+        renew_lease(table, agent)
+    schedule_lease(table, agent)
+    refresh_room(table, agent)
+    record_agent(table, _PRESENCE_CHANGED, agent, presence, reason)
+
+
+@kernel
+def count_miss(table: Table, agent: int) -> None:
+    """Count a missed offer; the agent goes away after too many in a row."""
+    agents = open_agents(table)
+    agents.missed[agent] += 1
+    missed_max = agents.missed_max[agent]
+    if agents.presence[agent] == _AVAILABLE and 0 < missed_max <= agents.missed[agent]:
+        change_presence(table, agent, _AWAY, _REASON_MISSED)
+
+
+@kernel
+def return_contacts(table: Table, agent: int, reason: int) -> bool:
+    """
+    Take back what the agent may not keep: its offers, and once it is offline everything it holds.
+
+    Returns False when effects ran out of room: call again.
+    """
+    agents = open_agents(table)
+    contacts = open_contacts(table)
+    is_gone = agents.presence[agent] == _OFFLINE
+    contact = agents.first_contact[agent]
+    while contact >= 0:
+        if not has_effect_room(table):
+            return False
+        following = contacts.agent_following[contact]
+        state = contacts.state[contact]
+        if state == _OFFERED:
+            rescind(table, contact, reason)
+        elif is_gone and state == _WRAP_UP:
+            complete(table, contact)
+        elif is_gone:
+            take_from_agent(table, contact)
+            start_wait(table, contact)
+            return_to_queue(table, contact, reason)
+        contact = following
+    return True
+
+
+@kernel
+def settle_agent(table: Table, agent: int) -> None:
+    """
+    Bring an agent's contacts in line with its presence and fill its room from the backlog.
+
+    Derived from state alone: when effects run out of room the agent is made due at once and the
+    rest follows there.
+    """
+    agents = open_agents(table)
+    if agents.presence[agent] == _AVAILABLE:
+        is_settled = match_agent(table, agent)
+    else:
+        reason = agents.presence_reason[agent]
+        if reason != _REASON_LEASE_LOST and reason != _REASON_MISSED:
+            reason = _REASON_PRESENCE
+        is_settled = return_contacts(table, agent, reason)
+        if agents.presence[agent] == _DRAINING and agents.contact_count[agent] == 0:
+            change_presence(table, agent, _OFFLINE, _REASON_DRAINED)
+    if not is_settled:
+        schedule_agent(table, agent, open_cell(table).scalar[NOW_MS])
+
+
+@kernel
+def agent_due(table: Table, agent: int) -> None:
+    """Handle an agent whose deadline has come: its lease lapsed, or settling it was put off."""
+    agents = open_agents(table)
+    now_ms = open_cell(table).scalar[NOW_MS]
+    is_leased = agents.lease_ms[agent] > 0 and agents.presence[agent] != _OFFLINE
+    if is_leased and agents.lease_until_ms[agent] <= now_ms:
+        record_agent(table, _LEASE_LOST_EFFECT, agent, 0, _REASON_LEASE_LOST)
+        change_presence(table, agent, _OFFLINE, _REASON_LEASE_LOST)
+    schedule_lease(table, agent)
+    settle_agent(table, agent)

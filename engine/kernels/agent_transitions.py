@@ -1,0 +1,124 @@
+"""Transitions of agents and queues, whose columns `engine.state` writes before."""
+
+import numpy as np
+
+from engine.effects import EffectKind, Reason
+from engine.kernels.agent_life import change_presence, renew_lease, schedule_lease, settle_agent
+from engine.kernels.bits import lowest_bit
+from engine.kernels.boundary import (
+    Table,
+    open_agents,
+    open_bitsets,
+    open_cell,
+    open_classes,
+    open_contacts,
+    open_queues,
+)
+from engine.kernels.capacity import refresh_room
+from engine.kernels.columns import NOW_MS, OUT_COUNT, OUT_STATE
+from engine.kernels.compilation import kernel
+from engine.kernels.deadlines import schedule_agent
+from engine.kernels.recording import record_agent, record_queue
+from engine.kernels.requests import IN_AGENT, IN_QUEUE, IN_REASON, IN_VALUE
+from engine.kernels.waiting import refresh_head, refresh_waiting_queue
+from engine.lifecycle import ContactState, Intake, Presence
+from engine.refusals import Refusal
+
+_APPLIED = int(Refusal.NONE)
+_HOLDS_CONTACTS = int(Refusal.AGENT_HOLDS_CONTACTS)
+_OFFERED = int(ContactState.OFFERED)
+_E_AGENT = int(EffectKind.AGENT_UPSERTED)
+_E_QUEUE = int(EffectKind.QUEUE_UPSERTED)
+_E_INTAKE = int(EffectKind.QUEUE_INTAKE_CHANGED)
+_R_NONE = int(Reason.NONE)
+_PAUSED = int(Intake.PAUSED)
+_OFFLINE = int(Presence.OFFLINE)
+
+
+@kernel
+def agent_changed(table: Table) -> int:
+    """Take note of an agent's new definition, written to its columns and sets before."""
+    agent = open_cell(table).request[IN_AGENT]
+    refresh_room(table, agent)
+    renew_lease(table, agent)
+    schedule_lease(table, agent)
+    record_agent(table, _E_AGENT, agent, 0, _R_NONE)
+    settle_agent(table, agent)
+    return _APPLIED
+
+
+@kernel
+def set_presence(table: Table) -> int:
+    """Set an agent's presence as asked."""
+    cell = open_cell(table)
+    agents = open_agents(table)
+    contacts = open_contacts(table)
+    agent = cell.request[IN_AGENT]
+    presence = cell.request[IN_VALUE]
+    in_hand = 0
+    contact = agents.first_contact[agent]
+    while contact >= 0:
+        if contacts.state[contact] != _OFFERED:
+            in_hand += 1
+        contact = contacts.agent_following[contact]
+    if presence == _OFFLINE and in_hand > 0:
+        return _HOLDS_CONTACTS
+    reason = cell.request[IN_REASON]
+    if presence != agents.presence[agent] or reason != agents.presence_reason[agent]:
+        change_presence(table, agent, presence, reason)
+        settle_agent(table, agent)
+    cell.outcome[OUT_STATE] = agents.presence[agent]
+    cell.outcome[OUT_COUNT] = agents.contact_count[agent]
+    return _APPLIED
+
+
+@kernel
+def heartbeat(table: Table) -> int:
+    """Renew an agent's lease; outcome's count is 1 when there was one to renew."""
+    cell = open_cell(table)
+    agents = open_agents(table)
+    agent = cell.request[IN_AGENT]
+    cell.outcome[OUT_COUNT] = 0
+    if agents.lease_ms[agent] > 0 and agents.presence[agent] != _OFFLINE:
+        renew_lease(table, agent)
+        cell.outcome[OUT_COUNT] = 1
+    return _APPLIED
+
+
+@kernel
+def queue_changed(table: Table) -> int:
+    """
+    Take note of a queue's new definition, written to its columns before; its order may have
+    changed.
+    """
+    queue = open_cell(table).request[IN_QUEUE]
+    classes = open_classes(table)
+    class_row = open_queues(table).first_class[queue]
+    while class_row >= 0:
+        refresh_head(table, class_row)
+        class_row = classes.following[class_row]
+    record_queue(table, _E_QUEUE, queue, 0)
+    return _APPLIED
+
+
+@kernel
+def set_intake(table: Table) -> int:
+    """
+    Open, pause or close a queue; once it may offer again its agents are made due, to look at the
+    backlog.
+    """
+    cell = open_cell(table)
+    queues = open_queues(table)
+    bitsets = open_bitsets(table)
+    queue = cell.request[IN_QUEUE]
+    was_paused = queues.intake[queue] == _PAUSED
+    queues.intake[queue] = cell.request[IN_VALUE]
+    refresh_waiting_queue(table, queue)
+    record_queue(table, _E_INTAKE, queue, queues.intake[queue])
+    if was_paused and queues.intake[queue] != _PAUSED:
+        for word in range(bitsets.queue_agents.shape[1]):
+            members = bitsets.queue_agents[queue, word] & bitsets.working_agents[0, word]
+            while members != np.uint64(0):
+                schedule_agent(table, (word << 6) + lowest_bit(members), cell.scalar[NOW_MS])
+                members &= members - np.uint64(1)
+    return _APPLIED

@@ -1,0 +1,101 @@
+"""
+What an agent holds: capacity in use, the list of its contacts, and the sets that say who has room.
+"""
+
+from engine.kernels.bits import set_bit
+from engine.kernels.boundary import (
+    Table,
+    open_agents,
+    open_bitsets,
+    open_cell,
+    open_contacts,
+)
+from engine.kernels.columns import NOW_MS
+from engine.kernels.compilation import kernel
+from engine.kernels.recording import mark_agent
+from engine.lifecycle import CHANNEL_SLOTS, Presence
+
+_AVAILABLE = int(Presence.AVAILABLE)
+_AWAY = int(Presence.AWAY)
+
+# AVAILABLE, BUSY and AWAY are the presences of an agent who may have room sooner or later.
+assert _AWAY - _AVAILABLE == 2
+
+
+@kernel
+def has_room(table: Table, agent: int, channel: int) -> bool:
+    """Whether an available agent has capacity for one more contact of the channel. O(1)."""
+    agents = open_agents(table)
+    cost = agents.channel_cost[agent, channel]
+    return (
+        agents.presence[agent] == _AVAILABLE
+        and cost > 0
+        and agents.used[agent] + cost <= agents.capacity[agent]
+        and agents.channel_used[agent, channel] < agents.channel_max[agent, channel]
+    )
+
+
+@kernel
+def refresh_room(table: Table, agent: int) -> None:
+    """Bring the sets of free and of working agents up to date for one agent. O(channels)."""
+    bitsets = open_bitsets(table)
+    for channel in range(1, CHANNEL_SLOTS):
+        set_bit(bitsets.free_agents[channel], agent, has_room(table, agent, channel))
+    presence = open_agents(table).presence[agent]
+    is_working = _AVAILABLE <= presence <= _AWAY
+    set_bit(bitsets.working_agents[0], agent, is_working)
+
+
+@kernel
+def hold_contact(table: Table, agent: int, contact: int) -> None:
+    """
+    Give a contact to an agent: link it and take its cost from the agent's capacity.
+
+    O(channels).
+    """
+    contacts = open_contacts(table)
+    agents = open_agents(table)
+    channel = contacts.channel[contact]
+    contacts.agent[contact] = agent
+    first = agents.first_contact[agent]
+    contacts.agent_following[contact] = first
+    contacts.agent_preceding[contact] = -1
+    if first >= 0:
+        contacts.agent_preceding[first] = contact
+    agents.first_contact[agent] = contact
+    agents.contact_count[agent] += 1
+    agents.used[agent] += contacts.cost[contact]
+    agents.channel_used[agent, channel] += 1
+    refresh_room(table, agent)
+    mark_agent(table, agent)
+
+
+@kernel
+def let_go(table: Table, contact: int) -> int:
+    """Take a contact from its agent and give the capacity back; returns the agent. O(channels)."""
+    contacts = open_contacts(table)
+    agents = open_agents(table)
+    agent = contacts.agent[contact]
+    before = contacts.agent_preceding[contact]
+    after = contacts.agent_following[contact]
+    if before < 0:
+        agents.first_contact[agent] = after
+    else:
+        contacts.agent_following[before] = after
+    if after >= 0:
+        contacts.agent_preceding[after] = before
+    contacts.agent_preceding[contact] = -1
+    contacts.agent_following[contact] = -1
+    agents.contact_count[agent] -= 1
+    agents.used[agent] -= contacts.cost[contact]
+    agents.channel_used[agent, contacts.channel[contact]] -= 1
+    contacts.cost[contact] = 0
+    refresh_room(table, agent)
+    mark_agent(table, agent)
+    return agent
+
+
+@kernel
+def rest_begins(table: Table, agent: int) -> None:
+    """Note that the agent has just finished with a contact: its idle time starts again. O(1)."""
+    open_agents(table).idle_since_ms[agent] = open_cell(table).scalar[NOW_MS]

@@ -1,0 +1,307 @@
+"""
+The columns of one cell: one contiguous array per field, grouped by subject.
+
+Rows, counts and times are all int64, so that every kernel is compiled for one signature; codes are
+int8. A row index stands for a contact, agent, queue, class or requirement; -1 stands for none.
+Times are int64 milliseconds of the engine's clock. Matrices have one row per subject unless the
+comment says otherwise. Kernels reach the columns through `engine.kernels.boundary`.
+
+A *class* is a set of waiting contacts that no agent can tell apart: same queue, requirement,
+channel and priority. Its contacts stand in a doubly linked list ordered by routing age, so its head
+is always its best contact.
+"""
+
+from typing import Annotated, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.lifecycle import CHANNEL_SLOTS
+from engine.limits import EXCLUSIONS_MAX, PROFICIENCY_MAX, REQUIREMENT_ITEMS_MAX, SKILLS_MAX
+
+Element = np.int8 | np.uint8 | np.int64 | np.uint64 | np.float64
+
+
+class Shape(NamedTuple):
+    """
+    How one column is laid out.
+
+    Attributes
+    ----------
+    dtype
+        Element type.
+    width
+        Columns of a matrix; 1 for a plain column; 0 where the width is set at allocation (bitsets,
+        buffers).
+    fill
+        Value of rows never used.
+    """
+
+    dtype: type[Element]
+    width: int = 1
+    fill: int = 0
+
+
+I8 = Annotated[NDArray[np.int8], Shape(np.int8)]
+# A link or a reference to another row: -1 when empty.
+Row = Annotated[NDArray[np.int64], Shape(np.int64, 1, -1)]
+I64 = Annotated[NDArray[np.int64], Shape(np.int64)]
+F64 = Annotated[NDArray[np.float64], Shape(np.float64)]
+PerChannel = Annotated[NDArray[np.int64], Shape(np.int64, CHANNEL_SLOTS)]
+Bits = Annotated[NDArray[np.uint64], Shape(np.uint64, 0)]
+Records = Annotated[NDArray[np.int64], Shape(np.int64, 0)]
+
+
+class Contacts(NamedTuple):
+    """One row per contact, open or recently ended."""
+
+    # ContactState; FREE where the row holds no contact.
+    state: I8
+    channel: I8
+    # RejectionReason.
+    rejection: I8
+    queue: Row
+    priority: I64
+    # Class it waits in, or would wait in.
+    class_row: Row
+    # Agent it is offered to, assigned to or was handled by.
+    agent: Row
+    # Order of arrival in the cell; breaks ties between equal routing ages.
+    sequence: I64
+    received_ms: I64
+    # Origin of the routing age: age = now - since.
+    since_ms: I64
+    # When it joined the present queue: wait = accepted - queued.
+    queued_ms: I64
+    accepted_ms: I64
+    # When handling ended and wrap-up began.
+    handled_ms: I64
+    ended_ms: I64
+    # Longest wait in one queue, NEVER_MS for none; and when it expires if still waiting.
+    max_wait_ms: I64
+    expires_ms: I64
+    # Outstanding offer's sequence number, 0 when none.
+    offer: I64
+    # When the present state ends by itself: expiry of the offer, or end of timed wrap-up.
+    until_ms: I64
+    # Units of the agent's capacity it holds.
+    cost: I64
+    offers_failed: I64
+    # Counts changes; the etag.
+    version: I64
+    # Neighbours in its class, or in the list of ended contacts.
+    following: Row
+    preceding: Row
+    # Neighbours among the contacts its agent holds.
+    agent_following: Row
+    agent_preceding: Row
+    # Next deadline and place in the heap of deadlines.
+    due_ms: I64
+    heap_position: Row
+    # Agents that recently failed with it, and until when they are passed over.
+    excluded_agent: Annotated[NDArray[np.int64], Shape(np.int64, EXCLUSIONS_MAX, -1)]
+    excluded_until_ms: Annotated[NDArray[np.int64], Shape(np.int64, EXCLUSIONS_MAX)]
+    # 1 while the row is in the list of rows to be written with the open commit group.
+    is_dirty: I8
+    # The list itself, its length in Cell.
+    dirty: Row
+    # Heap of rows by due_ms, its length in Cell.
+    heap: Row
+
+
+class Agents(NamedTuple):
+    """One row per agent."""
+
+    # Presence; NONE where the row holds no agent.
+    presence: I8
+    kind: I8
+    capacity: I64
+    # Units in use by offers, assignments and wrap-up.
+    used: I64
+    # Units one contact of the channel takes; 0 where the agent does not take the channel.
+    channel_cost: PerChannel
+    channel_max: PerChannel
+    channel_used: PerChannel
+    # Level per skill, 0 = not held.
+    proficiency: Annotated[NDArray[np.uint8], Shape(np.uint8, SKILLS_MAX)]
+    # When a contact last ended or presence last became AVAILABLE.
+    idle_since_ms: I64
+    # Sequence number of the last offer made to it.
+    last_offer: I64
+    missed: I64
+    # Misses in a row that send it away; 0 = never.
+    missed_max: I64
+    presence_since_ms: I64
+    # Reason code of the presence.
+    presence_reason: I64
+    # Lease length, 0 = none.
+    lease_ms: I64
+    lease_until_ms: I64
+    # Contacts offered to it, assigned to it or in wrap-up with it.
+    first_contact: Row
+    contact_count: I64
+    version: I64
+    due_ms: I64
+    heap_position: Row
+    is_dirty: I8
+    dirty: Row
+    heap: Row
+
+
+# Totals per queue, columns of Queues.totals.
+RECEIVED: Final = 0
+ANSWERED: Final = 1
+ANSWERED_WITHIN: Final = 2
+ABANDONED: Final = 3
+SHORT_ABANDONED: Final = 4
+EXPIRED: Final = 5
+REJECTED: Final = 6
+COMPLETED: Final = 7
+WAIT_MS_SUM: Final = 8
+HANDLE_MS_SUM: Final = 9
+OFFERS: Final = 10
+OFFERS_FAILED: Final = 11
+CANCELLED: Final = 12
+TOTALS: Final = 13
+
+# Score weights per queue, columns of Queues.weight; see engine.kernels.scoring.
+W_PREFERRED: Final = 0
+W_SKILL: Final = 1
+W_IDLE: Final = 2
+W_LOAD: Final = 3
+W_TURN: Final = 4
+WEIGHTS: Final = 5
+
+
+class Queues(NamedTuple):
+    """One row per queue."""
+
+    # Intake; NONE where the row holds no queue.
+    intake: I8
+    wrap_up_mode: I8
+    weight: Annotated[NDArray[np.float64], Shape(np.float64, WEIGHTS)]
+    service_level_within_ms: I64
+    # Claim per millisecond of effective age: 1 / service_level_within_ms.
+    claim_per_ms: F64
+    offer_timeout_ms: I64
+    wrap_up_ms: I64
+    max_wait_ms: I64
+    # 0 = no limit.
+    max_length: I64
+    reoffer_delay_ms: I64
+    reoffer_delay_only_agent_ms: I64
+    priority_age_ms: I64
+    short_abandon_ms: I64
+    waiting: I64
+    offered: I64
+    assigned: I64
+    wrapping_up: I64
+    totals: Annotated[NDArray[np.int64], Shape(np.int64, TOTALS)]
+    # First of its classes that hold waiting contacts.
+    first_class: Row
+    version: I64
+    is_dirty: I8
+    dirty: Row
+
+
+class Classes(NamedTuple):
+    """One row per class of contacts; see the module's docstring."""
+
+    queue: Row
+    requirement: Row
+    channel: I8
+    priority: I64
+    head: Row
+    tail: Row
+    # Contacts that wait in it.
+    waiting: I64
+    # Order key of the head: its routing age's origin less what its priority is worth. Lower is
+    # sooner.
+    head_key_ms: I64
+    # Open contacts that refer to the class, waiting or not.
+    references: I64
+    # Neighbours among the queue's classes that hold waiting contacts.
+    following: Row
+    preceding: Row
+
+
+class Requirements(NamedTuple):
+    """One row per distinct requirement; items beyond the count are not read."""
+
+    skill_count: I64
+    skill: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX)]
+    # Least proficiency, 1 to 5.
+    level: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX)]
+    preferred_count: I64
+    preferred_skill: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX)]
+    preferred_weight: Annotated[NDArray[np.float64], Shape(np.float64, REQUIREMENT_ITEMS_MAX)]
+    tag_count: I64
+    tag: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX)]
+
+
+class Bitsets(NamedTuple):
+    """Sets of agents and queues, 64 to a word; bit i of word w stands for row 64 w + i."""
+
+    # (queues, agent words): agents that serve the queue.
+    queue_agents: Bits
+    # (agents, queue words): queues the agent serves.
+    agent_queues: Bits
+    # (skills x 5, agent words): agents at or above level l of skill s, in row 5 s + l - 1.
+    skill_agents: Bits
+    # (tags, agent words): agents that carry the tag.
+    tag_agents: Bits
+    # (channels, agent words): agents available with room for one more contact of the channel.
+    free_agents: Bits
+    # (1, agent words): agents signed in and not draining, who may have room sooner or later.
+    working_agents: Bits
+    # (1, queue words): queues with waiting contacts that may be offered.
+    waiting_queues: Bits
+
+
+# Scalars of the cell, places in Cell.scalar.
+NOW_MS: Final = 0
+NEXT_CONTACT: Final = 1
+NEXT_OFFER: Final = 2
+EFFECT_COUNT: Final = 3
+CONTACT_DIRTY_COUNT: Final = 4
+AGENT_DIRTY_COUNT: Final = 5
+QUEUE_DIRTY_COUNT: Final = 6
+CONTACT_HEAP_COUNT: Final = 7
+AGENT_HEAP_COUNT: Final = 8
+ENDED_HEAD: Final = 9
+ENDED_TAIL: Final = 10
+ENDED_COUNT: Final = 11
+ENDED_MAX: Final = 12
+ENDED_RETENTION_MS: Final = 13
+OPEN_COUNT: Final = 14
+NEXT_DUE_MS: Final = 15
+SCALARS: Final = 16
+
+# Arguments of a transition, places in Cell.request; each transition names its own.
+REQUEST_PLACES: Final = 16
+
+# Results of a transition, places in Cell.outcome.
+OUT_CONTACT: Final = 0
+OUT_STATE: Final = 1
+OUT_AGENT: Final = 2
+OUT_OFFER: Final = 3
+OUT_UNTIL_MS: Final = 4
+OUT_POSITION: Final = 5
+OUT_REJECTION: Final = 6
+OUT_WAIT_MS: Final = 7
+OUT_COUNT: Final = 8
+OUTCOME_PLACES: Final = 9
+
+
+class Cell(NamedTuple):
+    """Scalars and buffers of the cell."""
+
+    scalar: I64
+    request: I64
+    outcome: I64
+    # (room, EFFECT_WIDTH): effects since the last commit group was sealed.
+    effects: Records
+
+
+LEVELS: Final = PROFICIENCY_MAX
+LAYOUTS: Final = (Contacts, Agents, Queues, Classes, Requirements, Bitsets, Cell)

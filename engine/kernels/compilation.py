@@ -1,0 +1,49 @@
+"""
+How kernels are compiled: each for one signature, and only the entries kept in the cache.
+
+Left alone, numba compiles a function anew for every literal and every width of integer it is called
+with: 75 kernels became 208 compilations and 78 s. Here arguments are widened first, so each kernel
+is compiled once. Only what Python calls is cached: an entry's object code holds all it calls, and
+one file loads faster than seventy.
+"""
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from numba import config, njit, types
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _widened(argument: Any) -> Any:
+    """
+    Type a kernel is compiled for, given a caller's: any integer becomes int64, any literal its
+    plain type.
+    """
+    plain = types.unliteral(argument)
+    return types.int64 if isinstance(plain, types.Integer) and plain.signed else plain
+
+
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function that other kernels call, for one signature."""
+    compiled: Any = njit(error_model="numpy")(function)
+    if config.DISABLE_JIT:
+        return function
+    template_of = compiled.get_call_template
+
+    def get_call_template(arguments: Any, keywords: Any) -> Any:
+        return template_of(tuple(_widened(argument) for argument in arguments), keywords)
+
+    compiled.get_call_template = get_call_template
+    result: Callable[P, R] = compiled
+    return result
+
+
+def entry(function: Callable[P, R]) -> Callable[P, R]:
+    """
+    Compile a function that Python calls; its code, with all that it calls, is kept in numba's
+    cache.
+    """
+    compiled: Callable[P, R] = njit(cache=True, error_model="numpy")(function)
+    return compiled

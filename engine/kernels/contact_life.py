@@ -1,0 +1,306 @@
+"""
+The moves of a contact between states, each by the table in `engine.lifecycle`; branches live in
+`transitions`.
+"""
+
+from engine.effects import EffectKind, Reason
+from engine.kernels.boundary import Table, open_cell, open_classes, open_contacts, open_queues
+from engine.kernels.capacity import hold_contact, let_go, rest_begins
+from engine.kernels.columns import (
+    ABANDONED,
+    CANCELLED,
+    COMPLETED,
+    ENDED_COUNT,
+    ENDED_HEAD,
+    ENDED_MAX,
+    ENDED_RETENTION_MS,
+    EXPIRED,
+    HANDLE_MS_SUM,
+    NOW_MS,
+    OFFERS_FAILED,
+    OPEN_COUNT,
+    REJECTED,
+    SHORT_ABANDONED,
+)
+from engine.kernels.compilation import kernel
+from engine.kernels.deadlines import schedule_contact
+from engine.kernels.eligibility import exclude, is_only_agent
+from engine.kernels.matching import match_contact, schedule_wait
+from engine.kernels.recording import mark_contact, mark_queue, record_contact
+from engine.kernels.waiting import join_class, join_ended, leave_class, leave_ended
+from engine.lifecycle import FIRST_ENDED_STATE, NO_STATE, TRANSITION_TABLE, ContactState
+from engine.limits import EXCLUSIONS_MAX, NEVER_MS
+
+_FREE = int(ContactState.FREE)
+_QUEUED = int(ContactState.QUEUED)
+_OFFERED = int(ContactState.OFFERED)
+_ASSIGNED = int(ContactState.ASSIGNED)
+_WRAP_UP = int(ContactState.WRAP_UP)
+_COMPLETED = int(ContactState.COMPLETED)
+_ABANDONED = int(ContactState.ABANDONED)
+_EXPIRED = int(ContactState.EXPIRED)
+_CANCELLED = int(ContactState.CANCELLED)
+_REJECTED = int(ContactState.REJECTED)
+_CONTACT_REQUEUED = int(EffectKind.CONTACT_REQUEUED)
+_CONTACT_COMPLETED = int(EffectKind.CONTACT_COMPLETED)
+_OFFER_RESCINDED = int(EffectKind.OFFER_RESCINDED)
+_SHORT_ABANDON = int(Reason.SHORT_ABANDON)
+_NONE = int(Reason.NONE)
+
+
+@kernel
+def is_allowed(table: Table, contact: int, trigger: int) -> bool:
+    """Whether the table of transitions lists the trigger for the contact's state. O(1)."""
+    return TRANSITION_TABLE[open_contacts(table).state[contact], trigger] != NO_STATE
+
+
+@kernel
+def refer_to_class(table: Table, contact: int, class_row: int) -> None:
+    """Make the contact one of a class, -1 for none; it must not be waiting in the old one. O(1)."""
+    contacts = open_contacts(table)
+    classes = open_classes(table)
+    old_class = contacts.class_row[contact]
+    if old_class >= 0:
+        classes.references[old_class] -= 1
+    contacts.class_row[contact] = class_row
+    if class_row >= 0:
+        classes.references[class_row] += 1
+        contacts.queue[contact] = classes.queue[class_row]
+        contacts.priority[contact] = classes.priority[class_row]
+
+
+@kernel
+def clear_contact(table: Table, contact: int) -> None:
+    """Make a free row ready for a new contact. O(exclusions)."""
+    contacts = open_contacts(table)
+    contacts.rejection[contact] = 0
+    contacts.class_row[contact] = -1
+    contacts.agent[contact] = -1
+    contacts.ended_ms[contact] = 0
+    contacts.offer[contact] = 0
+    contacts.until_ms[contact] = 0
+    contacts.cost[contact] = 0
+    contacts.offers_failed[contact] = 0
+    contacts.version[contact] = 0
+    for place in range(EXCLUSIONS_MAX):
+        contacts.excluded_agent[contact, place] = -1
+        contacts.excluded_until_ms[contact, place] = 0
+
+
+@kernel
+def start_wait(table: Table, contact: int) -> None:
+    """Begin a wait in the contact's queue now; its routing age goes on. O(1)."""
+    contacts = open_contacts(table)
+    now_ms = open_cell(table).scalar[NOW_MS]
+    contacts.queued_ms[contact] = now_ms
+    contacts.accepted_ms[contact] = 0
+    contacts.handled_ms[contact] = 0
+    max_wait_ms = contacts.max_wait_ms[contact]
+    if max_wait_ms == 0:
+        max_wait_ms = open_queues(table).max_wait_ms[contacts.queue[contact]]
+    contacts.expires_ms[contact] = NEVER_MS if max_wait_ms >= NEVER_MS else now_ms + max_wait_ms
+
+
+@kernel
+def count_in_hand(table: Table, contact: int, change: int) -> None:
+    """
+    Add to the queue's count of contacts in this contact's state, for the states in which an agent
+    holds it.
+
+    O(1).
+    """
+    contacts = open_contacts(table)
+    queues = open_queues(table)
+    queue = contacts.queue[contact]
+    state = contacts.state[contact]
+    if state == _OFFERED:
+        queues.offered[queue] += change
+    elif state == _ASSIGNED:
+        queues.assigned[queue] += change
+    elif state == _WRAP_UP:
+        queues.wrapping_up[queue] += change
+
+
+@kernel
+def take_from_agent(table: Table, contact: int) -> int:
+    """
+    Take an offered, assigned or wrapping-up contact from its agent; returns the agent.
+
+    O(channels).
+    """
+    contacts = open_contacts(table)
+    count_in_hand(table, contact, -1)
+    mark_queue(table, contacts.queue[contact])
+    agent = let_go(table, contact)
+    contacts.offer[contact] = 0
+    return agent
+
+
+@kernel
+def return_to_queue(table: Table, contact: int, reason: int) -> None:
+    """
+    Put a contact that no agent holds any more back to its place, by routing age, and match it.
+    """
+    contacts = open_contacts(table)
+    contacts.state[contact] = _QUEUED
+    contacts.agent[contact] = -1
+    join_class(table, contact)
+    record_contact(table, _CONTACT_REQUEUED, contact, 0, reason)
+    mark_queue(table, contacts.queue[contact])
+    match_contact(table, contact)
+
+
+@kernel
+def rescind(table: Table, contact: int, reason: int) -> int:
+    """Take an offer back; the contact goes to its place and is matched anew. Returns the agent."""
+    record_contact(table, _OFFER_RESCINDED, contact, 0, reason)
+    agent = take_from_agent(table, contact)
+    return_to_queue(table, contact, reason)
+    return agent
+
+
+@kernel
+def pass_over(table: Table, contact: int, agent: int, retry_after_ms: int) -> None:
+    """
+    Keep a contact from an agent it just failed with, for the agent's own time or else the queue's.
+
+    When no other agent signed in could take it the queue's shorter delay applies, so that a single
+    agent is neither left out nor rung without pause. O(agents / 64).
+    """
+    queues = open_queues(table)
+    queue = open_contacts(table).queue[contact]
+    delay_ms = retry_after_ms
+    if delay_ms == 0:
+        delay_ms = queues.reoffer_delay_ms[queue]
+        if is_only_agent(table, contact, agent):
+            delay_ms = min(delay_ms, queues.reoffer_delay_only_agent_ms[queue])
+    if delay_ms > 0:
+        exclude(table, contact, agent, open_cell(table).scalar[NOW_MS] + delay_ms)
+
+
+@kernel
+def fail_offer(table: Table, contact: int, kind: int, reason: int, retry_after_ms: int) -> int:
+    """
+    End an offer that the agent declined or missed; the agent is passed over for a while.
+
+    Returns the agent.
+    """
+    contacts = open_contacts(table)
+    queue = contacts.queue[contact]
+    record_contact(table, kind, contact, 0, reason)
+    agent = take_from_agent(table, contact)
+    contacts.offers_failed[contact] += 1
+    open_queues(table).totals[queue, OFFERS_FAILED] += 1
+    pass_over(table, contact, agent, retry_after_ms)
+    return_to_queue(table, contact, reason)
+    return agent
+
+
+@kernel
+def end_contact(table: Table, contact: int, state: int, kind: int, reason: int) -> None:
+    """
+    End a contact that neither waits nor is held; it stays readable for the retention time.
+
+    O(log contacts).
+    """
+    contacts = open_contacts(table)
+    queues = open_queues(table)
+    scalar = open_cell(table).scalar
+    queue = contacts.queue[contact]
+    contacts.state[contact] = state
+    contacts.ended_ms[contact] = scalar[NOW_MS]
+    refer_to_class(table, contact, -1)
+    scalar[OPEN_COUNT] -= 1
+    total = COMPLETED
+    if state == _ABANDONED:
+        total = ABANDONED
+        if reason == _SHORT_ABANDON:
+            queues.totals[queue, SHORT_ABANDONED] += 1
+    elif state == _EXPIRED:
+        total = EXPIRED
+    elif state == _CANCELLED:
+        total = CANCELLED
+    elif state == _REJECTED:
+        total = REJECTED
+    queues.totals[queue, total] += 1
+    join_ended(table, contact)
+    schedule_contact(table, contact, scalar[NOW_MS] + scalar[ENDED_RETENTION_MS])
+    record_contact(table, kind, contact, contacts.rejection[contact], reason)
+    mark_queue(table, queue)
+    while scalar[ENDED_COUNT] > scalar[ENDED_MAX]:
+        forget(table, scalar[ENDED_HEAD])
+
+
+@kernel
+def complete(table: Table, contact: int) -> int:
+    """
+    End an assigned or wrapping-up contact as handled; returns the agent, whose idle time starts.
+
+    O(log contacts).
+    """
+    contacts = open_contacts(table)
+    now_ms = open_cell(table).scalar[NOW_MS]
+    handle_ms = now_ms - contacts.accepted_ms[contact]
+    open_queues(table).totals[contacts.queue[contact], HANDLE_MS_SUM] += handle_ms
+    agent = take_from_agent(table, contact)
+    rest_begins(table, agent)
+    end_contact(table, contact, _COMPLETED, _CONTACT_COMPLETED, _NONE)
+    return agent
+
+
+@kernel
+def forget(table: Table, contact: int) -> None:
+    """
+    Free the row of an ended contact; the log deletes it with the open commit group.
+
+    O(log contacts).
+    """
+    contacts = open_contacts(table)
+    leave_ended(table, contact)
+    schedule_contact(table, contact, NEVER_MS)
+    contacts.state[contact] = _FREE
+    mark_contact(table, contact)
+
+
+@kernel
+def release_from_state(table: Table, contact: int) -> int:
+    """
+    Undo a contact's hold on its class or agent, so that it can be moved; returns the agent, -1 for
+    none.
+    """
+    contacts = open_contacts(table)
+    state = contacts.state[contact]
+    if state == _QUEUED:
+        leave_class(table, contact)
+        return -1
+    if state == _OFFERED:
+        record_contact(table, _OFFER_RESCINDED, contact, 0, _NONE)
+    return take_from_agent(table, contact)
+
+
+@kernel
+def restore_contact(table: Table, contact: int) -> None:
+    """
+    Link a contact whose own columns were loaded back into classes, agents, counts and deadlines.
+    """
+    contacts = open_contacts(table)
+    classes = open_classes(table)
+    scalar = open_cell(table).scalar
+    state = contacts.state[contact]
+    if state >= FIRST_ENDED_STATE:
+        join_ended(table, contact)
+        schedule_contact(table, contact, contacts.ended_ms[contact] + scalar[ENDED_RETENTION_MS])
+        return
+    classes.references[contacts.class_row[contact]] += 1
+    scalar[OPEN_COUNT] += 1
+    if state == _QUEUED:
+        join_class(table, contact)
+        schedule_wait(table, contact)
+        return
+    count_in_hand(table, contact, 1)
+    hold_contact(table, contacts.agent[contact], contact)
+    if state != _ASSIGNED:
+        schedule_contact(table, contact, contacts.until_ms[contact])
+    elif state == _WRAP_UP:
+        # Timed wrap-up keeps its end in offer_expires_ms, which no other state past OFFERED uses.
+        schedule_contact(table, contact, contacts.until_ms[contact])

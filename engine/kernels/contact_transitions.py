@@ -1,0 +1,189 @@
+"""Transitions of contacts that wait: taken in, changed, moved, cancelled."""
+
+from engine.effects import EffectKind, Reason
+from engine.kernels.agent_life import settle_agent
+from engine.kernels.boundary import Table, open_cell, open_classes, open_contacts, open_queues
+from engine.kernels.capacity import rest_begins
+from engine.kernels.columns import (
+    NEXT_CONTACT,
+    NOW_MS,
+    OPEN_COUNT,
+    OUT_AGENT,
+    OUT_CONTACT,
+    OUT_OFFER,
+    OUT_POSITION,
+    OUT_REJECTION,
+    OUT_STATE,
+    OUT_UNTIL_MS,
+    OUT_WAIT_MS,
+    RECEIVED,
+)
+from engine.kernels.compilation import kernel
+from engine.kernels.contact_life import (
+    clear_contact,
+    end_contact,
+    is_allowed,
+    pass_over,
+    refer_to_class,
+    release_from_state,
+    return_to_queue,
+    start_wait,
+)
+from engine.kernels.matching import match_contact
+from engine.kernels.recording import mark_queue, record_contact
+from engine.kernels.requests import IN_CLASS, IN_CONTACT, IN_MAX_WAIT_MS, IN_SINCE_MS, IN_VALUE
+from engine.kernels.waiting import join_class, leave_class, position_of
+from engine.lifecycle import CancelReason, ContactState, Intake, RejectionReason, Trigger
+from engine.refusals import Refusal
+
+_APPLIED = int(Refusal.NONE)
+_ILLEGAL = int(Refusal.ILLEGAL_TRANSITION)
+_QUEUED = int(ContactState.QUEUED)
+_ASSIGNED = int(ContactState.ASSIGNED)
+_ABANDONED = int(ContactState.ABANDONED)
+_CANCELLED = int(ContactState.CANCELLED)
+_REJECTED = int(ContactState.REJECTED)
+_T_REQUEUE = int(Trigger.REQUEUE)
+_T_UPDATE = int(Trigger.UPDATE)
+_T_ABANDON = int(Trigger.ABANDON)
+_E_RECEIVED = int(EffectKind.CONTACT_RECEIVED)
+_E_QUEUED = int(EffectKind.CONTACT_QUEUED)
+_E_REJECTED = int(EffectKind.CONTACT_REJECTED)
+_E_UPDATED = int(EffectKind.CONTACT_UPDATED)
+_E_ABANDONED = int(EffectKind.CONTACT_ABANDONED)
+_E_CANCELLED = int(EffectKind.CONTACT_CANCELLED)
+_R_NONE = int(Reason.NONE)
+_R_MOVED = int(Reason.MOVED)
+_R_CANCELLED = int(Reason.CANCELLED)
+_R_SHORT = int(Reason.SHORT_ABANDON)
+_CLOSED = int(Intake.CLOSED)
+_FULL = int(RejectionReason.QUEUE_FULL)
+_QUEUE_CLOSED = int(RejectionReason.QUEUE_CLOSED)
+_BY_CUSTOMER = int(CancelReason.ABANDONED)
+
+
+@kernel
+def report(table: Table, contact: int) -> None:
+    """Write where a contact stands into the outcome. O(1) plus, while it waits, its position."""
+    contacts = open_contacts(table)
+    out = open_cell(table).outcome
+    out[OUT_CONTACT] = contact
+    out[OUT_STATE] = contacts.state[contact]
+    out[OUT_AGENT] = contacts.agent[contact]
+    out[OUT_OFFER] = contacts.offer[contact]
+    out[OUT_UNTIL_MS] = contacts.until_ms[contact]
+    out[OUT_REJECTION] = contacts.rejection[contact]
+    out[OUT_POSITION] = 0
+    if contacts.state[contact] == _QUEUED:
+        out[OUT_POSITION] = position_of(table, contact)
+
+
+@kernel
+def route(table: Table) -> int:
+    """Take a contact in: reject it at the door, offer it at once, or leave it waiting."""
+    cell = open_cell(table)
+    contacts = open_contacts(table)
+    queues = open_queues(table)
+    contact = cell.request[IN_CONTACT]
+    class_row = cell.request[IN_CLASS]
+    queue = open_classes(table).queue[class_row]
+    clear_contact(table, contact)
+    contacts.channel[contact] = open_classes(table).channel[class_row]
+    contacts.sequence[contact] = cell.scalar[NEXT_CONTACT]
+    cell.scalar[NEXT_CONTACT] += 1
+    cell.scalar[OPEN_COUNT] += 1
+    refer_to_class(table, contact, class_row)
+    contacts.received_ms[contact] = cell.scalar[NOW_MS]
+    contacts.since_ms[contact] = cell.request[IN_SINCE_MS]
+    contacts.max_wait_ms[contact] = cell.request[IN_MAX_WAIT_MS]
+    contacts.state[contact] = _QUEUED
+    start_wait(table, contact)
+    queues.totals[queue, RECEIVED] += 1
+    record_contact(table, _E_RECEIVED, contact, 0, _R_NONE)
+    mark_queue(table, queue)
+    rejection = 0
+    if queues.intake[queue] == _CLOSED:
+        rejection = _QUEUE_CLOSED
+    else:
+        join_class(table, contact)
+        if (
+            not match_contact(table, contact)
+            and 0 < queues.max_length[queue] < queues.waiting[queue]
+        ):
+            leave_class(table, contact)
+            rejection = _FULL
+    if rejection > 0:
+        contacts.rejection[contact] = rejection
+        end_contact(table, contact, _REJECTED, _E_REJECTED, _R_NONE)
+    report(table, contact)
+    if contacts.state[contact] == _QUEUED:
+        record_contact(table, _E_QUEUED, contact, cell.outcome[OUT_POSITION], _R_NONE)
+    return _APPLIED
+
+
+@kernel
+def update(table: Table) -> int:
+    """Give an open contact a new class or routing age, and match it anew while it waits."""
+    cell = open_cell(table)
+    contacts = open_contacts(table)
+    contact = cell.request[IN_CONTACT]
+    if not is_allowed(table, contact, _T_UPDATE):
+        return _ILLEGAL
+    is_waiting = contacts.state[contact] == _QUEUED
+    if is_waiting:
+        leave_class(table, contact)
+    refer_to_class(table, contact, cell.request[IN_CLASS])
+    contacts.since_ms[contact] = cell.request[IN_SINCE_MS]
+    record_contact(table, _E_UPDATED, contact, 0, _R_NONE)
+    if is_waiting:
+        join_class(table, contact)
+        match_contact(table, contact)
+    return _APPLIED
+
+
+@kernel
+def requeue(table: Table) -> int:
+    """Move a queued, offered or assigned contact to a class, keeping its routing age."""
+    cell = open_cell(table)
+    contacts = open_contacts(table)
+    contact = cell.request[IN_CONTACT]
+    if not is_allowed(table, contact, _T_REQUEUE):
+        return _ILLEGAL
+    was_assigned = contacts.state[contact] == _ASSIGNED
+    old_queue = contacts.queue[contact]
+    agent = release_from_state(table, contact)
+    refer_to_class(table, contact, cell.request[IN_CLASS])
+    if was_assigned or contacts.queue[contact] != old_queue:
+        start_wait(table, contact)
+    if was_assigned:
+        rest_begins(table, agent)
+        pass_over(table, contact, agent, 0)
+    return_to_queue(table, contact, _R_MOVED)
+    if agent >= 0:
+        settle_agent(table, agent)
+    report(table, contact)
+    return _APPLIED
+
+
+@kernel
+def cancel(table: Table) -> int:
+    """End a queued or offered contact: the customer left, or the gateway withdrew it."""
+    cell = open_cell(table)
+    contacts = open_contacts(table)
+    contact = cell.request[IN_CONTACT]
+    if not is_allowed(table, contact, _T_ABANDON):
+        return _ILLEGAL
+    agent = release_from_state(table, contact)
+    contacts.agent[contact] = -1
+    wait_ms = cell.scalar[NOW_MS] - contacts.queued_ms[contact]
+    cell.outcome[OUT_WAIT_MS] = wait_ms
+    if cell.request[IN_VALUE] == _BY_CUSTOMER:
+        short_ms = open_queues(table).short_abandon_ms[contacts.queue[contact]]
+        reason = _R_SHORT if wait_ms < short_ms else _R_NONE
+        end_contact(table, contact, _ABANDONED, _E_ABANDONED, reason)
+    else:
+        end_contact(table, contact, _CANCELLED, _E_CANCELLED, _R_CANCELLED)
+    if agent >= 0:
+        settle_agent(table, agent)
+    cell.outcome[OUT_STATE] = contacts.state[contact]
+    return _APPLIED

@@ -1,0 +1,137 @@
+"""
+Who may take which contact.
+
+Filter by sets: the agents of the queue, those at or above each required level, those with each
+required tag and those with room, ANDed word by word, so that the cost follows the number of agents
+/ 64 and no agent is looked at in vain.
+"""
+
+import numpy as np
+
+from engine.kernels.bits import has_bit, lowest_bit
+from engine.kernels.boundary import (
+    Table,
+    open_agents,
+    open_bitsets,
+    open_classes,
+    open_contacts,
+    open_requirements,
+)
+from engine.kernels.capacity import has_room
+from engine.kernels.columns import LEVELS
+from engine.kernels.compilation import kernel
+from engine.limits import EXCLUSIONS_MAX
+
+
+@kernel
+def skilled_word(table: Table, class_row: int, word: int, candidates: np.uint64) -> np.uint64:
+    """
+    Of 64 candidates, those who serve the class's queue and meet its requirement.
+
+    O(items of the requirement).
+    """
+    bitsets = open_bitsets(table)
+    classes = open_classes(table)
+    requirements = open_requirements(table)
+    requirement = classes.requirement[class_row]
+    candidates &= bitsets.queue_agents[classes.queue[class_row], word]
+    for item in range(requirements.skill_count[requirement]):
+        if candidates == np.uint64(0):
+            return candidates
+        skill = requirements.skill[requirement, item]
+        level = requirements.level[requirement, item]
+        candidates &= bitsets.skill_agents[skill * LEVELS + level - 1, word]
+    for item in range(requirements.tag_count[requirement]):
+        candidates &= bitsets.tag_agents[requirements.tag[requirement, item], word]
+    return candidates
+
+
+@kernel
+def meets_class(table: Table, agent: int, class_row: int) -> bool:
+    """
+    Whether an agent has room for a contact of the class and meets its requirement.
+
+    O(items of the requirement).
+    """
+    classes = open_classes(table)
+    requirements = open_requirements(table)
+    if not has_room(table, agent, classes.channel[class_row]):
+        return False
+    requirement = classes.requirement[class_row]
+    agents = open_agents(table)
+    for item in range(requirements.skill_count[requirement]):
+        skill = requirements.skill[requirement, item]
+        if agents.proficiency[agent, skill] < requirements.level[requirement, item]:
+            return False
+    bitsets = open_bitsets(table)
+    for item in range(requirements.tag_count[requirement]):
+        if not has_bit(bitsets.tag_agents[requirements.tag[requirement, item]], agent):
+            return False
+    return True
+
+
+@kernel
+def is_excluded(table: Table, contact: int, agent: int, now_ms: int) -> bool:
+    """Whether the contact recently failed with the agent. O(1)."""
+    contacts = open_contacts(table)
+    for place in range(EXCLUSIONS_MAX):
+        if (
+            contacts.excluded_agent[contact, place] == agent
+            and contacts.excluded_until_ms[contact, place] > now_ms
+        ):
+            return True
+    return False
+
+
+@kernel
+def exclude(table: Table, contact: int, agent: int, until_ms: int) -> None:
+    """
+    Pass the agent over for this contact until a time; the entry that ends first makes room.
+
+    O(1).
+    """
+    contacts = open_contacts(table)
+    chosen = 0
+    for place in range(EXCLUSIONS_MAX):
+        if contacts.excluded_agent[contact, place] == agent:
+            chosen = place
+            break
+        if contacts.excluded_until_ms[contact, place] < contacts.excluded_until_ms[contact, chosen]:
+            chosen = place
+    contacts.excluded_agent[contact, chosen] = agent
+    contacts.excluded_until_ms[contact, chosen] = until_ms
+
+
+@kernel
+def exclusion_ends(table: Table, contact: int, now_ms: int, otherwise_ms: int) -> int:
+    """
+    Time the first of the contact's exclusions ends, or `otherwise_ms` when that is sooner.
+
+    O(1).
+    """
+    contacts = open_contacts(table)
+    earliest_ms = otherwise_ms
+    for place in range(EXCLUSIONS_MAX):
+        until_ms = contacts.excluded_until_ms[contact, place]
+        if now_ms < until_ms < earliest_ms:
+            earliest_ms = until_ms
+    return earliest_ms
+
+
+@kernel
+def is_only_agent(table: Table, contact: int, agent: int) -> bool:
+    """Whether no other agent signed in could ever take the contact. O(agents / 64)."""
+    bitsets = open_bitsets(table)
+    agents = open_agents(table)
+    class_row = open_contacts(table).class_row[contact]
+    channel = open_classes(table).channel[class_row]
+    for word in range(bitsets.working_agents.shape[1]):
+        others = skilled_word(table, class_row, word, bitsets.working_agents[0, word])
+        if agent >> 6 == word:
+            others &= ~(np.uint64(1) << np.uint64(agent & 63))
+        while others != np.uint64(0):
+            other = (word << 6) + lowest_bit(others)
+            others &= others - np.uint64(1)
+            if agents.channel_cost[other, channel] > 0:
+                return False
+    return True

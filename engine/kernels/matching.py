@@ -1,0 +1,194 @@
+"""
+Matching: the best agent for a contact, the best contact for an agent, and the offer that joins
+them.
+
+Every place where capacity or a contact appears ends in one of the two `match_` kernels, so the
+backlog is looked at at once and an agent never sits beside a contact it could take.
+"""
+
+import numpy as np
+
+from engine.effects import EffectKind
+from engine.kernels.bits import lowest_bit
+from engine.kernels.boundary import (
+    Table,
+    open_agents,
+    open_bitsets,
+    open_cell,
+    open_classes,
+    open_contacts,
+    open_queues,
+)
+from engine.kernels.capacity import hold_contact
+from engine.kernels.columns import NEXT_OFFER, NOW_MS, OFFERS
+from engine.kernels.compilation import kernel
+from engine.kernels.deadlines import schedule_contact
+from engine.kernels.eligibility import exclusion_ends, is_excluded, meets_class, skilled_word
+from engine.kernels.recording import has_effect_room, mark_queue, record_contact
+from engine.kernels.scoring import claim_of_head, is_better_tie, score_agent
+from engine.kernels.waiting import is_before, leave_class
+from engine.lifecycle import ContactState, Intake
+
+_QUEUED = int(ContactState.QUEUED)
+_OFFERED = int(ContactState.OFFERED)
+_PAUSED = int(Intake.PAUSED)
+_OFFER_ISSUED = int(EffectKind.OFFER_ISSUED)
+
+
+@kernel
+def best_agent(table: Table, contact: int) -> int:
+    """
+    Row of the best agent with room for a waiting contact, -1 when there is none.
+
+    O(agents / 64 + eligible).
+    """
+    contacts = open_contacts(table)
+    bitsets = open_bitsets(table)
+    now_ms = open_cell(table).scalar[NOW_MS]
+    class_row = contacts.class_row[contact]
+    free = bitsets.free_agents[contacts.channel[contact]]
+    best = -1
+    best_score = -np.inf
+    for word in range(free.shape[0]):
+        if free[word] == np.uint64(0):
+            continue
+        candidates = skilled_word(table, class_row, word, free[word])
+        while candidates != np.uint64(0):
+            agent = (word << 6) + lowest_bit(candidates)
+            candidates &= candidates - np.uint64(1)
+            if is_excluded(table, contact, agent, now_ms):
+                continue
+            score = score_agent(table, agent, class_row)
+            if score > best_score or (score == best_score and is_better_tie(table, agent, best)):
+                best = agent
+                best_score = score
+    return best
+
+
+@kernel
+def first_allowed(table: Table, class_row: int, agent: int) -> int:
+    """
+    First contact of a class that did not recently fail with the agent, -1 for none.
+
+    O(contacts passed over).
+    """
+    contacts = open_contacts(table)
+    now_ms = open_cell(table).scalar[NOW_MS]
+    contact = open_classes(table).head[class_row]
+    while contact >= 0 and is_excluded(table, contact, agent, now_ms):
+        contact = contacts.following[contact]
+    return contact
+
+
+@kernel
+def age_behind_head(table: Table, class_row: int, contact: int) -> float:
+    """How much less than its class's head a contact claims; infinite for contact -1. O(1)."""
+    if contact < 0:
+        return np.inf
+    classes = open_classes(table)
+    since_ms = open_contacts(table).since_ms
+    behind_ms = since_ms[contact] - since_ms[classes.head[class_row]]
+    return behind_ms * open_queues(table).claim_per_ms[classes.queue[class_row]]
+
+
+@kernel
+def best_contact(table: Table, agent: int) -> int:
+    """
+    Row of the waiting contact with the greatest claim on an agent, -1 when it can take none.
+
+    The head's claim bounds its class, so the contacts behind it are looked at only where the head
+    recently failed with the agent. O(queues / 64 + classes with waiting contacts in the agent's
+    queues).
+    """
+    bitsets = open_bitsets(table)
+    classes = open_classes(table)
+    queues = open_queues(table)
+    best = -1
+    best_claim = -np.inf
+    for word in range(bitsets.waiting_queues.shape[1]):
+        served = bitsets.waiting_queues[0, word] & bitsets.agent_queues[agent, word]
+        while served != np.uint64(0):
+            queue = (word << 6) + lowest_bit(served)
+            served &= served - np.uint64(1)
+            class_row = queues.first_class[queue]
+            while class_row >= 0:
+                if meets_class(table, agent, class_row):
+                    claim = claim_of_head(table, agent, class_row)
+                    if claim >= best_claim:
+                        contact = first_allowed(table, class_row, agent)
+                        claim -= age_behind_head(table, class_row, contact)
+                        if claim > best_claim or (
+                            claim == best_claim and contact >= 0 and is_before(table, contact, best)
+                        ):
+                            best = contact
+                            best_claim = claim
+                class_row = classes.following[class_row]
+    return best
+
+
+@kernel
+def offer(table: Table, contact: int, agent: int) -> None:
+    """Offer a waiting contact to an agent with room for it. O(channels + log contacts)."""
+    contacts = open_contacts(table)
+    agents = open_agents(table)
+    queues = open_queues(table)
+    scalar = open_cell(table).scalar
+    queue = contacts.queue[contact]
+    leave_class(table, contact)
+    contacts.state[contact] = _OFFERED
+    contacts.cost[contact] = agents.channel_cost[agent, contacts.channel[contact]]
+    hold_contact(table, agent, contact)
+    sequence = scalar[NEXT_OFFER]
+    scalar[NEXT_OFFER] = sequence + 1
+    contacts.offer[contact] = sequence
+    contacts.until_ms[contact] = scalar[NOW_MS] + queues.offer_timeout_ms[queue]
+    agents.last_offer[agent] = sequence
+    queues.offered[queue] += 1
+    queues.totals[queue, OFFERS] += 1
+    schedule_contact(table, contact, contacts.until_ms[contact])
+    record_contact(table, _OFFER_ISSUED, contact, 0, 0)
+    mark_queue(table, queue)
+
+
+@kernel
+def schedule_wait(table: Table, contact: int) -> None:
+    """
+    Set a waiting contact's deadline: its maximum wait, or sooner the end of an exclusion.
+
+    O(log contacts).
+    """
+    contacts = open_contacts(table)
+    now_ms = open_cell(table).scalar[NOW_MS]
+    due_ms = exclusion_ends(table, contact, now_ms, contacts.expires_ms[contact])
+    schedule_contact(table, contact, due_ms)
+
+
+@kernel
+def match_contact(table: Table, contact: int) -> bool:
+    """
+    Offer a waiting contact to the best agent with room, or leave it waiting; True when offered.
+    """
+    contacts = open_contacts(table)
+    if contacts.state[contact] != _QUEUED:
+        return False
+    if open_queues(table).intake[contacts.queue[contact]] != _PAUSED:
+        agent = best_agent(table, contact)
+        if agent >= 0:
+            offer(table, contact, agent)
+            return True
+    schedule_wait(table, contact)
+    return False
+
+
+@kernel
+def match_agent(table: Table, agent: int) -> bool:
+    """
+    Offer waiting contacts to an agent while it has room; False when effects ran out of room: call
+    again.
+    """
+    while has_effect_room(table):
+        contact = best_contact(table, agent)
+        if contact < 0:
+            return True
+        offer(table, contact, agent)
+    return False

@@ -1,0 +1,179 @@
+"""
+Rows to and from fixed-width records of int64: what the commit log keeps of a row's moving columns.
+
+The two halves of each pair list the same columns in the same order. Links, counts and deadlines are
+not kept: loading derives them anew, so they cannot disagree.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.kernels.boundary import Table, open_agents, open_cell, open_contacts, open_queues
+from engine.kernels.columns import AGENT_DIRTY_COUNT, CONTACT_DIRTY_COUNT, QUEUE_DIRTY_COUNT, TOTALS
+from engine.kernels.compilation import entry, kernel
+from engine.limits import EXCLUSIONS_MAX
+
+_CONTACT_PLAIN: Final = 20
+CONTACT_WIDTH: Final = _CONTACT_PLAIN + 2 * EXCLUSIONS_MAX
+AGENT_WIDTH: Final = 8
+QUEUE_WIDTH: Final = 2 + TOTALS
+
+CONTACT_ROWS: Final = 1
+AGENT_ROWS: Final = 2
+QUEUE_ROWS: Final = 3
+
+
+@kernel
+def _pack_contacts(table: Table, out: NDArray[np.int64]) -> None:
+    """
+    Write the dirty contacts into `out`, (count, CONTACT_WIDTH), and clear their marks.
+
+    O(count).
+    """
+    c = open_contacts(table)
+    for place in range(out.shape[0]):
+        row = c.dirty[place]
+        c.is_dirty[row] = 0
+        record = out[place]
+        record[0] = c.state[row]
+        record[1] = c.channel[row]
+        record[2] = c.rejection[row]
+        record[3] = c.queue[row]
+        record[4] = c.priority[row]
+        record[5] = c.agent[row]
+        record[6] = c.sequence[row]
+        record[7] = c.received_ms[row]
+        record[8] = c.since_ms[row]
+        record[9] = c.queued_ms[row]
+        record[10] = c.accepted_ms[row]
+        record[11] = c.handled_ms[row]
+        record[12] = c.ended_ms[row]
+        record[13] = c.max_wait_ms[row]
+        record[14] = c.expires_ms[row]
+        record[15] = c.offer[row]
+        record[16] = c.until_ms[row]
+        record[17] = c.cost[row]
+        record[18] = c.offers_failed[row]
+        record[19] = c.version[row]
+        for item in range(EXCLUSIONS_MAX):
+            record[_CONTACT_PLAIN + item] = c.excluded_agent[row, item]
+            record[_CONTACT_PLAIN + EXCLUSIONS_MAX + item] = c.excluded_until_ms[row, item]
+
+
+@kernel
+def _unpack_contact(table: Table, row: int, record: NDArray[np.int64]) -> None:
+    """Read one contact's record, (CONTACT_WIDTH,), into its row. O(1)."""
+    c = open_contacts(table)
+    c.state[row] = record[0]
+    c.channel[row] = record[1]
+    c.rejection[row] = record[2]
+    c.queue[row] = record[3]
+    c.priority[row] = record[4]
+    c.agent[row] = record[5]
+    c.sequence[row] = record[6]
+    c.received_ms[row] = record[7]
+    c.since_ms[row] = record[8]
+    c.queued_ms[row] = record[9]
+    c.accepted_ms[row] = record[10]
+    c.handled_ms[row] = record[11]
+    c.ended_ms[row] = record[12]
+    c.max_wait_ms[row] = record[13]
+    c.expires_ms[row] = record[14]
+    c.offer[row] = record[15]
+    c.until_ms[row] = record[16]
+    c.cost[row] = record[17]
+    c.offers_failed[row] = record[18]
+    c.version[row] = record[19]
+    for item in range(EXCLUSIONS_MAX):
+        c.excluded_agent[row, item] = record[_CONTACT_PLAIN + item]
+        c.excluded_until_ms[row, item] = record[_CONTACT_PLAIN + EXCLUSIONS_MAX + item]
+
+
+@kernel
+def _pack_agents(table: Table, out: NDArray[np.int64]) -> None:
+    """Write the dirty agents into `out`, (count, AGENT_WIDTH), and clear their marks. O(count)."""
+    a = open_agents(table)
+    for place in range(out.shape[0]):
+        row = a.dirty[place]
+        a.is_dirty[row] = 0
+        record = out[place]
+        record[0] = a.presence[row]
+        record[1] = a.idle_since_ms[row]
+        record[2] = a.last_offer[row]
+        record[3] = a.missed[row]
+        record[4] = a.presence_since_ms[row]
+        record[5] = a.presence_reason[row]
+        record[6] = a.lease_until_ms[row]
+        record[7] = a.version[row]
+
+
+@kernel
+def _unpack_agent(table: Table, row: int, record: NDArray[np.int64]) -> None:
+    """Read one agent's record, (AGENT_WIDTH,), into its row. O(1)."""
+    a = open_agents(table)
+    a.presence[row] = record[0]
+    a.idle_since_ms[row] = record[1]
+    a.last_offer[row] = record[2]
+    a.missed[row] = record[3]
+    a.presence_since_ms[row] = record[4]
+    a.presence_reason[row] = record[5]
+    a.lease_until_ms[row] = record[6]
+    a.version[row] = record[7]
+
+
+@kernel
+def _pack_queues(table: Table, out: NDArray[np.int64]) -> None:
+    """Write the dirty queues into `out`, (count, QUEUE_WIDTH), and clear their marks. O(count)."""
+    q = open_queues(table)
+    for place in range(out.shape[0]):
+        row = q.dirty[place]
+        q.is_dirty[row] = 0
+        record = out[place]
+        record[0] = q.intake[row]
+        record[1] = q.version[row]
+        for item in range(TOTALS):
+            record[2 + item] = q.totals[row, item]
+
+
+@kernel
+def _unpack_queue(table: Table, row: int, record: NDArray[np.int64]) -> None:
+    """Read one queue's record, (QUEUE_WIDTH,), into its row. O(1)."""
+    q = open_queues(table)
+    q.intake[row] = record[0]
+    q.version[row] = record[1]
+    for item in range(TOTALS):
+        q.totals[row, item] = record[2 + item]
+
+
+@entry
+def pack_dirty(
+    table: Table,
+    contacts_out: NDArray[np.int64],
+    agents_out: NDArray[np.int64],
+    queues_out: NDArray[np.int64],
+) -> None:
+    """
+    Write every dirty row and clear the marks. O(rows).
+
+    Each output has as many rows as the subject has dirty ones, and the subject's `_WIDTH` columns.
+    """
+    scalar = open_cell(table).scalar
+    _pack_contacts(table, contacts_out)
+    _pack_agents(table, agents_out)
+    _pack_queues(table, queues_out)
+    scalar[CONTACT_DIRTY_COUNT] = 0
+    scalar[AGENT_DIRTY_COUNT] = 0
+    scalar[QUEUE_DIRTY_COUNT] = 0
+
+
+@entry
+def unpack_row(table: Table, subject: int, row: int, record: NDArray[np.int64]) -> None:
+    """Read one record into its row; `subject` is a RowTable code. O(1)."""
+    if subject == CONTACT_ROWS:
+        _unpack_contact(table, row, record)
+    elif subject == AGENT_ROWS:
+        _unpack_agent(table, row, record)
+    else:
+        _unpack_queue(table, row, record)

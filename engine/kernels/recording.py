@@ -1,0 +1,125 @@
+"""What transitions leave behind: effect records, and the rows the open commit group must write."""
+
+from engine.effects import EFFECT_WIDTH, EffectColumn
+from engine.kernels.boundary import Table, open_agents, open_cell, open_contacts, open_queues
+from engine.kernels.columns import (
+    AGENT_DIRTY_COUNT,
+    CONTACT_DIRTY_COUNT,
+    EFFECT_COUNT,
+    NOW_MS,
+    QUEUE_DIRTY_COUNT,
+)
+from engine.kernels.compilation import kernel
+from engine.limits import EFFECT_ROOM_MIN
+
+_KIND = int(EffectColumn.KIND)
+_AT = int(EffectColumn.AT_MS)
+_CONTACT = int(EffectColumn.CONTACT)
+_QUEUE = int(EffectColumn.QUEUE)
+_AGENT = int(EffectColumn.AGENT)
+_OFFER = int(EffectColumn.OFFER)
+_OFFER_EXPIRES = int(EffectColumn.OFFER_EXPIRES_MS)
+_WAIT = int(EffectColumn.WAIT_MS)
+_DETAIL = int(EffectColumn.DETAIL)
+_REASON = int(EffectColumn.REASON)
+
+
+@kernel
+def has_effect_room(table: Table) -> bool:
+    """Whether one more step of any transition fits into the effect buffer. O(1)."""
+    cell = open_cell(table)
+    return cell.scalar[EFFECT_COUNT] + EFFECT_ROOM_MIN <= cell.effects.shape[0]
+
+
+@kernel
+def record_contact(table: Table, kind: int, contact: int, detail: int, reason: int) -> None:
+    """Append an effect about a contact as it now stands, and mark its row to be written. O(1)."""
+    cell = open_cell(table)
+    contacts = open_contacts(table)
+    place = cell.scalar[EFFECT_COUNT]
+    cell.scalar[EFFECT_COUNT] = place + 1
+    now_ms = cell.scalar[NOW_MS]
+    record = cell.effects[place]
+    record[_KIND] = kind
+    record[_AT] = now_ms
+    record[_CONTACT] = contact
+    record[_QUEUE] = contacts.queue[contact]
+    record[_AGENT] = contacts.agent[contact]
+    record[_OFFER] = contacts.offer[contact]
+    record[_OFFER_EXPIRES] = contacts.until_ms[contact] if contacts.offer[contact] else 0
+    accepted_ms = contacts.accepted_ms[contact]
+    record[_WAIT] = (accepted_ms if accepted_ms > 0 else now_ms) - contacts.queued_ms[contact]
+    record[_DETAIL] = detail
+    record[_REASON] = reason
+    contacts.version[contact] += 1
+    mark_contact(table, contact)
+
+
+@kernel
+def record_agent(table: Table, kind: int, agent: int, detail: int, reason: int) -> None:
+    """Append an effect about an agent, and mark its row to be written. O(1)."""
+    cell = open_cell(table)
+    place = cell.scalar[EFFECT_COUNT]
+    cell.scalar[EFFECT_COUNT] = place + 1
+    record = cell.effects[place]
+    for column in range(EFFECT_WIDTH):
+        record[column] = 0
+    record[_KIND] = kind
+    record[_AT] = cell.scalar[NOW_MS]
+    record[_CONTACT] = -1
+    record[_QUEUE] = -1
+    record[_AGENT] = agent
+    record[_DETAIL] = detail
+    record[_REASON] = reason
+    mark_agent(table, agent)
+
+
+@kernel
+def record_queue(table: Table, kind: int, queue: int, detail: int) -> None:
+    """Append an effect about a queue, and mark its row to be written. O(1)."""
+    cell = open_cell(table)
+    place = cell.scalar[EFFECT_COUNT]
+    cell.scalar[EFFECT_COUNT] = place + 1
+    record = cell.effects[place]
+    for column in range(EFFECT_WIDTH):
+        record[column] = 0
+    record[_KIND] = kind
+    record[_AT] = cell.scalar[NOW_MS]
+    record[_CONTACT] = -1
+    record[_QUEUE] = queue
+    record[_AGENT] = -1
+    record[_DETAIL] = detail
+    mark_queue(table, queue)
+
+
+@kernel
+def mark_contact(table: Table, contact: int) -> None:
+    """Put a contact into the list of rows to be written, once. O(1)."""
+    contacts = open_contacts(table)
+    if contacts.is_dirty[contact] == 0:
+        cell = open_cell(table)
+        contacts.is_dirty[contact] = 1
+        contacts.dirty[cell.scalar[CONTACT_DIRTY_COUNT]] = contact
+        cell.scalar[CONTACT_DIRTY_COUNT] += 1
+
+
+@kernel
+def mark_agent(table: Table, agent: int) -> None:
+    """Put an agent into the list of rows to be written, once. O(1)."""
+    agents = open_agents(table)
+    if agents.is_dirty[agent] == 0:
+        cell = open_cell(table)
+        agents.is_dirty[agent] = 1
+        agents.dirty[cell.scalar[AGENT_DIRTY_COUNT]] = agent
+        cell.scalar[AGENT_DIRTY_COUNT] += 1
+
+
+@kernel
+def mark_queue(table: Table, queue: int) -> None:
+    """Put a queue into the list of rows to be written, once. O(1)."""
+    queues = open_queues(table)
+    if queues.is_dirty[queue] == 0:
+        cell = open_cell(table)
+        queues.is_dirty[queue] = 1
+        queues.dirty[cell.scalar[QUEUE_DIRTY_COUNT]] = queue
+        cell.scalar[QUEUE_DIRTY_COUNT] += 1

@@ -1,0 +1,96 @@
+"""What time and restarts bring: deadlines that have come, and recovery."""
+
+from engine.effects import EffectKind, Reason
+from engine.kernels.agent_life import (
+    agent_due,
+    count_miss,
+    renew_lease,
+    schedule_lease,
+    settle_agent,
+)
+from engine.kernels.boundary import Table, open_agents, open_cell, open_contacts
+from engine.kernels.columns import AGENT_HEAP_COUNT, CONTACT_HEAP_COUNT, NEXT_DUE_MS, NOW_MS
+from engine.kernels.compilation import kernel
+from engine.kernels.contact_life import complete, end_contact, fail_offer, forget, rescind
+from engine.kernels.deadlines import next_deadline, schedule_agent
+from engine.kernels.matching import match_contact
+from engine.kernels.recording import has_effect_room
+from engine.kernels.waiting import leave_class
+from engine.lifecycle import FIRST_ENDED_STATE, ContactState, Presence
+from engine.refusals import Refusal
+
+_APPLIED = int(Refusal.NONE)
+_OFFERED = int(ContactState.OFFERED)
+_WRAP_UP = int(ContactState.WRAP_UP)
+_EXPIRED = int(ContactState.EXPIRED)
+_E_EXPIRED = int(EffectKind.CONTACT_EXPIRED)
+_E_OFFER_EXPIRED = int(EffectKind.OFFER_EXPIRED)
+_R_OFFER_EXPIRED = int(Reason.OFFER_EXPIRED)
+_R_MAX_WAIT = int(Reason.MAX_WAIT)
+_R_RESTARTED = int(Reason.RESTARTED)
+_AVAILABLE = int(Presence.AVAILABLE)
+
+
+@kernel
+def recover(table: Table) -> int:
+    """
+    After a restart: requeue what was offered, start leases anew, and look at the backlog.
+    O(contacts + agents).
+
+    The caller has made room for the effects of every outstanding offer.
+    """
+    contacts = open_contacts(table)
+    agents = open_agents(table)
+    now_ms = open_cell(table).scalar[NOW_MS]
+    for contact in range(contacts.state.shape[0]):
+        if contacts.state[contact] == _OFFERED:
+            rescind(table, contact, _R_RESTARTED)
+    for agent in range(agents.presence.shape[0]):
+        if agents.presence[agent] > 0:
+            renew_lease(table, agent)
+            schedule_lease(table, agent)
+            if agents.presence[agent] == _AVAILABLE:
+                schedule_agent(table, agent, now_ms)
+    return _APPLIED
+
+
+@kernel
+def contact_due(table: Table, contact: int) -> None:
+    """Handle a contact whose deadline has come, by its state."""
+    contacts = open_contacts(table)
+    now_ms = open_cell(table).scalar[NOW_MS]
+    state = contacts.state[contact]
+    if state >= FIRST_ENDED_STATE:
+        forget(table, contact)
+    elif state == _OFFERED:
+        agent = fail_offer(table, contact, _E_OFFER_EXPIRED, _R_OFFER_EXPIRED, 0)
+        count_miss(table, agent)
+        settle_agent(table, agent)
+    elif state == _WRAP_UP:
+        settle_agent(table, complete(table, contact))
+    elif contacts.expires_ms[contact] <= now_ms:
+        leave_class(table, contact)
+        end_contact(table, contact, _EXPIRED, _E_EXPIRED, _R_MAX_WAIT)
+    else:
+        match_contact(table, contact)
+
+
+@kernel
+def run_due(table: Table) -> None:
+    """
+    Handle every deadline that has come, earliest first, while effects have room; note when the next
+    one comes.
+    """
+    contacts = open_contacts(table)
+    agents = open_agents(table)
+    scalar = open_cell(table).scalar
+    while next_deadline(table) <= scalar[NOW_MS] and has_effect_room(table):
+        has_contact = scalar[CONTACT_HEAP_COUNT] > 0
+        has_agent = scalar[AGENT_HEAP_COUNT] > 0
+        contact = contacts.heap[0] if has_contact else -1
+        agent = agents.heap[0] if has_agent else -1
+        if has_contact and (not has_agent or contacts.due_ms[contact] <= agents.due_ms[agent]):
+            contact_due(table, contact)
+        else:
+            agent_due(table, agent)
+    scalar[NEXT_DUE_MS] = next_deadline(table)

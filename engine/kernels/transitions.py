@@ -1,0 +1,157 @@
+"""
+The transitions: one per command, and the single entry through which production, simulation and
+replay call them.
+
+Time comes first: the caller runs EXPIRE when a deadline has passed, so that a command meets the
+cell as it is at `now`; `apply` then runs the command and whatever it made due. A command that is
+refused changes nothing. Arguments stand in `Cell.request`, results in `Cell.outcome`; `Operation`
+and the `IN_` places say which. Columns of queues and agents are written by `engine.state` before
+their transition runs.
+"""
+
+from engine.effects import EffectKind, Reason
+from engine.kernels.agent_life import schedule_lease
+from engine.kernels.agent_transitions import (
+    agent_changed,
+    heartbeat,
+    queue_changed,
+    set_intake,
+    set_presence,
+)
+from engine.kernels.assignment_transitions import (
+    accept,
+    complete_assignment,
+    decline,
+    end_wrap_up,
+    release,
+)
+from engine.kernels.boundary import Table, open_cell
+from engine.kernels.capacity import refresh_room
+from engine.kernels.columns import NEXT_DUE_MS
+from engine.kernels.compilation import entry, kernel
+from engine.kernels.contact_life import forget, restore_contact
+from engine.kernels.contact_transitions import cancel, report, requeue, route, update
+from engine.kernels.deadlines import next_deadline
+from engine.kernels.recording import (
+    mark_agent,
+    mark_contact,
+    mark_queue,
+    record_agent,
+    record_queue,
+)
+from engine.kernels.requests import IN_AGENT, IN_CONTACT, IN_OPERATION, IN_QUEUE, Operation
+from engine.kernels.time_transitions import recover, run_due
+from engine.refusals import Refusal
+
+_ROUTE = int(Operation.ROUTE)
+_REQUEUE = int(Operation.REQUEUE)
+_CANCEL = int(Operation.CANCEL)
+_ACCEPT = int(Operation.ACCEPT)
+_DECLINE = int(Operation.DECLINE)
+_COMPLETE = int(Operation.COMPLETE)
+_END_WRAP_UP = int(Operation.END_WRAP_UP)
+_RELEASE = int(Operation.RELEASE)
+_AGENT_CHANGED = int(Operation.AGENT_CHANGED)
+_SET_PRESENCE = int(Operation.SET_PRESENCE)
+_HEARTBEAT = int(Operation.HEARTBEAT)
+_QUEUE_CHANGED = int(Operation.QUEUE_CHANGED)
+_SET_INTAKE = int(Operation.SET_INTAKE)
+_RECOVER = int(Operation.RECOVER)
+_DELETE_AGENT = int(Operation.DELETE_AGENT)
+_DELETE_QUEUE = int(Operation.DELETE_QUEUE)
+_FORGET_CONTACT = int(Operation.FORGET_CONTACT)
+_MARK_CONTACT = int(Operation.MARK_CONTACT)
+_MARK_AGENT = int(Operation.MARK_AGENT)
+_RESTORE_CONTACT = int(Operation.RESTORE_CONTACT)
+_RESTORE_AGENT = int(Operation.RESTORE_AGENT)
+_READ_CONTACT = int(Operation.READ_CONTACT)
+_APPLIED = int(Refusal.NONE)
+_E_AGENT_DELETED = int(EffectKind.AGENT_DELETED)
+_E_QUEUE_DELETED = int(EffectKind.QUEUE_DELETED)
+_R_NONE = int(Reason.NONE)
+
+
+@kernel
+def _apply_to_contact(table: Table, operation: int) -> int:
+    """Run the transition of a contact's operation."""
+    if operation == _ROUTE:
+        return route(table)
+    if operation == _ACCEPT:
+        return accept(table)
+    if operation == _DECLINE:
+        return decline(table)
+    if operation == _COMPLETE:
+        return complete_assignment(table)
+    if operation == _END_WRAP_UP:
+        return end_wrap_up(table)
+    if operation == _RELEASE:
+        return release(table)
+    if operation == _CANCEL:
+        return cancel(table)
+    if operation == _REQUEUE:
+        return requeue(table)
+    return update(table)
+
+
+@kernel
+def _apply_to_cell(table: Table, operation: int) -> int:
+    """Run the transition of an operation on an agent, a queue or the cell."""
+    request = open_cell(table).request
+    if operation == _HEARTBEAT:
+        return heartbeat(table)
+    if operation == _SET_PRESENCE:
+        return set_presence(table)
+    if operation == _AGENT_CHANGED:
+        return agent_changed(table)
+    if operation == _QUEUE_CHANGED:
+        return queue_changed(table)
+    if operation == _SET_INTAKE:
+        return set_intake(table)
+    if operation == _RECOVER:
+        return recover(table)
+    if operation == _DELETE_AGENT:
+        record_agent(table, _E_AGENT_DELETED, request[IN_AGENT], 0, _R_NONE)
+    elif operation == _DELETE_QUEUE:
+        record_queue(table, _E_QUEUE_DELETED, request[IN_QUEUE], 0)
+    elif operation == _FORGET_CONTACT:
+        forget(table, request[IN_CONTACT])
+    return _APPLIED
+
+
+@kernel
+def _apply_quietly(table: Table, operation: int) -> int:
+    """Run an operation that loads, reads or marks one row and makes nothing due."""
+    request = open_cell(table).request
+    if operation == _RESTORE_CONTACT:
+        restore_contact(table, request[IN_CONTACT])
+    elif operation == _RESTORE_AGENT:
+        refresh_room(table, request[IN_AGENT])
+        schedule_lease(table, request[IN_AGENT])
+    elif operation == _READ_CONTACT:
+        report(table, request[IN_CONTACT])
+    elif operation == _MARK_CONTACT:
+        mark_contact(table, request[IN_CONTACT])
+    elif operation == _MARK_AGENT:
+        mark_agent(table, request[IN_AGENT])
+    else:
+        mark_queue(table, request[IN_QUEUE])
+    return _APPLIED
+
+
+@entry
+def apply(table: Table) -> int:
+    """
+    Run request[IN_OPERATION] at Cell.scalar[NOW_MS], then what it made due; returns the Refusal.
+    """
+    cell = open_cell(table)
+    operation = cell.request[IN_OPERATION]
+    if operation >= _RESTORE_CONTACT:
+        refusal = _apply_quietly(table, operation)
+        cell.scalar[NEXT_DUE_MS] = next_deadline(table)
+        return refusal
+    if _ROUTE <= operation <= _RELEASE:
+        refusal = _apply_to_contact(table, operation)
+    else:
+        refusal = _apply_to_cell(table, operation)
+    run_due(table)
+    return refusal

@@ -1,0 +1,194 @@
+"""
+The life of a contact: one table, read by people and by the compiled transitions.
+
+A contact is QUEUED until it is OFFERED to an agent; an accepted offer makes it ASSIGNED; when
+handling ends it is in WRAP_UP, which still holds capacity, and then COMPLETED. An offer that is
+declined, expires or is rescinded puts the contact back to its place in QUEUED with its routing age.
+An event that the table does not list for a state is refused and changes nothing.
+"""
+
+from enum import IntEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Channel(IntEnum):
+    """Channel a contact arrives on; values are those of the wire."""
+
+    VOICE = 1
+    CHAT = 2
+    EMAIL = 3
+    SOCIAL = 4
+    VIDEO = 5
+    SMS = 6
+    CALLBACK = 7
+    SELF_SERVICE = 8
+
+
+# Columns per channel are indexed by the value itself; index 0 is not used.
+CHANNEL_SLOTS: Final = 9
+
+
+class ContactState(IntEnum):
+    """Where a contact is; values are those of the wire. FREE marks a row that holds no contact."""
+
+    FREE = 0
+    QUEUED = 1
+    OFFERED = 2
+    ASSIGNED = 3
+    WRAP_UP = 4
+    COMPLETED = 5
+    ABANDONED = 6
+    EXPIRED = 7
+    CANCELLED = 8
+    REJECTED = 9
+
+
+FIRST_ENDED_STATE: Final = int(ContactState.COMPLETED)
+
+
+class Trigger(IntEnum):
+    """What moves a contact from one state to the next."""
+
+    ADMIT = 0
+    REJECT = 1
+    OFFER = 2
+    ACCEPT = 3
+    DECLINE = 4
+    EXPIRE_OFFER = 5
+    RESCIND = 6
+    COMPLETE = 7
+    COMPLETE_WITHOUT_WRAP_UP = 8
+    END_WRAP_UP = 9
+    RELEASE = 10
+    REQUEUE = 11
+    ABANDON = 12
+    WITHDRAW = 13
+    EXPIRE_WAIT = 14
+    UPDATE = 15
+
+
+TRANSITIONS: Final[dict[ContactState, dict[Trigger, ContactState]]] = {
+    ContactState.FREE: {
+        Trigger.ADMIT: ContactState.QUEUED,
+        Trigger.REJECT: ContactState.REJECTED,
+    },
+    ContactState.QUEUED: {
+        Trigger.OFFER: ContactState.OFFERED,
+        Trigger.REQUEUE: ContactState.QUEUED,
+        Trigger.UPDATE: ContactState.QUEUED,
+        Trigger.ABANDON: ContactState.ABANDONED,
+        Trigger.WITHDRAW: ContactState.CANCELLED,
+        Trigger.EXPIRE_WAIT: ContactState.EXPIRED,
+    },
+    ContactState.OFFERED: {
+        Trigger.ACCEPT: ContactState.ASSIGNED,
+        Trigger.DECLINE: ContactState.QUEUED,
+        Trigger.EXPIRE_OFFER: ContactState.QUEUED,
+        Trigger.RESCIND: ContactState.QUEUED,
+        Trigger.REQUEUE: ContactState.QUEUED,
+        Trigger.UPDATE: ContactState.OFFERED,
+        Trigger.ABANDON: ContactState.ABANDONED,
+        Trigger.WITHDRAW: ContactState.CANCELLED,
+    },
+    ContactState.ASSIGNED: {
+        Trigger.COMPLETE: ContactState.WRAP_UP,
+        Trigger.COMPLETE_WITHOUT_WRAP_UP: ContactState.COMPLETED,
+        Trigger.RELEASE: ContactState.QUEUED,
+        Trigger.REQUEUE: ContactState.QUEUED,
+        Trigger.UPDATE: ContactState.ASSIGNED,
+    },
+    ContactState.WRAP_UP: {
+        Trigger.END_WRAP_UP: ContactState.COMPLETED,
+        Trigger.UPDATE: ContactState.WRAP_UP,
+    },
+    ContactState.COMPLETED: {},
+    ContactState.ABANDONED: {},
+    ContactState.EXPIRED: {},
+    ContactState.CANCELLED: {},
+    ContactState.REJECTED: {},
+}
+
+NO_STATE: Final = -1
+
+
+def _as_table() -> NDArray[np.int8]:
+    table = np.full((len(ContactState), len(Trigger)), NO_STATE, np.int8)
+    for state, row in TRANSITIONS.items():
+        for trigger, following in row.items():
+            table[state, trigger] = following
+    table.flags.writeable = False
+    return table
+
+
+# (states, triggers): the next state, or NO_STATE where the trigger is refused.
+TRANSITION_TABLE: Final = _as_table()
+
+
+class Presence(IntEnum):
+    """
+    Whether an agent takes contacts; values are those of the wire.
+
+    NONE marks a row that holds no agent.
+    """
+
+    NONE = 0
+    AVAILABLE = 1
+    BUSY = 2
+    AWAY = 3
+    DRAINING = 4
+    OFFLINE = 5
+
+
+class AgentKind(IntEnum):
+    """What an agent is; values are those of the wire."""
+
+    PERSON = 1
+    BOT = 2
+
+
+class Intake(IntEnum):
+    """
+    What a queue does with contacts; values are those of the wire.
+
+    NONE marks a row that holds no queue.
+    """
+
+    NONE = 0
+    OPEN = 1
+    PAUSED = 2
+    CLOSED = 3
+
+
+class WrapUpMode(IntEnum):
+    """How wrap-up ends; values are those of the wire."""
+
+    NONE = 1
+    TIMED = 2
+    UNTIL_ENDED = 3
+
+
+class Strategy(IntEnum):
+    """Preset of scoring weights; values are those of the wire."""
+
+    LONGEST_IDLE = 1
+    LEAST_OCCUPIED = 2
+    ROUND_ROBIN = 3
+    BEST_SCORE = 4
+
+
+class RejectionReason(IntEnum):
+    """Why a contact was rejected at the door; values are those of the wire."""
+
+    NONE = 0
+    QUEUE_FULL = 1
+    QUEUE_CLOSED = 2
+
+
+class CancelReason(IntEnum):
+    """Why a contact is cancelled; values are those of the wire."""
+
+    ABANDONED = 1
+    WITHDRAWN = 2

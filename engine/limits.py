@@ -1,0 +1,95 @@
+"""
+Bounds of one cell, in one place, each with the relation that makes it safe.
+
+Nothing in the engine grows past these; a command that would is refused with a reason.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from engine.refusals import BadConfiguration
+
+DAY_MS: Final = 86_400_000
+FORTNIGHT_MS: Final = 14 * DAY_MS
+
+# A deadline that never comes. Half of int64, so that adding any duration to it cannot overflow.
+NEVER_MS: Final = 1 << 62
+
+SKILLS_MAX: Final = 256
+TAGS_MAX: Final = 4_096
+PROFICIENCY_MAX: Final = 5
+# Requirements are fixed-width rows; eight of each kind covers every peer's published limit.
+REQUIREMENT_ITEMS_MAX: Final = 8
+PRIORITY_MAX: Final = 1_000
+CAPACITY_MAX: Final = 1_000_000
+ID_BYTES_MAX: Final = 128
+ATTRIBUTES_MAX: Final = 64
+ATTRIBUTE_BYTES_MAX: Final = 16_384
+PREFERENCE_WEIGHT_MAX: Final = 100.0
+PRESENCE_REASONS_MAX: Final = 1_024
+
+# Agents that recently failed with a contact, remembered per contact. With more failures than this
+# inside one re-offer delay the longest-remembered one is forgotten first, so the contact is never
+# blocked.
+EXCLUSIONS_MAX: Final = 4
+
+# Work one kernel call may do before it hands back, so that effects never outgrow their buffer.
+EFFECT_ROOM_MIN: Final = 64
+
+OFFER_TIMEOUT_MS: Final = 20_000
+MAX_WAIT_MS: Final = DAY_MS
+REOFFER_DELAY_MS: Final = 30_000
+REOFFER_DELAY_ONLY_AGENT_MS: Final = 1_000
+PRIORITY_AGE_MS: Final = 60_000
+SERVICE_LEVEL_WITHIN_MS: Final = 20_000
+SERVICE_LEVEL_RATIO: Final = 0.8
+MISSED_OFFERS_MAX: Final = 3
+LEASE_MS_MIN: Final = 1_000
+
+# The only-agent delay must not be the longer one: it exists to re-offer sooner.
+assert REOFFER_DELAY_ONLY_AGENT_MS <= REOFFER_DELAY_MS
+# Routing ages times priorities are added in int64 milliseconds.
+assert PRIORITY_MAX * DAY_MS + FORTNIGHT_MS < NEVER_MS // 2
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """
+    Sizes one cell may reach.
+
+    Attributes
+    ----------
+    contacts_max
+        Open and recently ended contacts together, 1 to 2,000,000.
+    agents_max
+        Agents, signed in or not, 1 to 200,000.
+    queues_max
+        Queues, 1 to 20,000.
+    classes_max
+        Combinations of queue, requirements, channel and priority among open contacts, 1 to 200,000.
+    ended_max
+        Ended contacts kept readable, 0 to `contacts_max`; the oldest are forgotten first.
+    ended_retention_ms
+        How long an ended contact is kept readable, milliseconds, 0 to one day.
+    """
+
+    contacts_max: int = 1_100_000
+    agents_max: int = 100_000
+    queues_max: int = 10_000
+    classes_max: int = 100_000
+    ended_max: int = 100_000
+    ended_retention_ms: int = 600_000
+
+    def __post_init__(self) -> None:
+        bounds = {
+            "contacts_max": (1, 2_000_000),
+            "agents_max": (1, 200_000),
+            "queues_max": (1, 20_000),
+            "classes_max": (1, 200_000),
+            "ended_max": (0, self.contacts_max),
+            "ended_retention_ms": (0, DAY_MS),
+        }
+        for name, (low, high) in bounds.items():
+            value = getattr(self, name)
+            if not (low <= value <= high):
+                raise BadConfiguration(f"limits.{name}", value, f"{low} to {high}")

@@ -1,0 +1,59 @@
+"""Reads of a cell by external id; they change nothing and see what the last command left."""
+
+from collections.abc import Collection
+
+from engine.lifecycle import Presence
+from engine.state.agents import AgentView
+from engine.state.cell import CellState
+from engine.state.contacts import ContactView
+from engine.state.queues import QueueSnapshot, QueueView
+
+
+class CellReader:
+    """Views of what a cell holds. Unknown ids raise CommandRefused."""
+
+    def __init__(self, cell: CellState) -> None:
+        self._cell = cell
+
+    def contact(self, contact_id: str, now_ms: int) -> ContactView:
+        """A contact, open or recently ended, with ages as of `now_ms`."""
+        return self._cell.contacts.view(self._cell.contact_row(contact_id), now_ms)
+
+    def agent(self, agent_id: str) -> AgentView:
+        """An agent."""
+        return self._cell.agents.view(self.agent_row(agent_id))
+
+    def queue(self, queue_id: str) -> QueueView:
+        """A queue's definition and intake."""
+        return self._cell.queues.view(self.queue_row(queue_id))
+
+    def snapshot(self, queue_id: str, now_ms: int) -> QueueSnapshot:
+        """A queue's live state, with waits as of `now_ms`."""
+        return self._cell.queues.snapshot(self.queue_row(queue_id), now_ms)
+
+    def queue_ids(self) -> Collection[str]:
+        """Ids of all queues, in no order."""
+        return self._cell.queues.slots.names()
+
+    def agent_ids(self, queue_id: str, presences: Collection[Presence]) -> Collection[str]:
+        """
+        Ids of the agents of a queue ("" = of all) with one of the presences (none = any), in no
+        order.
+        """
+        slots = self._cell.agents.slots
+        rows = slots.rows()
+        columns = self._cell.store.columns
+        if queue_id:
+            members = columns.bitsets.queue_agents[self.queue_row(queue_id)]
+            rows = [row for row in rows if int(members[row >> 6]) >> (row & 63) & 1]
+        if presences:
+            rows = [row for row in rows if int(columns.agents.presence[row]) in presences]
+        return [slots.ids[row] for row in rows]
+
+    def queue_row(self, queue_id: str) -> int:
+        """Row of a queue."""
+        return self._cell.queue_row(queue_id)
+
+    def agent_row(self, agent_id: str) -> int:
+        """Row of an agent."""
+        return self._cell.agent_row(agent_id)

@@ -1,0 +1,101 @@
+"""
+What the engine refuses, in words a caller can act on.
+
+A refusal changes nothing. Adapters map each reason to a wire status in one table.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Refusal(IntEnum):
+    """Why a command was refused; each member says what the caller may do."""
+
+    # Not a refusal: the command was applied.
+    NONE = 0
+    # A field is out of range or malformed; correct the request.
+    INVALID_FIELD = 1
+    # No such queue; create it or correct the id.
+    UNKNOWN_QUEUE = 2
+    # No such agent; create it or correct the id.
+    UNKNOWN_AGENT = 3
+    # No such contact, or it ended long ago; do not retry.
+    UNKNOWN_CONTACT = 4
+    # No agent was ever given this skill; correct the name, or define an agent that holds it first.
+    UNKNOWN_SKILL = 5
+    # No agent was ever given this tag; as for skills.
+    UNKNOWN_TAG = 6
+    # The contact's state does not allow it; read the contact.
+    ILLEGAL_TRANSITION = 7
+    # The offer expired, was rescinded or was answered before; wait for the next one.
+    OFFER_GONE = 8
+    # The offer or assignment belongs to another agent; do not retry.
+    NOT_YOURS = 9
+    # The agent still holds contacts; drain it, or release them.
+    AGENT_HOLDS_CONTACTS = 10
+    # The queue still holds open contacts; requeue or cancel them.
+    QUEUE_HOLDS_CONTACTS = 11
+    # Agents still name the queue; take it from their definitions.
+    QUEUE_HAS_AGENTS = 12
+    # The resource changed since its etag was read; read it again.
+    ETAG_MISMATCH = 13
+    # The cell is at one of its limits; try later or raise the limit.
+    LIMIT_REACHED = 14
+    # `now_ms` is before an earlier one; the caller's clock is broken.
+    CLOCK_WENT_BACKWARDS = 15
+    # The contact id is known with another queue or channel; choose another id.
+    CONTACT_EXISTS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """
+    One broken rule of a command.
+
+    Attributes
+    ----------
+    field
+        Path of the field, as on the wire, for example `requirements.skills[0].proficiency_min`.
+    value
+        What it held, shortened for display.
+    expected
+        What would have been accepted, or what to do.
+    """
+
+    field: str
+    value: str
+    expected: str
+
+
+def violation(field: str, value: object, expected: str) -> Violation:
+    """Make a violation, with the value shortened for display."""
+    shown = repr(value)
+    return Violation(field, shown if len(shown) <= 80 else shown[:77] + "...", expected)
+
+
+class CommandRefused(Exception):
+    """
+    A command was refused and nothing changed.
+
+    Attributes
+    ----------
+    reason
+        Why, for programs.
+    violations
+        Every broken rule; at least one.
+    """
+
+    def __init__(self, reason: Refusal, *violations: Violation) -> None:
+        assert violations
+        texts = [f"{item.field}: got {item.value}, expected {item.expected}" for item in violations]
+        super().__init__("; ".join(texts))
+        self.reason = reason
+        self.violations = violations
+
+
+class BadConfiguration(ValueError):
+    """A setting is out of range; raised at load, never at use."""
+
+    def __init__(self, path: str, value: object, expected: str) -> None:
+        super().__init__(f"{path}: expected {expected}, got {value!r}")
+        self.path = path

@@ -1,0 +1,1 @@
+"""Routing's own rules above the kernels: validation, classes of contacts, strategies."""

@@ -1,0 +1,217 @@
+"""Agents: ids, definitions, their columns and the sets they are in."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from engine.commands import AgentSkill, ChannelCapacity, UpsertAgent
+from engine.effects import FIRST_TEXT_REASON, Reason
+from engine.kernels.columns import LEVELS
+from engine.lifecycle import AgentKind, Channel, Presence
+from engine.limits import CAPACITY_MAX, PRESENCE_REASONS_MAX
+from engine.refusals import CommandRefused, Refusal, violation
+from engine.state.slots import Slots, Vocabulary
+from engine.state.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class AgentView:
+    """
+    An agent as it stands; `definition.etag` is the present etag, times are milliseconds since the
+    Unix epoch.
+    """
+
+    definition: UpsertAgent
+    presence: Presence
+    presence_reason: str
+    presence_since_ms: int
+    capacity_used: int
+    contact_rows: tuple[int, ...]
+    idle_since_ms: int
+    missed_offers: int
+    lease_until_ms: int
+
+
+class AgentRows:
+    """Rows of agents by id, with their definitions and the names they use."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.slots = Slots(store, "agents")
+        self.skills = Vocabulary()
+        self.tags = Vocabulary()
+        self.reasons = Vocabulary()
+        # Definition and presence reason as JSON, by row.
+        self.payloads: list[bytes] = []
+        # Rows whose payload the open commit group must write.
+        self.payload_is_new: set[int] = set()
+
+    def require_names(self, command: UpsertAgent) -> None:
+        """
+        Make room for the skills and tags an agent brings.
+
+        Raises
+        ------
+        CommandRefused
+            LIMIT_REACHED, when the cell knows as many as it may; nothing was interned.
+        """
+        new_skills = sum(self.skills.number_of(item.skill) < 0 for item in command.skills)
+        new_tags = sum(self.tags.number_of(tag) < 0 for tag in command.tags)
+        self._store.require("skills", len(self.skills) + new_skills)
+        self._store.require("tags", len(self.tags) + new_tags)
+
+    def write(self, row: int, command: UpsertAgent, queue_rows: Iterable[int]) -> None:
+        """
+        Write a definition into its row and sets; `require_names` came before.
+
+        Matches nothing.
+        """
+        self._leave_sets(row)
+        columns = self._store.columns
+        agents, bitsets = columns.agents, columns.bitsets
+        agents.kind[row] = command.kind
+        agents.capacity[row] = command.capacity
+        agents.missed_max[row] = max(command.missed_offers_max, 0)
+        agents.lease_ms[row] = command.lease_ms
+        for channel in Channel:
+            agents.channel_cost[row, channel] = 0 if command.channels else 1
+            agents.channel_max[row, channel] = CAPACITY_MAX
+        for item in command.channels:
+            agents.channel_cost[row, item.channel] = item.cost
+            agents.channel_max[row, item.channel] = item.contacts_max or CAPACITY_MAX
+        for queue_row in queue_rows:
+            _add(bitsets.queue_agents[queue_row], row)
+            _add(bitsets.agent_queues[row], queue_row)
+        for skill in command.skills:
+            number = self.skills.intern(skill.skill)
+            agents.proficiency[row, number] = skill.proficiency
+            for level in range(skill.proficiency):
+                _add(bitsets.skill_agents[number * LEVELS + level], row)
+        for tag in command.tags:
+            _add(bitsets.tag_agents[self.tags.intern(tag)], row)
+        self._write_payload(row, command)
+
+    def clear(self, row: int, now_ms: int) -> None:
+        """Make a row ready for a new agent, offline."""
+        agents = self._store.columns.agents
+        agents.presence[row] = Presence.OFFLINE
+        agents.presence_reason[row] = Reason.NONE
+        agents.presence_since_ms[row] = now_ms
+        agents.idle_since_ms[row] = now_ms
+        agents.last_offer[row] = 0
+        agents.missed[row] = 0
+        agents.lease_until_ms[row] = 0
+        agents.version[row] = 0
+
+    def remove(self, row: int) -> None:
+        """Take an agent out of every set and end its id's claim on the row."""
+        self._leave_sets(row)
+        self._store.columns.agents.presence[row] = Presence.NONE
+        self.slots.retire(row)
+
+    def reason_code(self, text: str) -> int:
+        """
+        Code of a client's presence reason.
+
+        Raises
+        ------
+        CommandRefused
+            LIMIT_REACHED, when the cell has met as many distinct texts as it may.
+        """
+        if not text:
+            return int(Reason.NONE)
+        if self.reasons.number_of(text) < 0 and len(self.reasons) >= PRESENCE_REASONS_MAX:
+            expected = f"one of the {PRESENCE_REASONS_MAX} texts used so far"
+            raise CommandRefused(Refusal.LIMIT_REACHED, violation("reason", text, expected))
+        return FIRST_TEXT_REASON + self.reasons.intern(text)
+
+    def reason_text(self, code: int) -> str:
+        """Word or text of a reason code."""
+        if code >= FIRST_TEXT_REASON:
+            return self.reasons.names[code - FIRST_TEXT_REASON]
+        return Reason(code).name.lower() if code else ""
+
+    def keep_reason(self, row: int) -> None:
+        """Bring the payload's reason text in line with the row, so that it outlives a restart."""
+        self._write_payload(row, self.definition(row))
+
+    def definition(self, row: int) -> UpsertAgent:
+        """Definition with the present etag."""
+        definition, _ = definition_of(self.payloads[row])
+        return replace(definition, etag=str(self._store.columns.agents.version[row]))
+
+    def view(self, row: int) -> AgentView:
+        """The agent as it stands."""
+        columns = self._store.columns
+        agents = columns.agents
+        held = []
+        contact = int(agents.first_contact[row])
+        while contact >= 0:
+            held.append(contact)
+            contact = int(columns.contacts.agent_following[contact])
+        return AgentView(
+            definition=self.definition(row),
+            presence=Presence(int(agents.presence[row])),
+            presence_reason=self.reason_text(int(agents.presence_reason[row])),
+            presence_since_ms=int(agents.presence_since_ms[row]),
+            capacity_used=int(agents.used[row]),
+            contact_rows=tuple(held),
+            idle_since_ms=int(agents.idle_since_ms[row]),
+            missed_offers=int(agents.missed[row]),
+            lease_until_ms=int(agents.lease_until_ms[row]) if agents.lease_ms[row] else 0,
+        )
+
+    def _write_payload(self, row: int, command: UpsertAgent) -> None:
+        if len(self.payloads) <= row:
+            self.payloads.extend([b""] * (row + 1 - len(self.payloads)))
+        code = int(self._store.columns.agents.presence_reason[row])
+        text = self.reason_text(code) if code >= FIRST_TEXT_REASON else ""
+        self.payloads[row] = _payload_of(command, text)
+        self.payload_is_new.add(row)
+
+    def _leave_sets(self, row: int) -> None:
+        columns = self._store.columns
+        bitsets = columns.bitsets
+        columns.agents.proficiency[row] = 0
+        bitsets.agent_queues[row] = 0
+        for bits in (bitsets.queue_agents, bitsets.skill_agents, bitsets.tag_agents):
+            members = bits[:, row >> 6]
+            members &= ~np.uint64(1 << (row & 63))
+
+
+def _add(bits: NDArray[np.uint64], row: int) -> None:
+    bits[row >> 6] |= np.uint64(1 << (row & 63))
+
+
+def _payload_of(command: UpsertAgent, reason: str) -> bytes:
+    return orjson.dumps(
+        {
+            "agent_id": command.agent_id,
+            "kind": command.kind,
+            "queue_ids": command.queue_ids,
+            "skills": [list(skill) for skill in command.skills],
+            "tags": command.tags,
+            "capacity": command.capacity,
+            "channels": [list(channel) for channel in command.channels],
+            "missed_offers_max": command.missed_offers_max,
+            "lease_ms": command.lease_ms,
+            "presence_reason": reason,
+        }
+    )
+
+
+def definition_of(payload: bytes) -> tuple[UpsertAgent, str]:
+    """Definition, without etag, and presence reason from their JSON."""
+    fields = orjson.loads(payload)
+    reason = fields.pop("presence_reason")
+    fields["kind"] = AgentKind(fields["kind"])
+    fields["queue_ids"] = tuple(fields["queue_ids"])
+    fields["skills"] = tuple(AgentSkill(*item) for item in fields["skills"])
+    fields["tags"] = tuple(fields["tags"])
+    fields["channels"] = tuple(
+        ChannelCapacity(Channel(item[0]), item[1], item[2]) for item in fields["channels"]
+    )
+    return UpsertAgent(**fields), reason

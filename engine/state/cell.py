@@ -1,0 +1,351 @@
+"""Everything a cell holds, and its way to and from the rows of the commit log."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.effects import FIRST_TEXT_REASON, encode_effects
+from engine.kernels.columns import (
+    AGENT_DIRTY_COUNT,
+    CONTACT_DIRTY_COUNT,
+    EFFECT_COUNT,
+    NEXT_CONTACT,
+    NEXT_OFFER,
+    NOW_MS,
+    QUEUE_DIRTY_COUNT,
+)
+from engine.kernels.packing import (
+    AGENT_WIDTH,
+    CONTACT_WIDTH,
+    QUEUE_WIDTH,
+    pack_dirty,
+    unpack_row,
+)
+from engine.kernels.requests import IN_AGENT, IN_CONTACT, IN_OPERATION, IN_QUEUE, Operation
+from engine.lifecycle import FIRST_ENDED_STATE, Channel, ContactState, Intake
+from engine.limits import EFFECT_ROOM_MIN, Limits
+from engine.refusals import CommandRefused, Refusal, violation
+from engine.state import agents as agent_rows
+from engine.state import contacts as contact_rows
+from engine.state import queues as queue_rows
+from engine.state.classes import ContactClasses
+from engine.state.rows import RowDelta, RowTable
+from engine.state.store import Store
+
+# Effects a recovery may record for one outstanding offer: rescinded, requeued, offered anew.
+_RECOVERY_EFFECTS: Final = 4
+
+
+class Group(NamedTuple):
+    """
+    What happened since the last group, to be committed before anyone is told.
+
+    Attributes
+    ----------
+    effects
+        One tuple per effect, fields of `engine.effects.Effect`, in order.
+    events
+        The same, encoded for the log; b"" when there are none.
+    row_deltas
+        Changed rows, at most one per row.
+    """
+
+    effects: list[tuple[int | str, ...]]
+    events: bytes
+    row_deltas: list[RowDelta]
+
+
+class CellState:
+    """Columns, ids, definitions and classes of one cell."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.store = Store(limits)
+        self.queues = queue_rows.QueueRows(self.store)
+        self.agents = agent_rows.AgentRows(self.store)
+        self.contacts = contact_rows.ContactRows(self.store)
+        self.classes = ContactClasses(self.store, self.agents.skills, self.agents.tags)
+
+    def make_effect_room(self) -> None:
+        """
+        Make room for the effects of one more command; a large one leaves the rest due at once.
+        """
+        self.store.require_effects(4 * EFFECT_ROOM_MIN)
+
+    def make_recovery_room(self) -> None:
+        """Make room for the effects of rescinding every outstanding offer."""
+        offered = int((self.store.columns.contacts.state == ContactState.OFFERED).sum())
+        self.store.require_effects(_RECOVERY_EFFECTS * offered + EFFECT_ROOM_MIN)
+
+    def contact_row(self, contact_id: str) -> int:
+        """
+        Row of a contact, open or recently ended.
+
+        Raises
+        ------
+        CommandRefused
+            UNKNOWN_CONTACT.
+        """
+        row = self.contacts.slots.row_of(contact_id)
+        if row < 0 or self.store.columns.contacts.state[row] == ContactState.FREE:
+            expected = "the id of a contact that is open or ended less than ten minutes ago"
+            refused = violation("contact_id", contact_id, expected)
+            raise CommandRefused(Refusal.UNKNOWN_CONTACT, refused)
+        return row
+
+    def queue_row(self, queue_id: str, field: str = "queue_id") -> int:
+        """
+        Row of a queue, which a command named in `field`.
+
+        Raises
+        ------
+        CommandRefused
+            UNKNOWN_QUEUE.
+        """
+        row = self.queues.slots.row_of(queue_id)
+        if row < 0:
+            refused = violation(field, queue_id, "the id of a queue that exists")
+            raise CommandRefused(Refusal.UNKNOWN_QUEUE, refused)
+        return row
+
+    def agent_row(self, agent_id: str) -> int:
+        """
+        Row of an agent.
+
+        Raises
+        ------
+        CommandRefused
+            UNKNOWN_AGENT.
+        """
+        row = self.agents.slots.row_of(agent_id)
+        if row < 0:
+            refused = violation("agent_id", agent_id, "the id of an agent that exists")
+            raise CommandRefused(Refusal.UNKNOWN_AGENT, refused)
+        return row
+
+    def open_contacts_in(self, queue_row: int) -> int:
+        """Open contacts of a queue."""
+        queues = self.store.columns.queues
+        counts = (queues.waiting, queues.offered, queues.assigned, queues.wrapping_up)
+        return int(sum(count[queue_row] for count in counts))
+
+    def remove_agent(self, row: int) -> None:
+        """Remove an agent that holds no contacts; ended contacts no longer name it."""
+        contacts = self.store.columns.contacts
+        for contact in np.flatnonzero((contacts.agent == row) & (contacts.state > 0)):
+            contacts.agent[contact] = -1
+            self._run(Operation.MARK_CONTACT, IN_CONTACT, int(contact))
+        self.agents.remove(row)
+
+    def remove_queue(self, row: int) -> None:
+        """Remove a queue without open contacts; its ended contacts are forgotten."""
+        columns = self.store.columns
+        ended = (columns.contacts.queue == row) & (columns.contacts.state >= FIRST_ENDED_STATE)
+        for contact in np.flatnonzero(ended):
+            self._run(Operation.FORGET_CONTACT, IN_CONTACT, int(contact))
+        self.classes.drop_queue(row)
+        columns.queues.intake[row] = Intake.NONE
+        self.queues.slots.retire(row)
+
+    def take_group(self) -> Group:
+        """Hand over effects and changed rows; free the rows of what is gone."""
+        effects = self._take_effects()
+        deltas = self._take_deltas()
+        if deltas or effects:
+            scalar = self.store.scalar
+            values = np.array([scalar[NOW_MS], scalar[NEXT_CONTACT], scalar[NEXT_OFFER]], np.int64)
+            deltas.append(RowDelta(RowTable.CELL, 0, "", values.tobytes(), None))
+        for rows in (self.queues, self.agents, self.contacts):
+            rows.slots.reclaim()
+        return Group(effects, encode_effects(effects), deltas)
+
+    def mark_all(self) -> None:
+        """Have the next group write every row."""
+        for row in self.queues.slots.rows():
+            self.queues.payload_is_new.add(row)
+            self._run(Operation.MARK_QUEUE, IN_QUEUE, row)
+        for row in self.agents.slots.rows():
+            self.agents.payload_is_new.add(row)
+            self._run(Operation.MARK_AGENT, IN_AGENT, row)
+        for row in self.contacts.slots.rows():
+            self.contacts.payload_is_new.add(row)
+            self._run(Operation.MARK_CONTACT, IN_CONTACT, row)
+
+    def load(self, rows: Sequence[RowDelta]) -> None:
+        """
+        Fill an empty cell from its durable rows; deadlines that have passed come due with the next
+        command.
+        """
+        by_table: dict[RowTable, list[RowDelta]] = {table: [] for table in RowTable}
+        for delta in rows:
+            by_table[RowTable(delta.table)].append(delta)
+        self._load_queues(by_table[RowTable.QUEUE])
+        self._load_agents(by_table[RowTable.AGENT])
+        self._load_contacts(by_table[RowTable.CONTACT])
+        for delta in by_table[RowTable.CELL]:
+            now_ms, next_contact, next_offer = _values(delta)
+            self.store.scalar[NOW_MS] = int(now_ms)
+            self.store.scalar[NEXT_CONTACT] = int(next_contact)
+            self.store.scalar[NEXT_OFFER] = int(next_offer)
+
+    def _run(self, operation: Operation, place: int, row: int) -> None:
+        """Run an operation on one row, which stands at `place` of the request."""
+        self.store.request[IN_OPERATION] = operation
+        self.store.request[place] = row
+        self.store.run()
+
+    def _take_effects(self) -> list[tuple[int | str, ...]]:
+        count = self.store.scalar[EFFECT_COUNT]
+        if count == 0:
+            return []
+        self.store.scalar[EFFECT_COUNT] = 0
+        contact_ids = self.contacts.slots.ids
+        queue_ids = self.queues.slots.ids
+        agent_ids = self.agents.slots.ids
+        reason_text = self.agents.reason_text
+        return [
+            (
+                kind,
+                at_ms,
+                contact_ids[contact] if contact >= 0 else "",
+                queue_ids[queue] if queue >= 0 else "",
+                agent_ids[agent] if agent >= 0 else "",
+                contact_rows.offer_id_of(offer, contact) if offer else "",
+                offer_expires_ms,
+                wait_ms,
+                detail,
+                reason_text(reason) if reason else "",
+            )
+            for (
+                kind,
+                at_ms,
+                contact,
+                queue,
+                agent,
+                offer,
+                offer_expires_ms,
+                wait_ms,
+                detail,
+                reason,
+            ) in self.store.columns.cell.effects[:count].tolist()
+        ]
+
+    def _take_deltas(self) -> list[RowDelta]:
+        columns = self.store.columns
+        scalar = self.store.scalar
+        changed_contacts = columns.contacts.dirty[: scalar[CONTACT_DIRTY_COUNT]].tolist()
+        changed_agents = columns.agents.dirty[: scalar[AGENT_DIRTY_COUNT]].tolist()
+        changed_queues = columns.queues.dirty[: scalar[QUEUE_DIRTY_COUNT]].tolist()
+        contact_records = np.empty((len(changed_contacts), CONTACT_WIDTH), np.int64)
+        agent_records = np.empty((len(changed_agents), AGENT_WIDTH), np.int64)
+        queue_records = np.empty((len(changed_queues), QUEUE_WIDTH), np.int64)
+        pack_dirty(self.store.table, contact_records, agent_records, queue_records)
+        # A row that holds nothing any more has 0 as state, presence or intake, first in its record.
+        return (
+            _deltas(RowTable.QUEUE, self.queues, changed_queues, queue_records)
+            + _deltas(RowTable.AGENT, self.agents, changed_agents, agent_records)
+            + self._free_contacts(
+                _deltas(RowTable.CONTACT, self.contacts, changed_contacts, contact_records)
+            )
+        )
+
+    def _free_contacts(self, deltas: list[RowDelta]) -> list[RowDelta]:
+        """End the ids' claim on rows of contacts that were forgotten."""
+        for delta in deltas:
+            if delta.record is None:
+                self.contacts.slots.retire(delta.row)
+        return deltas
+
+    def _load_queues(self, deltas: Sequence[RowDelta]) -> None:
+        self.queues.slots.place_all([(delta.row, delta.external_id) for delta in deltas])
+        for delta in deltas:
+            assert delta.payload
+            self.queues.write(delta.row, queue_rows.definition_of(delta.payload))
+            unpack_row(self.store.table, delta.table, delta.row, _values(delta))
+        self.queues.payload_is_new.clear()
+
+    def _load_agents(self, deltas: Sequence[RowDelta]) -> None:
+        agents = self.agents
+        agents.slots.place_all([(delta.row, delta.external_id) for delta in deltas])
+        for delta in deltas:
+            assert delta.payload
+            definition, reason = agent_rows.definition_of(delta.payload)
+            agents.require_names(definition)
+            served = [self.queues.slots.row_of(queue_id) for queue_id in definition.queue_ids]
+            agents.write(delta.row, definition, served)
+            unpack_row(self.store.table, delta.table, delta.row, _values(delta))
+            columns = self.store.columns.agents
+            if columns.presence_reason[delta.row] >= FIRST_TEXT_REASON:
+                columns.presence_reason[delta.row] = agents.reason_code(reason)
+                agents.keep_reason(delta.row)
+            self._run(Operation.RESTORE_AGENT, IN_AGENT, delta.row)
+        agents.payload_is_new.clear()
+
+    def _load_contacts(self, deltas: Sequence[RowDelta]) -> None:
+        self.contacts.slots.place_all([(delta.row, delta.external_id) for delta in deltas])
+        for delta in deltas:
+            assert delta.payload
+            unpack_row(self.store.table, delta.table, delta.row, _values(delta))
+            self.contacts.keep_payload(delta.row, delta.payload)
+            self._load_class(delta.row, delta.payload)
+        columns = self.store.columns.contacts
+        rows = np.array([delta.row for delta in deltas], np.int64)
+        is_ended = columns.state[rows] >= FIRST_ENDED_STATE
+        age = np.where(is_ended, columns.ended_ms[rows], columns.since_ms[rows])
+        for place in np.lexsort((columns.sequence[rows], age)):
+            self._run(Operation.RESTORE_CONTACT, IN_CONTACT, int(rows[place]))
+
+    def _load_class(self, row: int, payload: bytes) -> None:
+        """
+        Give a loaded contact its class; skills and tags it names may be held by no agent any more.
+        """
+        columns = self.store.columns.contacts
+        columns.class_row[row] = -1
+        if columns.state[row] >= FIRST_ENDED_STATE:
+            return
+        requirements, _ = contact_rows.definition_of(payload)
+        self.classes.know_names(requirements)
+        class_row = self.classes.row_of(
+            int(columns.queue[row]),
+            requirements,
+            Channel(int(columns.channel[row])),
+            int(columns.priority[row]),
+        )
+        self.store.columns.contacts.class_row[row] = class_row
+
+
+def _deltas(
+    table: RowTable,
+    subject: "queue_rows.QueueRows | agent_rows.AgentRows | contact_rows.ContactRows",
+    rows: list[int],
+    records: NDArray[np.int64],
+) -> list[RowDelta]:
+    """Deltas of one subject; a record that begins with 0 holds nothing any more and is deleted."""
+    if not rows:
+        return []
+    ids, payloads, payload_is_new = subject.slots.ids, subject.payloads, subject.payload_is_new
+    encoded = records.tobytes()
+    width = len(encoded) // len(rows)
+    is_gone = records[:, 0] == 0
+    deltas = [
+        RowDelta(
+            table,
+            row,
+            ids[row],
+            encoded[place * width : (place + 1) * width],
+            payloads[row] if row in payload_is_new else None,
+        )
+        for place, row in enumerate(rows)
+    ]
+    for place in np.flatnonzero(is_gone) if is_gone.any() else ():
+        payloads[rows[place]] = b""
+        deltas[place] = deltas[place]._replace(record=None, payload=None)
+    payload_is_new.clear()
+    return deltas
+
+
+def _values(delta: RowDelta) -> NDArray[np.int64]:
+    """Record of a loaded row as numbers."""
+    assert delta.record is not None
+    return np.frombuffer(delta.record, np.int64)

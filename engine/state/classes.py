@@ -1,0 +1,169 @@
+"""
+Classes of contacts, found or made by queue, requirement, channel and priority.
+
+Rows whose last contact has gone are kept, since the next one is likely alike, and swept when rows
+run out.
+"""
+
+from typing import NamedTuple
+
+from engine.commands import Requirements
+from engine.lifecycle import Channel
+from engine.refusals import CommandRefused, Refusal, Violation, violation
+from engine.state.slots import Vocabulary
+from engine.state.store import Store
+
+
+class ClassKey(NamedTuple):
+    """What makes two waiting contacts alike to every agent."""
+
+    queue_row: int
+    requirement_row: int
+    channel: Channel
+    priority: int
+
+
+class ContactClasses:
+    """Rows of classes and of the requirements they name."""
+
+    def __init__(self, store: Store, skills: Vocabulary, tags: Vocabulary) -> None:
+        self._store = store
+        self._skills = skills
+        self._tags = tags
+        self._class_of: dict[ClassKey, int] = {}
+        self._requirement_of: dict[Requirements, int] = {}
+        self._requirements: list[Requirements] = []
+        self._free_classes: list[int] = []
+        self._free_requirements: list[int] = []
+        self._classes_used = 0
+
+    def row_of(
+        self, queue_row: int, requirements: Requirements, channel: Channel, priority: int
+    ) -> int:
+        """
+        Row of a class, made when there is none.
+
+        Raises
+        ------
+        CommandRefused
+            UNKNOWN_SKILL or UNKNOWN_TAG for a name no agent was ever given; LIMIT_REACHED when the
+            cell holds as many classes as it may.
+        """
+        requirement_row = self._requirement_of.get(requirements, -1)
+        if requirement_row >= 0:
+            row = self._class_of.get(ClassKey(queue_row, requirement_row, channel, priority), -1)
+            if row >= 0:
+                return row
+        self._sweep_when_full()
+        requirement_row = self._requirement_row(requirements)
+        return self._make_class(ClassKey(queue_row, requirement_row, channel, priority))
+
+    def know_names(self, requirements: Requirements) -> None:
+        """Intern the names of a loaded requirement, which no agent may hold any more."""
+        for required in requirements.skills:
+            self._skills.intern(required.skill)
+        for preferred in requirements.preferred_skills:
+            self._skills.intern(preferred.skill)
+        for tag in requirements.tags:
+            self._tags.intern(tag)
+        self._store.require("skills", len(self._skills))
+        self._store.require("tags", len(self._tags))
+
+    def requirements_of(self, class_row: int) -> Requirements:
+        """What the class's contacts ask of agents."""
+        return self._requirements[int(self._store.columns.classes.requirement[class_row])]
+
+    def drop_queue(self, queue_row: int) -> None:
+        """Forget the classes of a queue that holds no open contacts."""
+        for key in [key for key in self._class_of if key.queue_row == queue_row]:
+            self._free_class(key)
+
+    def _make_class(self, key: ClassKey) -> int:
+        if self._free_classes:
+            row = self._free_classes.pop()
+        else:
+            row = self._classes_used
+            self._store.require("classes", row + 1)
+            self._classes_used += 1
+        classes = self._store.columns.classes
+        classes.queue[row] = key.queue_row
+        classes.requirement[row] = key.requirement_row
+        classes.channel[row] = key.channel
+        classes.priority[row] = key.priority
+        self._class_of[key] = row
+        return row
+
+    def _requirement_row(self, requirements: Requirements) -> int:
+        row = self._requirement_of.get(requirements, -1)
+        if row >= 0:
+            return row
+        skills, preferred, tags = self._numbers(requirements)
+        if self._free_requirements:
+            row = self._free_requirements.pop()
+            self._requirements[row] = requirements
+        else:
+            row = len(self._requirements)
+            self._store.require("requirements", row + 1)
+            self._requirements.append(requirements)
+        columns = self._store.columns.requirements
+        columns.skill_count[row] = len(skills)
+        columns.preferred_count[row] = len(preferred)
+        columns.tag_count[row] = len(tags)
+        for place, (number, required) in enumerate(zip(skills, requirements.skills, strict=True)):
+            columns.skill[row, place] = number
+            columns.level[row, place] = required.proficiency_min
+        preferences = zip(preferred, requirements.preferred_skills, strict=True)
+        for place, (number, preference) in enumerate(preferences):
+            columns.preferred_skill[row, place] = number
+            columns.preferred_weight[row, place] = preference.weight
+        columns.tag[row, : len(tags)] = tags
+        self._requirement_of[requirements] = row
+        return row
+
+    def _numbers(self, requirements: Requirements) -> tuple[list[int], list[int], list[int]]:
+        """Numbers of the names in a requirement; refuses names that no agent was ever given."""
+        skills = [self._skills.number_of(item.skill) for item in requirements.skills]
+        preferred = [self._skills.number_of(item.skill) for item in requirements.preferred_skills]
+        tags = [self._tags.number_of(tag) for tag in requirements.tags]
+        hint = "a name some agent was given"
+        unknown: list[Violation] = []
+        for path, numbers, items in (
+            ("skills", skills, requirements.skills),
+            ("preferred_skills", preferred, requirements.preferred_skills),
+        ):
+            unknown += [
+                violation(f"requirements.{path}[{place}].skill", items[place].skill, hint)
+                for place, number in enumerate(numbers)
+                if number < 0
+            ]
+        if unknown:
+            raise CommandRefused(Refusal.UNKNOWN_SKILL, *unknown)
+        unknown = [
+            violation(f"requirements.tags[{place}]", requirements.tags[place], hint)
+            for place, number in enumerate(tags)
+            if number < 0
+        ]
+        if unknown:
+            raise CommandRefused(Refusal.UNKNOWN_TAG, *unknown)
+        return skills, preferred, tags
+
+    def _sweep_when_full(self) -> None:
+        """
+        Free every class no open contact refers to, then every requirement no class names, once rows
+        have run out.
+        """
+        if self._free_classes or self._classes_used < self._store.limits.classes_max:
+            return
+        references = self._store.columns.classes.references
+        for key in [key for key, row in self._class_of.items() if references[row] == 0]:
+            self._free_class(key)
+        named = {key.requirement_row for key in self._class_of}
+        for requirements, row in list(self._requirement_of.items()):
+            if row not in named:
+                del self._requirement_of[requirements]
+                self._free_requirements.append(row)
+
+    def _free_class(self, key: ClassKey) -> None:
+        row = self._class_of.pop(key)
+        self._store.columns.classes.queue[row] = -1
+        self._free_classes.append(row)

@@ -1,0 +1,148 @@
+"""Contacts: ids, what was said about them, and views of their columns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from engine.commands import Requirements, SkillPreference, SkillRequirement
+from engine.lifecycle import FIRST_ENDED_STATE, Channel, ContactState, RejectionReason
+from engine.limits import NEVER_MS
+from engine.state.slots import Slots
+from engine.state.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class ContactView:
+    """
+    A contact as it stands; fields and units as of `Contact` on the wire, rows instead of ids where
+    so named.
+    """
+
+    contact_id: str
+    etag: str
+    state: ContactState
+    queue_row: int
+    channel: Channel
+    priority: int
+    requirements: Requirements
+    attributes: Mapping[str, str]
+    received_at_ms: int
+    routing_age_ms: int
+    wait_ms: int
+    agent_row: int
+    offer_id: str
+    offer_expires_at_ms: int
+    accepted_at_ms: int
+    ended_at_ms: int
+    rejection_reason: RejectionReason
+    offers_failed: int
+    expires_at_ms: int
+
+
+class ContactRows:
+    """Rows of contacts by id, with their requirements and attributes."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.slots = Slots(store, "contacts")
+        # Requirements and attributes as JSON, by row.
+        self.payloads: list[bytes] = []
+        # Rows whose payload the open commit group must write.
+        self.payload_is_new: set[int] = set()
+
+    def write(self, row: int, requirements: Requirements, attributes: Mapping[str, str]) -> None:
+        """Keep what was said about a contact."""
+        self.keep_payload(row, _payload_of(requirements, attributes))
+        self.payload_is_new.add(row)
+
+    def keep_payload(self, row: int, payload: bytes) -> None:
+        """Keep a payload as it was loaded."""
+        if len(self.payloads) <= row:
+            self.payloads.extend([b""] * (row + 1 - len(self.payloads)))
+        self.payloads[row] = payload
+
+    def attributes(self, row: int) -> dict[str, str]:
+        """Attributes of a contact."""
+        fields: dict[str, str] = orjson.loads(self.payloads[row])[1]
+        return fields
+
+    def view(self, row: int, now_ms: int) -> ContactView:
+        """The contact as it stands at `now_ms`."""
+        contacts = self._store.columns.contacts
+        requirements, attributes = definition_of(self.payloads[row])
+        state = ContactState(int(contacts.state[row]))
+        accepted_ms = int(contacts.accepted_ms[row])
+        ended_ms = int(contacts.ended_ms[row])
+        is_open = state < FIRST_ENDED_STATE
+        expires_ms = int(contacts.expires_ms[row])
+        is_waiting = state in (ContactState.QUEUED, ContactState.OFFERED)
+        return ContactView(
+            contact_id=self.slots.ids[row],
+            etag=str(contacts.version[row]),
+            state=state,
+            queue_row=int(contacts.queue[row]),
+            channel=Channel(int(contacts.channel[row])),
+            priority=int(contacts.priority[row]),
+            requirements=requirements,
+            attributes=attributes,
+            received_at_ms=int(contacts.received_ms[row]),
+            routing_age_ms=now_ms - int(contacts.since_ms[row]) if is_open else 0,
+            wait_ms=(accepted_ms or ended_ms or now_ms) - int(contacts.queued_ms[row]),
+            agent_row=int(contacts.agent[row]),
+            offer_id=offer_id_of(int(contacts.offer[row]), row),
+            offer_expires_at_ms=int(contacts.until_ms[row]) if contacts.offer[row] else 0,
+            accepted_at_ms=accepted_ms,
+            ended_at_ms=ended_ms,
+            rejection_reason=RejectionReason(int(contacts.rejection[row])),
+            offers_failed=int(contacts.offers_failed[row]),
+            expires_at_ms=expires_ms if is_waiting and expires_ms < NEVER_MS else 0,
+        )
+
+
+def _payload_of(requirements: Requirements, attributes: Mapping[str, str]) -> bytes:
+    skills, preferred, tags = requirements
+    if not (skills or preferred or tags):
+        return orjson.dumps((None, attributes))
+    asked = ([list(item) for item in skills], [list(item) for item in preferred], tags)
+    return orjson.dumps((asked, attributes))
+
+
+def definition_of(payload: bytes) -> tuple[Requirements, dict[str, str]]:
+    """Requirements and attributes from their JSON."""
+    asked, attributes = orjson.loads(payload)
+    if asked is None:
+        return Requirements(), attributes
+    skills, preferred, tags = asked
+    return (
+        Requirements(
+            tuple(SkillRequirement(*item) for item in skills),
+            tuple(SkillPreference(*item) for item in preferred),
+            tuple(tags),
+        ),
+        attributes,
+    )
+
+
+def offer_id_of(sequence: int, row: int) -> str:
+    """
+    External id of an offer: its sequence number, which fences older offers, and where to find it.
+
+    "" for none.
+    """
+    return f"o{sequence:x}.{row:x}" if sequence else ""
+
+
+def parse_offer_id(offer_id: str) -> tuple[int, int]:
+    """Sequence number and contact row of an offer id; (0, -1) for anything else."""
+    if not offer_id.startswith("o"):
+        return 0, -1
+    sequence, _, row = offer_id[1:].partition(".")
+    try:
+        parsed = int(sequence, 16), int(row, 16)
+    except ValueError:
+        return 0, -1
+    # int() also reads signs, blanks and underscores, and takes values beyond int64; only our own
+    # spelling is ours.
+    is_ours = parsed[0] < NEVER_MS and parsed[1] < NEVER_MS and offer_id_of(*parsed) == offer_id
+    return parsed if is_ours else (0, -1)

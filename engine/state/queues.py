@@ -1,0 +1,141 @@
+"""Queues: ids, definitions and their columns."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Final
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from engine.commands import UpsertQueue
+from engine.kernels.columns import TOTALS
+from engine.kernels.scoring import weights_of
+from engine.lifecycle import Intake, Strategy, WrapUpMode
+from engine.limits import NEVER_MS
+from engine.state.slots import Slots
+from engine.state.store import Store
+
+_NO_TOTALS: Final = np.zeros(TOTALS, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """A queue's definition as it stands; `definition.etag` is the present etag."""
+
+    definition: UpsertQueue
+    intake: Intake
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSnapshot:
+    """
+    Live state of a queue. Counts are of contacts; times are milliseconds.
+
+    Attributes
+    ----------
+    totals
+        (TOTALS,) int64, counts and sums since the queue was made; places are named in
+        `engine.kernels.columns`.
+    """
+
+    queue_id: str
+    intake: Intake
+    waiting: int
+    offered: int
+    assigned: int
+    wrapping_up: int
+    oldest_wait_ms: int
+    agents_free: int
+    agents_signed_in: int
+    totals: NDArray[np.int64]
+
+
+class QueueRows:
+    """Rows of queues by id, with their definitions."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.slots = Slots(store, "queues")
+        # Definition as JSON, by row.
+        self.payloads: list[bytes] = []
+        # Rows whose payload the open commit group must write.
+        self.payload_is_new: set[int] = set()
+
+    def write(self, row: int, command: UpsertQueue) -> None:
+        """Write a definition into its row; marks nothing and matches nothing."""
+        queues = self._store.columns.queues
+        queues.wrap_up_mode[row] = command.wrap_up_mode
+        queues.weight[row] = weights_of(command.strategy)
+        queues.service_level_within_ms[row] = command.service_level_within_ms
+        queues.claim_per_ms[row] = 1.0 / command.service_level_within_ms
+        queues.offer_timeout_ms[row] = command.offer_timeout_ms
+        queues.wrap_up_ms[row] = command.wrap_up_ms
+        queues.max_wait_ms[row] = NEVER_MS if command.max_wait_ms < 0 else command.max_wait_ms
+        queues.max_length[row] = command.max_length
+        queues.reoffer_delay_ms[row] = max(command.reoffer_delay_ms, 0)
+        queues.reoffer_delay_only_agent_ms[row] = max(command.reoffer_delay_only_agent_ms, 0)
+        queues.priority_age_ms[row] = command.priority_age_ms
+        queues.short_abandon_ms[row] = command.short_abandon_ms
+        if len(self.payloads) <= row:
+            self.payloads.extend([b""] * (row + 1 - len(self.payloads)))
+        self.payloads[row] = orjson.dumps(asdict(replace(command, etag="")))
+        self.payload_is_new.add(row)
+
+    def clear(self, row: int) -> None:
+        """Make a row ready for a new queue."""
+        queues = self._store.columns.queues
+        queues.intake[row] = Intake.OPEN
+        queues.totals[row] = _NO_TOTALS
+        queues.version[row] = 0
+
+    def view(self, row: int) -> QueueView:
+        """Definition and intake of a queue."""
+        queues = self._store.columns.queues
+        definition = replace(definition_of(self.payloads[row]), etag=str(queues.version[row]))
+        return QueueView(definition, Intake(int(queues.intake[row])))
+
+    def snapshot(self, row: int, now_ms: int) -> QueueSnapshot:
+        """Live state of a queue. O(agents / 64 + classes of the queue)."""
+        columns = self._store.columns
+        queues, bitsets = columns.queues, columns.bitsets
+        members = bitsets.queue_agents[row]
+        free = np.bitwise_or.reduce(bitsets.free_agents, axis=0) & members
+        signed_in = columns.agents.presence
+        member_rows = _rows_of(members)
+        member_presence = signed_in[member_rows]
+        return QueueSnapshot(
+            queue_id=self.slots.ids[row],
+            intake=Intake(int(queues.intake[row])),
+            waiting=int(queues.waiting[row]),
+            offered=int(queues.offered[row]),
+            assigned=int(queues.assigned[row]),
+            wrapping_up=int(queues.wrapping_up[row]),
+            oldest_wait_ms=self._oldest_wait_ms(row, now_ms),
+            agents_free=int(np.bitwise_count(free).sum()),
+            agents_signed_in=int(((member_presence > 0) & (member_presence < 5)).sum()),
+            totals=queues.totals[row].copy(),
+        )
+
+    def _oldest_wait_ms(self, row: int, now_ms: int) -> int:
+        """Longest wait among the heads of the queue's classes; heads are oldest by routing age."""
+        columns = self._store.columns
+        oldest_ms = 0
+        class_row = int(columns.queues.first_class[row])
+        while class_row >= 0:
+            head = columns.classes.head[class_row]
+            oldest_ms = max(oldest_ms, now_ms - int(columns.contacts.queued_ms[head]))
+            class_row = int(columns.classes.following[class_row])
+        return oldest_ms
+
+
+def definition_of(payload: bytes) -> UpsertQueue:
+    """Definition from its JSON."""
+    fields = orjson.loads(payload)
+    fields["strategy"] = Strategy(fields["strategy"])
+    fields["wrap_up_mode"] = WrapUpMode(fields["wrap_up_mode"])
+    return UpsertQueue(**fields)
+
+
+def _rows_of(bits: NDArray[np.uint64]) -> NDArray[np.intp]:
+    """Rows in a bit set, ascending."""
+    return np.flatnonzero(np.unpackbits(bits.view(np.uint8), bitorder="little"))

@@ -1,0 +1,44 @@
+"""Rows as the commit log keeps them."""
+
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+from engine.kernels.packing import AGENT_ROWS, CONTACT_ROWS, QUEUE_ROWS
+
+# Version of every record and payload below; raise it with any change of their meaning.
+SCHEMA_VERSION: Final = 1
+
+
+class RowTable(IntEnum):
+    """What a durable row describes."""
+
+    # Row 0: the cell's own scalars.
+    CELL = 0
+    CONTACT = CONTACT_ROWS
+    AGENT = AGENT_ROWS
+    QUEUE = QUEUE_ROWS
+
+
+class RowDelta(NamedTuple):
+    """
+    One durable row to be written or deleted.
+
+    Attributes
+    ----------
+    table
+        What the row describes.
+    row
+        Row index, >= 0; with `table` the identity of the row.
+    external_id
+        Id of the contact, agent or queue; empty for CELL.
+    record
+        The row's moving columns, little-endian int64; None deletes the row.
+    payload
+        The row's definition as JSON; None leaves what is stored.
+    """
+
+    table: RowTable
+    row: int
+    external_id: str
+    record: bytes | None
+    payload: bytes | None

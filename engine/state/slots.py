@@ -1,0 +1,114 @@
+"""External ids and the rows they stand for."""
+
+import heapq
+from collections.abc import KeysView, Sequence
+
+from engine.state.store import Store
+
+
+class Slots:
+    """
+    Rows of one subject by external id.
+
+    Rows are taken lowest first, so that which row an id gets does not depend on the order in which
+    others were freed: ties broken by row come out alike before and after a restart.
+    """
+
+    def __init__(self, store: Store, subject: str) -> None:
+        self._store = store
+        self._subject = subject
+        self._row_of: dict[str, int] = {}
+        self.ids: list[str] = []
+        self._free: list[int] = []
+        self._retired: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._row_of)
+
+    def row_of(self, external_id: str) -> int:
+        """Row of an id, -1 when there is none."""
+        return self._row_of.get(external_id, -1)
+
+    def take(self, external_id: str) -> int:
+        """
+        Give an id a row.
+
+        Raises
+        ------
+        CommandRefused
+            LIMIT_REACHED, when the cell is full.
+        """
+        if self._free:
+            row = heapq.heappop(self._free)
+            self.ids[row] = external_id
+        else:
+            row = len(self.ids)
+            self._store.require(self._subject, row + 1)
+            self.ids.append(external_id)
+        self._row_of[external_id] = row
+        return row
+
+    def place_all(self, placed: Sequence[tuple[int, str]]) -> None:
+        """
+        Give ids the rows they had; rows left out on the way are free.
+
+        Only while nothing has a row.
+        """
+        assert not self.ids
+        if not placed:
+            return
+        rows = 1 + max(row for row, _ in placed)
+        self._store.require(self._subject, rows)
+        self.ids = [""] * rows
+        for row, external_id in placed:
+            self.ids[row] = external_id
+            self._row_of[external_id] = row
+        # Ascending, hence already a heap.
+        self._free = [row for row, external_id in enumerate(self.ids) if not external_id]
+
+    def retire(self, row: int) -> None:
+        """
+        End an id's claim on its row; the row keeps the name until `reclaim`, for effects not yet
+        handed over.
+        """
+        del self._row_of[self.ids[row]]
+        self._retired.append(row)
+
+    def reclaim(self) -> None:
+        """Free the rows of retired ids."""
+        for row in self._retired:
+            self.ids[row] = ""
+            heapq.heappush(self._free, row)
+        self._retired.clear()
+
+    def rows(self) -> list[int]:
+        """Every row in use, ascending."""
+        return sorted(self._row_of.values())
+
+    def names(self) -> KeysView[str]:
+        """Every id in use, in no order."""
+        return self._row_of.keys()
+
+
+class Vocabulary:
+    """Names to small numbers, for skills, tags and texts; a number is never taken back."""
+
+    def __init__(self) -> None:
+        self._number_of: dict[str, int] = {}
+        self.names: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def number_of(self, name: str) -> int:
+        """Number of a name, -1 when it was never given one."""
+        return self._number_of.get(name, -1)
+
+    def intern(self, name: str) -> int:
+        """Number of a name, given now when it had none."""
+        number = self._number_of.get(name)
+        if number is None:
+            number = len(self.names)
+            self._number_of[name] = number
+            self.names.append(name)
+        return number

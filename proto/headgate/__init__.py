@@ -1,0 +1,3 @@
+"""
+The Headgate contract as Python modules (`headgate.v1`), and a thin client (`headgate.client`).
+"""
