@@ -167,9 +167,14 @@ class MemoryStore:
         replies = [reply for reply in self._replies if reply.at_ms >= since_ms]
         return LoadedState(self.schema_version, loaded, replies)
 
+    @property
+    def first_sequence(self) -> int:
+        """Sequence number of the oldest group kept, or of the next one when none is."""
+        return self.sequence - len(self._events) + 1
+
     def tail(self, after_sequence: int, groups_max: int) -> list[LoggedGroup]:
         """Groups after a sequence number, as `CommitLog.tail` returns them."""
-        before_first = self.sequence - len(self._events)
+        before_first = self.first_sequence - 1
         if not (before_first <= after_sequence <= self.sequence):
             raise CursorOutOfRange(
                 f"memory: keeps groups {before_first + 1} to {self.sequence}, none can follow "
@@ -289,6 +294,10 @@ class MemoryLog:
     async def tail(self, after_sequence: int, groups_max: int) -> Sequence[LoggedGroup]:
         """Read groups by sequence number."""
         return self._acquired_store().tail(after_sequence, groups_max)
+
+    async def oldest_sequence(self) -> int:
+        """Tell where the kept groups begin."""
+        return self._acquired_store().first_sequence
 
     async def release(self) -> None:
         """Give the right up; the store keeps everything."""

@@ -8,11 +8,16 @@ listener's and the dispatch loop's business.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf.message import Message
 
+from adapters.errors import invalid
 from engine.engine import Engine
+from engine.refusals import violation
+
+PAGE_SIZE: Final = 100
+PAGE_SIZE_MAX: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +52,18 @@ class Method:
         return f"/headgate.v1.{self.service}/{self.name}"
 
 
-def page_bounds(page_size: int, size_default: int = 100, size_max: int = 1_000) -> int:
-    """Items per page: the default for 0, else within bounds."""
-    return size_default if page_size <= 0 else min(page_size, size_max)
+def page_bounds(page_size: int) -> int:
+    """
+    Items per page; 0 is read as the default.
+
+    Raises
+    ------
+    CallRefused
+        The size is out of bounds.
+    """
+    if not (0 <= page_size <= PAGE_SIZE_MAX):
+        raise invalid(violation("page_size", page_size, f"1 to {PAGE_SIZE_MAX:,}"))
+    return page_size or PAGE_SIZE
 
 
 def first_after(ids: Iterable[str], token: str, count: int) -> tuple[list[str], str]:

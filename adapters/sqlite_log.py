@@ -207,6 +207,10 @@ class SqliteLog:
         except sqlite3.Error as error:
             raise failure(error, self._path, in_commit=False) from error
 
+    async def oldest_sequence(self) -> int:
+        """Read where the kept groups begin."""
+        return self._read_meta(self._open_connection()).first_sequence
+
     async def release(self) -> None:
         """Fold the `-wal` into the database, close it and free the lock file."""
         if self._connection is not None:

@@ -110,7 +110,8 @@ class Engine:
             )
         self.cell.make_effect_room()
         scalar[NOW_MS] = now_ms
-        if scalar[NEXT_DUE_MS] <= now_ms:
+        # What came due while the engine was down is judged by Recover itself: nobody could answer.
+        if scalar[NEXT_DUE_MS] <= now_ms and not isinstance(command, Recover):
             run(self.cell, Operation.EXPIRE)
         return _HANDLERS[type(command)](self.cell, command)  # type: ignore[arg-type]
 

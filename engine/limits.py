@@ -33,7 +33,9 @@ PRESENCE_REASONS_MAX: Final = 1_024
 # blocked.
 EXCLUSIONS_MAX: Final = 4
 
-# Work one kernel call may do before it hands back, so that effects never outgrow their buffer.
+# Effects one kernel call may record before it leaves the rest due at once, so that no call is long.
+EFFECTS_PER_CALL: Final = 1_024
+# Effects one step of a transition may record without asking whether there is room.
 EFFECT_ROOM_MIN: Final = 64
 
 OFFER_TIMEOUT_MS: Final = 20_000
@@ -46,6 +48,8 @@ SERVICE_LEVEL_RATIO: Final = 0.8
 MISSED_OFFERS_MAX: Final = 3
 LEASE_MS_MIN: Final = 1_000
 
+# A call that could not make one step would never end what it began.
+assert EFFECT_ROOM_MIN < EFFECTS_PER_CALL
 # The only-agent delay must not be the longer one: it exists to re-offer sooner.
 assert REOFFER_DELAY_ONLY_AGENT_MS <= REOFFER_DELAY_MS
 # Routing ages times priorities are added in int64 milliseconds.

@@ -1,5 +1,7 @@
 """Commands on contacts that wait: route, update, requeue, cancel."""
 
+from typing import Final
+
 from engine.commands import CancelContact, RequeueContact, Route, UpdateContact
 from engine.handlers.outcome import Outcome, where_it_stands
 from engine.handlers.running import open_contact_row, run
@@ -12,21 +14,27 @@ from engine.kernels.requests import (
     IN_VALUE,
     Operation,
 )
-from engine.lifecycle import Channel
+from engine.lifecycle import Channel, ContactState
 from engine.limits import NEVER_MS
 from engine.refusals import CommandRefused, Refusal, violation
 from engine.state.cell import CellState
+
+# Looked up once: an enum's members are slow to reach.
+_FREE: Final = int(ContactState.FREE)
 
 
 def route(cell: CellState, command: Route) -> Outcome:
     """Take a contact in; a contact id that is known changes nothing."""
     row = cell.contacts.slots.row_of(command.contact_id)
-    if row >= 0:
+    if row >= 0 and cell.store.columns.contacts.state[row] != _FREE:
         return _route_again(cell, command, row)
     queue_row = cell.queue_row(command.queue_id)
     class_row = cell.classes.row_of(
         queue_row, command.requirements, command.channel, command.priority
     )
+    if row >= 0:
+        # Forgotten in the open commit group, which deletes the old row and writes the new one.
+        cell.contacts.slots.disown(row)
     row = cell.contacts.slots.take(command.contact_id)
     cell.contacts.write(row, command.requirements, command.attributes)
     request = cell.store.request

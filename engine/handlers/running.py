@@ -58,8 +58,8 @@ def open_contact_row(cell: CellState, contact_id: str, etag: str = "") -> int:
     """
     row = cell.contact_row(contact_id)
     columns = cell.store.columns.contacts
-    state = ContactState(int(columns.state[row]))
-    if state >= FIRST_ENDED_STATE:
+    if columns.state[row] >= FIRST_ENDED_STATE:
+        state = ContactState(int(columns.state[row]))
         refused = violation("contact_id", contact_id, f"an open contact; it is {state.name}")
         raise CommandRefused(Refusal.ILLEGAL_TRANSITION, refused)
     check_etag(etag, int(columns.version[row]))

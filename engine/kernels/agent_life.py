@@ -13,7 +13,7 @@ from engine.kernels.contact_life import (
     take_from_agent,
 )
 from engine.kernels.deadlines import schedule_agent
-from engine.kernels.matching import match_agent
+from engine.kernels.matching import match_backlog, match_freed
 from engine.kernels.recording import has_effect_room, record_agent
 from engine.lifecycle import ContactState, Presence
 from engine.limits import NEVER_MS
@@ -119,7 +119,7 @@ def settle_agent(table: Table, agent: int) -> None:
     """
     agents = open_agents(table)
     if agents.presence[agent] == _AVAILABLE:
-        is_settled = match_agent(table, agent)
+        is_settled = match_freed(table, agent)
     else:
         reason = agents.presence_reason[agent]
         if reason != _REASON_LEASE_LOST and reason != _REASON_MISSED:
@@ -141,4 +141,7 @@ def agent_due(table: Table, agent: int) -> None:
         record_agent(table, _LEASE_LOST_EFFECT, agent, 0, _REASON_LEASE_LOST)
         change_presence(table, agent, _OFFLINE, _REASON_LEASE_LOST)
     schedule_lease(table, agent)
-    settle_agent(table, agent)
+    if agents.presence[agent] != _AVAILABLE:
+        settle_agent(table, agent)
+    elif not match_backlog(table, agent):
+        schedule_agent(table, agent, now_ms)

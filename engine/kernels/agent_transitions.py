@@ -22,16 +22,20 @@ from engine.kernels.recording import record_agent, record_queue
 from engine.kernels.requests import IN_AGENT, IN_QUEUE, IN_REASON, IN_VALUE
 from engine.kernels.waiting import refresh_head, refresh_waiting_queue
 from engine.lifecycle import ContactState, Intake, Presence
+from engine.limits import NEVER_MS
 from engine.refusals import Refusal
 
 _APPLIED = int(Refusal.NONE)
 _HOLDS_CONTACTS = int(Refusal.AGENT_HOLDS_CONTACTS)
 _OFFERED = int(ContactState.OFFERED)
 _E_AGENT = int(EffectKind.AGENT_UPSERTED)
+_E_AGENT_DELETED = int(EffectKind.AGENT_DELETED)
+_E_QUEUE_DELETED = int(EffectKind.QUEUE_DELETED)
 _E_QUEUE = int(EffectKind.QUEUE_UPSERTED)
 _E_INTAKE = int(EffectKind.QUEUE_INTAKE_CHANGED)
 _R_NONE = int(Reason.NONE)
 _PAUSED = int(Intake.PAUSED)
+_NO_AGENT = int(Presence.NONE)
 _OFFLINE = int(Presence.OFFLINE)
 
 
@@ -44,6 +48,17 @@ def agent_changed(table: Table) -> int:
     schedule_lease(table, agent)
     record_agent(table, _E_AGENT, agent, 0, _R_NONE)
     settle_agent(table, agent)
+    return _APPLIED
+
+
+@kernel
+def delete_agent(table: Table) -> int:
+    """Take an agent without contacts out of matching and time; `engine.state` does the rest."""
+    agent = open_cell(table).request[IN_AGENT]
+    record_agent(table, _E_AGENT_DELETED, agent, 0, _R_NONE)
+    open_agents(table).presence[agent] = _NO_AGENT
+    refresh_room(table, agent)
+    schedule_agent(table, agent, NEVER_MS)
     return _APPLIED
 
 
@@ -98,6 +113,13 @@ def queue_changed(table: Table) -> int:
         refresh_head(table, class_row)
         class_row = classes.following[class_row]
     record_queue(table, _E_QUEUE, queue, 0)
+    return _APPLIED
+
+
+@kernel
+def delete_queue(table: Table) -> int:
+    """Tell of a deleted queue, which holds no open contacts; `engine.state` does the rest."""
+    record_queue(table, _E_QUEUE_DELETED, open_cell(table).request[IN_QUEUE], 0)
     return _APPLIED
 
 

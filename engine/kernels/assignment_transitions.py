@@ -26,6 +26,7 @@ from engine.kernels.contact_life import (
 )
 from engine.kernels.contact_transitions import report
 from engine.kernels.deadlines import schedule_contact
+from engine.kernels.matching import match_returned
 from engine.kernels.recording import mark_agent, mark_queue, record_contact
 from engine.kernels.requests import IN_AGENT, IN_CONTACT, IN_OFFER, IN_VALUE
 from engine.lifecycle import ContactState, Trigger, WrapUpMode
@@ -111,6 +112,7 @@ def decline(table: Table) -> int:
     contact = cell.request[IN_CONTACT]
     agent = fail_offer(table, contact, _E_DECLINED, _R_DECLINED, cell.request[IN_VALUE])
     open_agents(table).missed[agent] = 0
+    match_returned(table, contact)
     settle_agent(table, agent)
     report(table, contact)
     return _APPLIED
@@ -179,6 +181,7 @@ def release(table: Table) -> int:
     start_wait(table, contact)
     pass_over(table, contact, agent, 0)
     return_to_queue(table, contact, _R_RELEASED)
+    match_returned(table, contact)
     settle_agent(table, agent)
     report(table, contact)
     return _APPLIED

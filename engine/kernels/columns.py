@@ -275,7 +275,9 @@ ENDED_MAX: Final = 12
 ENDED_RETENTION_MS: Final = 13
 OPEN_COUNT: Final = 14
 NEXT_DUE_MS: Final = 15
-SCALARS: Final = 16
+# Effect count at which the running call leaves the rest for the next one.
+EFFECT_COUNT_MAX: Final = 16
+SCALARS: Final = 17
 
 # Arguments of a transition, places in Cell.request; each transition names its own.
 REQUEST_PLACES: Final = 16

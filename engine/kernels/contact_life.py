@@ -25,7 +25,7 @@ from engine.kernels.columns import (
 from engine.kernels.compilation import kernel
 from engine.kernels.deadlines import schedule_contact
 from engine.kernels.eligibility import exclude, is_only_agent
-from engine.kernels.matching import match_contact, schedule_wait
+from engine.kernels.matching import schedule_wait
 from engine.kernels.recording import mark_contact, mark_queue, record_contact
 from engine.kernels.waiting import join_class, join_ended, leave_class, leave_ended
 from engine.lifecycle import FIRST_ENDED_STATE, NO_STATE, TRANSITION_TABLE, ContactState
@@ -139,7 +139,9 @@ def take_from_agent(table: Table, contact: int) -> int:
 @kernel
 def return_to_queue(table: Table, contact: int, reason: int) -> None:
     """
-    Put a contact that no agent holds any more back to its place, by routing age, and match it.
+    Put a contact that no agent holds any more back to its place, by routing age. O(log contacts).
+
+    It is made due at once: whoever wants it matched sooner calls `match_returned`.
     """
     contacts = open_contacts(table)
     contacts.state[contact] = _QUEUED
@@ -147,16 +149,22 @@ def return_to_queue(table: Table, contact: int, reason: int) -> None:
     join_class(table, contact)
     record_contact(table, _CONTACT_REQUEUED, contact, 0, reason)
     mark_queue(table, contacts.queue[contact])
-    match_contact(table, contact)
+    schedule_contact(table, contact, open_cell(table).scalar[NOW_MS])
 
 
 @kernel
-def rescind(table: Table, contact: int, reason: int) -> int:
-    """Take an offer back; the contact goes to its place and is matched anew. Returns the agent."""
+def take_back_offer(table: Table, contact: int, reason: int) -> int:
+    """End an offer by the engine's own word; returns the agent. O(channels)."""
     record_contact(table, _OFFER_RESCINDED, contact, 0, reason)
-    agent = take_from_agent(table, contact)
+    open_contacts(table).offers_failed[contact] += 1
+    return take_from_agent(table, contact)
+
+
+@kernel
+def rescind(table: Table, contact: int, reason: int) -> None:
+    """Take an offer back; the contact goes to its place. O(log contacts)."""
+    take_back_offer(table, contact, reason)
     return_to_queue(table, contact, reason)
-    return agent
 
 
 @kernel
@@ -227,8 +235,6 @@ def end_contact(table: Table, contact: int, state: int, kind: int, reason: int) 
     schedule_contact(table, contact, scalar[NOW_MS] + scalar[ENDED_RETENTION_MS])
     record_contact(table, kind, contact, contacts.rejection[contact], reason)
     mark_queue(table, queue)
-    while scalar[ENDED_COUNT] > scalar[ENDED_MAX]:
-        forget(table, scalar[ENDED_HEAD])
 
 
 @kernel
@@ -263,6 +269,18 @@ def forget(table: Table, contact: int) -> None:
 
 
 @kernel
+def trim_ended(table: Table) -> None:
+    """
+    Forget the oldest ended contacts beyond the number kept.
+
+    Comes last in a call, so that the call's own outcome can still tell of them.
+    """
+    scalar = open_cell(table).scalar
+    while scalar[ENDED_COUNT] > scalar[ENDED_MAX]:
+        forget(table, scalar[ENDED_HEAD])
+
+
+@kernel
 def release_from_state(table: Table, contact: int) -> int:
     """
     Undo a contact's hold on its class or agent, so that it can be moved; returns the agent, -1 for
@@ -274,7 +292,7 @@ def release_from_state(table: Table, contact: int) -> int:
         leave_class(table, contact)
         return -1
     if state == _OFFERED:
-        record_contact(table, _OFFER_RESCINDED, contact, 0, _NONE)
+        return take_back_offer(table, contact, _NONE)
     return take_from_agent(table, contact)
 
 
@@ -300,7 +318,4 @@ def restore_contact(table: Table, contact: int) -> None:
     count_in_hand(table, contact, 1)
     hold_contact(table, contacts.agent[contact], contact)
     if state != _ASSIGNED:
-        schedule_contact(table, contact, contacts.until_ms[contact])
-    elif state == _WRAP_UP:
-        # Timed wrap-up keeps its end in offer_expires_ms, which no other state past OFFERED uses.
         schedule_contact(table, contact, contacts.until_ms[contact])

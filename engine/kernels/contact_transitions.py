@@ -29,11 +29,18 @@ from engine.kernels.contact_life import (
     return_to_queue,
     start_wait,
 )
-from engine.kernels.matching import match_contact
+from engine.kernels.matching import match_new, match_returned
 from engine.kernels.recording import mark_queue, record_contact
 from engine.kernels.requests import IN_CLASS, IN_CONTACT, IN_MAX_WAIT_MS, IN_SINCE_MS, IN_VALUE
 from engine.kernels.waiting import join_class, leave_class, position_of
-from engine.lifecycle import CancelReason, ContactState, Intake, RejectionReason, Trigger
+from engine.lifecycle import (
+    FIRST_ENDED_STATE,
+    CancelReason,
+    ContactState,
+    Intake,
+    RejectionReason,
+    Trigger,
+)
 from engine.refusals import Refusal
 
 _APPLIED = int(Refusal.NONE)
@@ -69,7 +76,7 @@ def report(table: Table, contact: int) -> None:
     out = open_cell(table).outcome
     out[OUT_CONTACT] = contact
     out[OUT_STATE] = contacts.state[contact]
-    out[OUT_AGENT] = contacts.agent[contact]
+    out[OUT_AGENT] = contacts.agent[contact] if contacts.state[contact] < FIRST_ENDED_STATE else -1
     out[OUT_OFFER] = contacts.offer[contact]
     out[OUT_UNTIL_MS] = contacts.until_ms[contact]
     out[OUT_REJECTION] = contacts.rejection[contact]
@@ -106,10 +113,7 @@ def route(table: Table) -> int:
         rejection = _QUEUE_CLOSED
     else:
         join_class(table, contact)
-        if (
-            not match_contact(table, contact)
-            and 0 < queues.max_length[queue] < queues.waiting[queue]
-        ):
+        if not match_new(table, contact) and 0 < queues.max_length[queue] < queues.waiting[queue]:
             leave_class(table, contact)
             rejection = _FULL
     if rejection > 0:
@@ -137,7 +141,7 @@ def update(table: Table) -> int:
     record_contact(table, _E_UPDATED, contact, 0, _R_NONE)
     if is_waiting:
         join_class(table, contact)
-        match_contact(table, contact)
+        match_new(table, contact)
     return _APPLIED
 
 
@@ -159,6 +163,7 @@ def requeue(table: Table) -> int:
         rest_begins(table, agent)
         pass_over(table, contact, agent, 0)
     return_to_queue(table, contact, _R_MOVED)
+    match_returned(table, contact)
     if agent >= 0:
         settle_agent(table, agent)
     report(table, contact)

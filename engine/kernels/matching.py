@@ -2,8 +2,10 @@
 Matching: the best agent for a contact, the best contact for an agent, and the offer that joins
 them.
 
-Every place where capacity or a contact appears ends in one of the two `match_` kernels, so the
-backlog is looked at at once and an agent never sits beside a contact it could take.
+Every place where room or a contact appears ends in one of the `match_` kernels, so the backlog is
+looked at at once and an agent never sits beside a contact it could take. Where only one of the two
+appears (a new contact, a freed agent) one search is enough; where both do, every offer is checked
+from both sides, so that neither order nor strategy depends on who is looked at first.
 """
 
 import numpy as np
@@ -151,6 +153,14 @@ def offer(table: Table, contact: int, agent: int) -> None:
 
 
 @kernel
+def find_agent(table: Table, contact: int) -> int:
+    """Best agent for a waiting contact, -1 when there is none or its queue is paused."""
+    if open_queues(table).intake[open_contacts(table).queue[contact]] == _PAUSED:
+        return -1
+    return best_agent(table, contact)
+
+
+@kernel
 def schedule_wait(table: Table, contact: int) -> None:
     """
     Set a waiting contact's deadline: its maximum wait, or sooner the end of an exclusion.
@@ -164,31 +174,67 @@ def schedule_wait(table: Table, contact: int) -> None:
 
 
 @kernel
-def match_contact(table: Table, contact: int) -> bool:
+def match_new(table: Table, contact: int) -> bool:
     """
-    Offer a waiting contact to the best agent with room, or leave it waiting; True when offered.
+    Offer a contact that has just joined its class to the best agent; True when offered.
+
+    No agent with room has anything better to do, for it would have been offered that before.
     """
-    contacts = open_contacts(table)
-    if contacts.state[contact] != _QUEUED:
+    agent = find_agent(table, contact)
+    if agent < 0:
+        schedule_wait(table, contact)
         return False
-    if open_queues(table).intake[contacts.queue[contact]] != _PAUSED:
-        agent = best_agent(table, contact)
-        if agent >= 0:
-            offer(table, contact, agent)
-            return True
-    schedule_wait(table, contact)
-    return False
+    offer(table, contact, agent)
+    return True
 
 
 @kernel
-def match_agent(table: Table, agent: int) -> bool:
+def match_returned(table: Table, contact: int) -> None:
     """
-    Offer waiting contacts to an agent while it has room; False when effects ran out of room: call
-    again.
+    Find an agent for a waiting contact when others may have room or be waiting for the same reason.
+
+    A contact comes back together with the room it took, and perhaps with other contacts. So the
+    agent it would go to is offered the best of its backlog, and the contact looks again until it is
+    offered itself or nobody has room. When effects run out of room it is made due at once.
+    """
+    contacts = open_contacts(table)
+    while contacts.state[contact] == _QUEUED:
+        agent = find_agent(table, contact)
+        if agent < 0:
+            schedule_wait(table, contact)
+            return
+        if not has_effect_room(table):
+            schedule_contact(table, contact, open_cell(table).scalar[NOW_MS])
+            return
+        offer(table, best_contact(table, agent), agent)
+
+
+@kernel
+def match_freed(table: Table, agent: int) -> bool:
+    """
+    Offer waiting contacts to an agent that has just got room, while it has room.
+
+    Nobody else with room could take them. False when effects ran out of room: call again.
     """
     while has_effect_room(table):
         contact = best_contact(table, agent)
         if contact < 0:
             return True
         offer(table, contact, agent)
+    return False
+
+
+@kernel
+def match_backlog(table: Table, agent: int) -> bool:
+    """
+    Offer what waits for an agent, by strategy among all with room, when many may have had room.
+
+    False when effects ran out of room: call again.
+    """
+    while has_effect_room(table):
+        contact = best_contact(table, agent)
+        if contact < 0:
+            return True
+        chosen = best_agent(table, contact)
+        offer(table, best_contact(table, chosen), chosen)
     return False

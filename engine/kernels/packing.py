@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.effects import FIRST_TEXT_REASON
 from engine.kernels.boundary import Table, open_agents, open_cell, open_contacts, open_queues
 from engine.kernels.columns import AGENT_DIRTY_COUNT, CONTACT_DIRTY_COUNT, QUEUE_DIRTY_COUNT, TOTALS
 from engine.kernels.compilation import entry, kernel
@@ -104,7 +105,8 @@ def _pack_agents(table: Table, out: NDArray[np.int64]) -> None:
         record[2] = a.last_offer[row]
         record[3] = a.missed[row]
         record[4] = a.presence_since_ms[row]
-        record[5] = a.presence_reason[row]
+        # Numbers of texts differ from cell to cell; the text itself is in the payload.
+        record[5] = min(a.presence_reason[row], FIRST_TEXT_REASON)
         record[6] = a.lease_until_ms[row]
         record[7] = a.version[row]
 

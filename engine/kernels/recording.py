@@ -6,11 +6,12 @@ from engine.kernels.columns import (
     AGENT_DIRTY_COUNT,
     CONTACT_DIRTY_COUNT,
     EFFECT_COUNT,
+    EFFECT_COUNT_MAX,
     NOW_MS,
     QUEUE_DIRTY_COUNT,
 )
 from engine.kernels.compilation import kernel
-from engine.limits import EFFECT_ROOM_MIN
+from engine.limits import EFFECT_ROOM_MIN, EFFECTS_PER_CALL
 
 _KIND = int(EffectColumn.KIND)
 _AT = int(EffectColumn.AT_MS)
@@ -25,10 +26,22 @@ _REASON = int(EffectColumn.REASON)
 
 
 @kernel
+def begin_call(table: Table) -> None:
+    """
+    Give the running call its share of effects, for which the caller has made room. O(1).
+
+    The share does not depend on what the buffer holds or could hold, so that the same commands give
+    the same effects however they are grouped into commits.
+    """
+    scalar = open_cell(table).scalar
+    scalar[EFFECT_COUNT_MAX] = scalar[EFFECT_COUNT] + EFFECTS_PER_CALL
+
+
+@kernel
 def has_effect_room(table: Table) -> bool:
-    """Whether one more step of any transition fits into the effect buffer. O(1)."""
-    cell = open_cell(table)
-    return cell.scalar[EFFECT_COUNT] + EFFECT_ROOM_MIN <= cell.effects.shape[0]
+    """Whether one more step of any transition fits into the running call's share. O(1)."""
+    scalar = open_cell(table).scalar
+    return scalar[EFFECT_COUNT] + EFFECT_ROOM_MIN <= scalar[EFFECT_COUNT_MAX]
 
 
 @kernel

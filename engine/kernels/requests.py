@@ -27,8 +27,8 @@ class Operation(IntEnum):
     RECOVER = 15
     DELETE_AGENT = 16
     DELETE_QUEUE = 17
-    FORGET_CONTACT = 18
     # The operations from here on make nothing due.
+    FORGET_CONTACT = 18
     RESTORE_CONTACT = 19
     RESTORE_AGENT = 20
     READ_CONTACT = 21

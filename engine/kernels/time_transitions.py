@@ -11,10 +11,17 @@ from engine.kernels.agent_life import (
 from engine.kernels.boundary import Table, open_agents, open_cell, open_contacts
 from engine.kernels.columns import AGENT_HEAP_COUNT, CONTACT_HEAP_COUNT, NEXT_DUE_MS, NOW_MS
 from engine.kernels.compilation import kernel
-from engine.kernels.contact_life import complete, end_contact, fail_offer, forget, rescind
+from engine.kernels.contact_life import (
+    complete,
+    end_contact,
+    fail_offer,
+    forget,
+    rescind,
+    trim_ended,
+)
 from engine.kernels.deadlines import next_deadline, schedule_agent
-from engine.kernels.matching import match_contact
-from engine.kernels.recording import has_effect_room
+from engine.kernels.matching import match_returned
+from engine.kernels.recording import begin_call, has_effect_room
 from engine.kernels.waiting import leave_class
 from engine.lifecycle import FIRST_ENDED_STATE, ContactState, Presence
 from engine.refusals import Refusal
@@ -28,16 +35,16 @@ _E_OFFER_EXPIRED = int(EffectKind.OFFER_EXPIRED)
 _R_OFFER_EXPIRED = int(Reason.OFFER_EXPIRED)
 _R_MAX_WAIT = int(Reason.MAX_WAIT)
 _R_RESTARTED = int(Reason.RESTARTED)
-_AVAILABLE = int(Presence.AVAILABLE)
+_OFFLINE = int(Presence.OFFLINE)
 
 
 @kernel
 def recover(table: Table) -> int:
     """
     After a restart: requeue what was offered, start leases anew, and look at the backlog.
-    O(contacts + agents).
 
-    The caller has made room for the effects of every outstanding offer.
+    The caller has made room for two effects of every outstanding offer besides the call's share.
+    O(contacts + agents).
     """
     contacts = open_contacts(table)
     agents = open_agents(table)
@@ -49,8 +56,10 @@ def recover(table: Table) -> int:
         if agents.presence[agent] > 0:
             renew_lease(table, agent)
             schedule_lease(table, agent)
-            if agents.presence[agent] == _AVAILABLE:
+            # Those who hold contacts may have been about to give them back when the engine stopped.
+            if agents.presence[agent] != _OFFLINE or agents.contact_count[agent] > 0:
                 schedule_agent(table, agent, now_ms)
+    begin_call(table)
     return _APPLIED
 
 
@@ -65,6 +74,7 @@ def contact_due(table: Table, contact: int) -> None:
     elif state == _OFFERED:
         agent = fail_offer(table, contact, _E_OFFER_EXPIRED, _R_OFFER_EXPIRED, 0)
         count_miss(table, agent)
+        match_returned(table, contact)
         settle_agent(table, agent)
     elif state == _WRAP_UP:
         settle_agent(table, complete(table, contact))
@@ -72,7 +82,7 @@ def contact_due(table: Table, contact: int) -> None:
         leave_class(table, contact)
         end_contact(table, contact, _EXPIRED, _E_EXPIRED, _R_MAX_WAIT)
     else:
-        match_contact(table, contact)
+        match_returned(table, contact)
 
 
 @kernel
@@ -93,4 +103,5 @@ def run_due(table: Table) -> None:
             contact_due(table, contact)
         else:
             agent_due(table, agent)
+    trim_ended(table)
     scalar[NEXT_DUE_MS] = next_deadline(table)

@@ -9,10 +9,11 @@ and the `IN_` places say which. Columns of queues and agents are written by `eng
 their transition runs.
 """
 
-from engine.effects import EffectKind, Reason
 from engine.kernels.agent_life import schedule_lease
 from engine.kernels.agent_transitions import (
     agent_changed,
+    delete_agent,
+    delete_queue,
     heartbeat,
     queue_changed,
     set_intake,
@@ -33,11 +34,10 @@ from engine.kernels.contact_life import forget, restore_contact
 from engine.kernels.contact_transitions import cancel, report, requeue, route, update
 from engine.kernels.deadlines import next_deadline
 from engine.kernels.recording import (
+    begin_call,
     mark_agent,
     mark_contact,
     mark_queue,
-    record_agent,
-    record_queue,
 )
 from engine.kernels.requests import IN_AGENT, IN_CONTACT, IN_OPERATION, IN_QUEUE, Operation
 from engine.kernels.time_transitions import recover, run_due
@@ -66,9 +66,6 @@ _RESTORE_CONTACT = int(Operation.RESTORE_CONTACT)
 _RESTORE_AGENT = int(Operation.RESTORE_AGENT)
 _READ_CONTACT = int(Operation.READ_CONTACT)
 _APPLIED = int(Refusal.NONE)
-_E_AGENT_DELETED = int(EffectKind.AGENT_DELETED)
-_E_QUEUE_DELETED = int(EffectKind.QUEUE_DELETED)
-_R_NONE = int(Reason.NONE)
 
 
 @kernel
@@ -96,7 +93,6 @@ def _apply_to_contact(table: Table, operation: int) -> int:
 @kernel
 def _apply_to_cell(table: Table, operation: int) -> int:
     """Run the transition of an operation on an agent, a queue or the cell."""
-    request = open_cell(table).request
     if operation == _HEARTBEAT:
         return heartbeat(table)
     if operation == _SET_PRESENCE:
@@ -110,19 +106,19 @@ def _apply_to_cell(table: Table, operation: int) -> int:
     if operation == _RECOVER:
         return recover(table)
     if operation == _DELETE_AGENT:
-        record_agent(table, _E_AGENT_DELETED, request[IN_AGENT], 0, _R_NONE)
-    elif operation == _DELETE_QUEUE:
-        record_queue(table, _E_QUEUE_DELETED, request[IN_QUEUE], 0)
-    elif operation == _FORGET_CONTACT:
-        forget(table, request[IN_CONTACT])
+        return delete_agent(table)
+    if operation == _DELETE_QUEUE:
+        return delete_queue(table)
     return _APPLIED
 
 
 @kernel
 def _apply_quietly(table: Table, operation: int) -> int:
-    """Run an operation that loads, reads or marks one row and makes nothing due."""
+    """Run an operation that loads, reads, marks or frees one row and makes nothing due."""
     request = open_cell(table).request
-    if operation == _RESTORE_CONTACT:
+    if operation == _FORGET_CONTACT:
+        forget(table, request[IN_CONTACT])
+    elif operation == _RESTORE_CONTACT:
         restore_contact(table, request[IN_CONTACT])
     elif operation == _RESTORE_AGENT:
         refresh_room(table, request[IN_AGENT])
@@ -145,10 +141,11 @@ def apply(table: Table) -> int:
     """
     cell = open_cell(table)
     operation = cell.request[IN_OPERATION]
-    if operation >= _RESTORE_CONTACT:
+    if operation >= _FORGET_CONTACT:
         refusal = _apply_quietly(table, operation)
         cell.scalar[NEXT_DUE_MS] = next_deadline(table)
         return refusal
+    begin_call(table)
     if _ROUTE <= operation <= _RELEASE:
         refusal = _apply_to_contact(table, operation)
     else:

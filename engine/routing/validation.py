@@ -58,6 +58,11 @@ AGENT_QUEUES_MAX: Final = 10_000
 AGENT_TAGS_MAX: Final = 64
 
 
+def _has_surrogate(text: str) -> bool:
+    """Whether half of a pair stands alone, as in text cut in the wrong place."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
 class _Checks:
     """Collects the broken rules of one command."""
 
@@ -123,11 +128,14 @@ class _Checks:
             return
         if len(attributes) > ATTRIBUTES_MAX:
             self.fail("attributes", len(attributes), f"at most {ATTRIBUTES_MAX} pairs")
-        size = sum(len(key.encode()) + len(value.encode()) for key, value in attributes.items())
+        texts = [*attributes.keys(), *attributes.values()]
+        size = sum(len(text.encode(errors="surrogatepass")) for text in texts)
         if size > ATTRIBUTE_BYTES_MAX:
-            self.fail(
-                "attributes", f"{size} bytes", f"at most {ATTRIBUTE_BYTES_MAX:,} bytes together"
-            )
+            expected = f"at most {ATTRIBUTE_BYTES_MAX:,} bytes together"
+            self.fail("attributes", f"{size} bytes", expected)
+        halves = [text for text in texts if not text.isascii() and _has_surrogate(text)]
+        if halves:
+            self.fail("attributes", halves[0], "text that has an encoding in UTF-8")
         if "" in attributes:
             self.fail("attributes", "", "keys of at least one byte")
 
@@ -230,7 +238,8 @@ def _upsert_queue(checks: _Checks, command: UpsertQueue) -> None:
         checks.number("queue.wrap_up_ms", command.wrap_up_ms, 1, DAY_MS)
     elif command.wrap_up_ms != 0:
         checks.fail("queue.wrap_up_ms", command.wrap_up_ms, "0 unless wrap_up_mode is TIMED")
-    checks.number("queue.max_wait_ms", command.max_wait_ms or 0.5, -1, FORTNIGHT_MS)
+    if command.max_wait_ms != -1:
+        checks.number("queue.max_wait_ms", command.max_wait_ms, 1, FORTNIGHT_MS)
     checks.number("queue.max_length", command.max_length, 0, 1_000_000)
     checks.number("queue.reoffer_delay_ms", command.reoffer_delay_ms, -1, DAY_MS)
     shorter_ms = command.reoffer_delay_only_agent_ms

@@ -138,6 +138,10 @@ class AgentRows:
         """Bring the payload's reason text in line with the row, so that it outlives a restart."""
         self._write_payload(row, self.definition(row))
 
+    def keep_payload(self, row: int, payload: bytes) -> None:
+        """Keep a payload as it was loaded."""
+        self.payloads[row] = payload
+
     def definition(self, row: int) -> UpsertAgent:
         """Definition with the present etag."""
         definition, _ = definition_of(self.payloads[row])
@@ -158,7 +162,7 @@ class AgentRows:
             presence_reason=self.reason_text(int(agents.presence_reason[row])),
             presence_since_ms=int(agents.presence_since_ms[row]),
             capacity_used=int(agents.used[row]),
-            contact_rows=tuple(held),
+            contact_rows=tuple(sorted(held)),
             idle_since_ms=int(agents.idle_since_ms[row]),
             missed_offers=int(agents.missed[row]),
             lease_until_ms=int(agents.lease_until_ms[row]) if agents.lease_ms[row] else 0,

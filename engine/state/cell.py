@@ -8,34 +8,33 @@ from numpy.typing import NDArray
 
 from engine.effects import FIRST_TEXT_REASON, encode_effects
 from engine.kernels.columns import (
-    AGENT_DIRTY_COUNT,
-    CONTACT_DIRTY_COUNT,
     EFFECT_COUNT,
     NEXT_CONTACT,
     NEXT_OFFER,
     NOW_MS,
-    QUEUE_DIRTY_COUNT,
 )
 from engine.kernels.packing import (
-    AGENT_WIDTH,
-    CONTACT_WIDTH,
-    QUEUE_WIDTH,
-    pack_dirty,
     unpack_row,
 )
 from engine.kernels.requests import IN_AGENT, IN_CONTACT, IN_OPERATION, IN_QUEUE, Operation
 from engine.lifecycle import FIRST_ENDED_STATE, Channel, ContactState, Intake
-from engine.limits import EFFECT_ROOM_MIN, Limits
+from engine.limits import EFFECTS_PER_CALL, Limits
 from engine.refusals import CommandRefused, Refusal, violation
 from engine.state import agents as agent_rows
 from engine.state import contacts as contact_rows
 from engine.state import queues as queue_rows
 from engine.state.classes import ContactClasses
+from engine.state.deltas import DeltaTaker
 from engine.state.rows import RowDelta, RowTable
 from engine.state.store import Store
 
-# Effects a recovery may record for one outstanding offer: rescinded, requeued, offered anew.
-_RECOVERY_EFFECTS: Final = 4
+# Looked up once: an enum's members are slow to reach.
+_FREE: Final = int(ContactState.FREE)
+
+# Effects that recovery records for one outstanding offer: rescinded, requeued.
+_RECOVERY_EFFECTS: Final = 2
+# Kernel calls that record effects in one command: deadlines that came before it, and its own.
+_CALLS_PER_COMMAND: Final = 2
 
 
 class Group(NamedTuple):
@@ -66,17 +65,18 @@ class CellState:
         self.agents = agent_rows.AgentRows(self.store)
         self.contacts = contact_rows.ContactRows(self.store)
         self.classes = ContactClasses(self.store, self.agents.skills, self.agents.tags)
+        self._deltas = DeltaTaker(self.store, self.queues, self.agents, self.contacts)
 
     def make_effect_room(self) -> None:
         """
         Make room for the effects of one more command; a large one leaves the rest due at once.
         """
-        self.store.require_effects(4 * EFFECT_ROOM_MIN)
+        self.store.require_effects(_CALLS_PER_COMMAND * EFFECTS_PER_CALL)
 
     def make_recovery_room(self) -> None:
         """Make room for the effects of rescinding every outstanding offer."""
         offered = int((self.store.columns.contacts.state == ContactState.OFFERED).sum())
-        self.store.require_effects(_RECOVERY_EFFECTS * offered + EFFECT_ROOM_MIN)
+        self.store.require_effects(_RECOVERY_EFFECTS * offered + EFFECTS_PER_CALL)
 
     def contact_row(self, contact_id: str) -> int:
         """
@@ -88,7 +88,7 @@ class CellState:
             UNKNOWN_CONTACT.
         """
         row = self.contacts.slots.row_of(contact_id)
-        if row < 0 or self.store.columns.contacts.state[row] == ContactState.FREE:
+        if row < 0 or self.store.columns.contacts.state[row] == _FREE:
             expected = "the id of a contact that is open or ended less than ten minutes ago"
             refused = violation("contact_id", contact_id, expected)
             raise CommandRefused(Refusal.UNKNOWN_CONTACT, refused)
@@ -131,11 +131,15 @@ class CellState:
         return int(sum(count[queue_row] for count in counts))
 
     def remove_agent(self, row: int) -> None:
-        """Remove an agent that holds no contacts; ended contacts no longer name it."""
+        """Remove an agent that holds no contacts; contacts no longer name it or pass it over."""
         contacts = self.store.columns.contacts
-        for contact in np.flatnonzero((contacts.agent == row) & (contacts.state > 0)):
-            contacts.agent[contact] = -1
+        is_passed_over = contacts.excluded_agent == row
+        names_it = (contacts.agent == row) | is_passed_over.any(axis=1)
+        for contact in np.flatnonzero(names_it & (contacts.state > 0)):
             self._run(Operation.MARK_CONTACT, IN_CONTACT, int(contact))
+        contacts.excluded_agent[is_passed_over] = -1
+        contacts.excluded_until_ms[is_passed_over] = 0
+        contacts.agent[contacts.agent == row] = -1
         self.agents.remove(row)
 
     def remove_queue(self, row: int) -> None:
@@ -151,11 +155,7 @@ class CellState:
     def take_group(self) -> Group:
         """Hand over effects and changed rows; free the rows of what is gone."""
         effects = self._take_effects()
-        deltas = self._take_deltas()
-        if deltas or effects:
-            scalar = self.store.scalar
-            values = np.array([scalar[NOW_MS], scalar[NEXT_CONTACT], scalar[NEXT_OFFER]], np.int64)
-            deltas.append(RowDelta(RowTable.CELL, 0, "", values.tobytes(), None))
+        deltas = self._deltas.take()
         for rows in (self.queues, self.agents, self.contacts):
             rows.slots.reclaim()
         return Group(effects, encode_effects(effects), deltas)
@@ -180,14 +180,15 @@ class CellState:
         by_table: dict[RowTable, list[RowDelta]] = {table: [] for table in RowTable}
         for delta in rows:
             by_table[RowTable(delta.table)].append(delta)
-        self._load_queues(by_table[RowTable.QUEUE])
-        self._load_agents(by_table[RowTable.AGENT])
-        self._load_contacts(by_table[RowTable.CONTACT])
+        # The time first: it tells delays that have run out from those that have not.
         for delta in by_table[RowTable.CELL]:
             now_ms, next_contact, next_offer = _values(delta)
             self.store.scalar[NOW_MS] = int(now_ms)
             self.store.scalar[NEXT_CONTACT] = int(next_contact)
             self.store.scalar[NEXT_OFFER] = int(next_offer)
+        self._load_queues(by_table[RowTable.QUEUE])
+        self._load_agents(by_table[RowTable.AGENT])
+        self._load_contacts(by_table[RowTable.CONTACT])
 
     def _run(self, operation: Operation, place: int, row: int) -> None:
         """Run an operation on one row, which stands at `place` of the request."""
@@ -231,32 +232,6 @@ class CellState:
             ) in self.store.columns.cell.effects[:count].tolist()
         ]
 
-    def _take_deltas(self) -> list[RowDelta]:
-        columns = self.store.columns
-        scalar = self.store.scalar
-        changed_contacts = columns.contacts.dirty[: scalar[CONTACT_DIRTY_COUNT]].tolist()
-        changed_agents = columns.agents.dirty[: scalar[AGENT_DIRTY_COUNT]].tolist()
-        changed_queues = columns.queues.dirty[: scalar[QUEUE_DIRTY_COUNT]].tolist()
-        contact_records = np.empty((len(changed_contacts), CONTACT_WIDTH), np.int64)
-        agent_records = np.empty((len(changed_agents), AGENT_WIDTH), np.int64)
-        queue_records = np.empty((len(changed_queues), QUEUE_WIDTH), np.int64)
-        pack_dirty(self.store.table, contact_records, agent_records, queue_records)
-        # A row that holds nothing any more has 0 as state, presence or intake, first in its record.
-        return (
-            _deltas(RowTable.QUEUE, self.queues, changed_queues, queue_records)
-            + _deltas(RowTable.AGENT, self.agents, changed_agents, agent_records)
-            + self._free_contacts(
-                _deltas(RowTable.CONTACT, self.contacts, changed_contacts, contact_records)
-            )
-        )
-
-    def _free_contacts(self, deltas: list[RowDelta]) -> list[RowDelta]:
-        """End the ids' claim on rows of contacts that were forgotten."""
-        for delta in deltas:
-            if delta.record is None:
-                self.contacts.slots.retire(delta.row)
-        return deltas
-
     def _load_queues(self, deltas: Sequence[RowDelta]) -> None:
         self.queues.slots.place_all([(delta.row, delta.external_id) for delta in deltas])
         for delta in deltas:
@@ -278,7 +253,7 @@ class CellState:
             columns = self.store.columns.agents
             if columns.presence_reason[delta.row] >= FIRST_TEXT_REASON:
                 columns.presence_reason[delta.row] = agents.reason_code(reason)
-                agents.keep_reason(delta.row)
+            agents.keep_payload(delta.row, delta.payload)
             self._run(Operation.RESTORE_AGENT, IN_AGENT, delta.row)
         agents.payload_is_new.clear()
 
@@ -313,36 +288,6 @@ class CellState:
             int(columns.priority[row]),
         )
         self.store.columns.contacts.class_row[row] = class_row
-
-
-def _deltas(
-    table: RowTable,
-    subject: "queue_rows.QueueRows | agent_rows.AgentRows | contact_rows.ContactRows",
-    rows: list[int],
-    records: NDArray[np.int64],
-) -> list[RowDelta]:
-    """Deltas of one subject; a record that begins with 0 holds nothing any more and is deleted."""
-    if not rows:
-        return []
-    ids, payloads, payload_is_new = subject.slots.ids, subject.payloads, subject.payload_is_new
-    encoded = records.tobytes()
-    width = len(encoded) // len(rows)
-    is_gone = records[:, 0] == 0
-    deltas = [
-        RowDelta(
-            table,
-            row,
-            ids[row],
-            encoded[place * width : (place + 1) * width],
-            payloads[row] if row in payload_is_new else None,
-        )
-        for place, row in enumerate(rows)
-    ]
-    for place in np.flatnonzero(is_gone) if is_gone.any() else ():
-        payloads[rows[place]] = b""
-        deltas[place] = deltas[place]._replace(record=None, payload=None)
-    payload_is_new.clear()
-    return deltas
 
 
 def _values(delta: RowDelta) -> NDArray[np.int64]:

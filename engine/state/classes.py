@@ -54,7 +54,8 @@ class ContactClasses:
             row = self._class_of.get(ClassKey(queue_row, requirement_row, channel, priority), -1)
             if row >= 0:
                 return row
-        self._sweep_when_full()
+        if self._is_full():
+            self._sweep()
         requirement_row = self._requirement_row(requirements)
         return self._make_class(ClassKey(queue_row, requirement_row, channel, priority))
 
@@ -147,13 +148,15 @@ class ContactClasses:
             raise CommandRefused(Refusal.UNKNOWN_TAG, *unknown)
         return skills, preferred, tags
 
-    def _sweep_when_full(self) -> None:
-        """
-        Free every class no open contact refers to, then every requirement no class names, once rows
-        have run out.
-        """
-        if self._free_classes or self._classes_used < self._store.limits.classes_max:
-            return
+    def _is_full(self) -> bool:
+        """Whether the next class or the next requirement would need a row beyond the limit."""
+        rows_max = self._store.limits.classes_max
+        return (not self._free_classes and self._classes_used >= rows_max) or (
+            not self._free_requirements and len(self._requirements) >= rows_max
+        )
+
+    def _sweep(self) -> None:
+        """Free every class no open contact refers to, then every requirement no class names."""
         references = self._store.columns.classes.references
         for key in [key for key, row in self._class_of.items() if references[row] == 0]:
             self._free_class(key)

@@ -58,7 +58,7 @@ class Slots:
         if not placed:
             return
         rows = 1 + max(row for row, _ in placed)
-        self._store.require(self._subject, rows)
+        self._store.require_loaded(self._subject, rows)
         self.ids = [""] * rows
         for row, external_id in placed:
             self.ids[row] = external_id
@@ -71,8 +71,14 @@ class Slots:
         End an id's claim on its row; the row keeps the name until `reclaim`, for effects not yet
         handed over.
         """
-        del self._row_of[self.ids[row]]
+        self.disown(row)
         self._retired.append(row)
+
+    def disown(self, row: int) -> None:
+        """Let a row's id be taken anew, for a row about to be retired; again changes nothing."""
+        external_id = self.ids[row]
+        if self._row_of.get(external_id) == row:
+            del self._row_of[external_id]
 
     def reclaim(self) -> None:
         """Free the rows of retired ids."""

@@ -28,7 +28,7 @@ from engine.kernels.columns import (
 from engine.kernels.transitions import apply
 from engine.lifecycle import CHANNEL_SLOTS
 from engine.limits import NEVER_MS, SKILLS_MAX, TAGS_MAX, Limits
-from engine.refusals import CommandRefused, Refusal, violation
+from engine.refusals import BadConfiguration, CommandRefused, Refusal, violation
 
 _WORD: Final = 64
 
@@ -90,14 +90,14 @@ class Store:
         CommandRefused
             LIMIT_REACHED, when that is more than the cell may hold.
         """
-        size = self.sizes[subject]
-        if rows <= size:
-            return
         size_max = self._sizes_max[subject]
         if rows > size_max:
             raise CommandRefused(
                 Refusal.LIMIT_REACHED, violation(subject, rows, f"at most {size_max} in the cell")
             )
+        size = self.sizes[subject]
+        if rows <= size:
+            return
         while size < rows:
             size *= 2
         self.sizes[subject] = min(size, max(size_max, _FIRST_SIZE[subject]))
@@ -107,6 +107,21 @@ class Store:
         else:
             self.table = self.columns
             self.run = bind(apply, self.table)
+
+    def require_loaded(self, subject: str, rows: int) -> None:
+        """
+        Make room for rows that the log holds.
+
+        Raises
+        ------
+        BadConfiguration
+            When the limit was lowered below what the cell already holds.
+        """
+        size_max = self._sizes_max[subject]
+        if rows > size_max:
+            expected = f"at least {rows:,}, for rows the cell already holds"
+            raise BadConfiguration(f"limits.{subject}_max", size_max, expected)
+        self.require(subject, rows)
 
     def require_effects(self, room: int) -> None:
         """Make room for `room` more effect records in the open commit group."""

@@ -252,6 +252,20 @@ async def test_tail_pages_through_the_groups(cell: LogHarness) -> None:
     assert list(await log.tail(0, 0)) == []
 
 
+async def test_oldest_sequence_is_where_tail_can_begin(new_cell: NewCell) -> None:
+    """A watcher that asks for all the log holds must get its first kept group, not a refusal."""
+    log = new_cell(Bounds(groups_kept=50)).log()
+    ownership = await log.acquire("a")
+    assert await log.oldest_sequence() == 1
+    assert list(await log.tail(0, 9)) == []
+    await commit_all(log, ownership, [group(b"%d" % n) for n in range(1, 501)])
+    oldest = await log.oldest_sequence()
+    assert 1 < oldest <= 451
+    assert (await log.tail(oldest - 1, 1))[0].sequence == oldest
+    with pytest.raises(CursorOutOfRange):
+        await log.tail(oldest - 2, 1)
+
+
 @pytest.mark.parametrize("after_sequence", [-1, 3, 1 << 40])
 async def test_tail_outside_the_log_is_refused(cell: LogHarness, after_sequence: int) -> None:
     """A cursor from another log or another time must not look like "nothing new"."""

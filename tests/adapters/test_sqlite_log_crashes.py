@@ -201,8 +201,12 @@ def acknowledged_by_killed_child(process: subprocess.Popen[str], alive_s: float)
     child = int(process.stdout.readline())
     time.sleep(alive_s)
     os.kill(child, signal.SIGKILL)
-    printed = list(iter(process.stdout.readline, "killed\n"))
-    return int(printed[-1]) if printed else 0
+    acknowledged = 0
+    for line in process.stdout:
+        if line == "killed\n":
+            return acknowledged
+        acknowledged = int(line)
+    raise AssertionError("expected a child that is killed, it ended by itself")
 
 
 @pytest.mark.parametrize("durability", ["full", "normal"])
