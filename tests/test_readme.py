@@ -1,0 +1,92 @@
+"""The README against the code: every shell block runs, every excerpt and reference is real."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from adapters import reference
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+SHELL_BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+EXCERPTS = re.findall(r"<!-- (deploy/\S+) -->\n```\w+\n(.*?)```", README, re.DOTALL)
+
+# What this very run is made by, so it cannot be run from within: shown to exist instead.
+RUN_BY_OTHERS = {"make test\n"}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.slow
+@pytest.mark.needs_node
+@pytest.mark.timeout(600)
+def test_readme_shell_blocks_run_in_order(tmp_path: Path) -> None:
+    """A stranger types what the README says; nothing in it may fail."""
+    grpc_port, http_port = str(_free_port()), str(_free_port())
+    # One shell, so that the server started by one block serves the next; ports are free ones, the
+    # demo plays ten minutes of the day instead of all of it.
+    text = "set -euo pipefail\n" + "\n".join(_in_one_shell(SHELL_BLOCKS))
+    text = text.replace("7443", grpc_port).replace("7444", http_port)
+    text = text.replace("/tmp/headgate-first-call", str(tmp_path / "first-call"))
+    environment = {
+        **os.environ,
+        "ARGS": "--plain --speed 600 --from 10:00 --until 10:10",
+        "HEADGATE_ADDRESS": f"127.0.0.1:{grpc_port}",
+        "HEADGATE_METRICS_ADDRESS": f"127.0.0.1:{http_port}",
+    }
+    shell = subprocess.Popen(
+        ["bash", "-c", text],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        output, _ = shell.communicate(timeout=540)
+    finally:
+        # The server that a block left running belongs to the shell's group.
+        os.killpg(shell.pid, signal.SIGKILL)
+    assert shell.returncode == 0, output[-4000:]
+
+
+def _in_one_shell(blocks: list[str]) -> list[str]:
+    """Blocks one after the other, each from the root; a `cd` in one does not reach the next."""
+    lines = []
+    for block in blocks:
+        if block not in RUN_BY_OTHERS:
+            lines += [block.rstrip("\n"), f"cd {ROOT}"]
+    return lines
+
+
+def test_readme_test_command_is_what_ci_runs() -> None:
+    """CI and a newcomer must run the same command."""
+    assert "make test" in (ROOT / ".ci" / "run").read_text()
+    assert re.search(r"^test:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("path", "shown"), EXCERPTS)
+def test_readme_excerpt_is_the_file(path: str, shown: str) -> None:
+    """An example that is shown but not run goes stale."""
+    assert shown == (ROOT / path).read_text()
+
+
+def test_readme_references_are_fresh() -> None:
+    """The settings and metrics that are listed must be those of the code."""
+    assert reference.refreshed(README) == README
+
+
+def test_readme_links_lead_somewhere() -> None:
+    """A dead link costs a newcomer's trust."""
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
