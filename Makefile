@@ -61,6 +61,8 @@ programs:
 
 test: lint programs ## Everything CI checks
 	$(BIN)/pytest $(ARGS)
+	@echo "test: the engine again, with the kernels as plain Python"
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q tests/engine
 
 test-core: setup ## Tests that need no program outside Python
 	$(BIN)/pytest --without-programs $(ARGS)

@@ -11,9 +11,10 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2
 
 from adapters import agent_service, offer_service, queue_service, routing_service
-from adapters.dispatch_loop import Call, DispatchLoop
+from adapters.dispatch_loop import DispatchLoop
 from adapters.errors import CallRefused
 from adapters.methods import Method
+from adapters.turn import Call
 from engine.refusals import violation
 
 DEFAULT_CELL: Final = "default"

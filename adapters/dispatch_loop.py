@@ -17,12 +17,9 @@ UNAVAILABLE, the rows are loaded again, and only then does the inbox open.
 """
 
 import asyncio
-import hashlib
-import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 import structlog
@@ -46,62 +43,23 @@ from adapters.event_hub import EventHub
 from adapters.methods import Method
 from adapters.metrics import CellMetrics
 from adapters.reply_window import ReplyWindow
+from adapters.turn import Call, LoopSettings, Tokens, Turn, digest_of
 from engine.commands import Expire, Recover
+from engine.effects import decode_effects
 from engine.engine import Engine
-from engine.limits import DAY_MS, ID_BYTES_MAX, NEVER_MS, Limits
+from engine.limits import DAY_MS, ID_BYTES_MAX, NEVER_MS
 from engine.refusals import CommandRefused, violation
 from engine.state.cell import Group
 
 _log = structlog.get_logger(__name__)
 
 TURN_CALLS_MAX: Final = 512
-_IN_DOUBT_TRIES: Final = 5
+_IN_DOUBT_TRIES: Final = 3
 _REOPEN_EVERY_S: Final = 1.0
 _RETRY_WHEN_FULL_MS: Final = 50
-
-
-@dataclass(slots=True)
-class Call:
-    """
-    One call waiting for its turn.
-
-    Attributes
-    ----------
-    method, request
-        What to run.
-    answer
-        Called once with the serialised reply or the refusal, after the commit.
-    is_wanted
-        Asked before the call runs: False when the caller has gone or its deadline has passed.
-    """
-
-    method: Method
-    request: Message
-    answer: Callable[[bytes | CallRefused], None]
-    is_wanted: Callable[[], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class LoopSettings:
-    """
-    Bounds of one cell's dispatch loop.
-
-    Attributes
-    ----------
-    limits
-        Sizes of the cell.
-    inbox_max
-        Calls that may wait for a turn.
-    reply_window_ms
-        How long replies are kept for retries, milliseconds.
-    replies_max
-        How many replies are kept for retries.
-    """
-
-    limits: Limits = field(default_factory=Limits)
-    inbox_max: int = 4_096
-    reply_window_ms: int = 600_000
-    replies_max: int = 1_000_000
+# A commit that fails ends the turns until the cell is loaded again, so there is one at most.
+_UNSEEN_GROUPS_MAX: Final = 16
+_INTERNAL_ERROR: Final = "the cell met an internal error and is loading its state again"
 
 
 class DispatchLoop:
@@ -137,6 +95,7 @@ class DispatchLoop:
         self._clock = Clock()
         self._replies = ReplyWindow(settings.reply_window_ms, settings.replies_max)
         self._ownership = Ownership(0, b"", 0)
+        self._tokens = Tokens()
         self._is_open = False
         self._is_closing = False
         self._turn_is_due = False
@@ -232,23 +191,23 @@ class DispatchLoop:
         if not self._is_open:
             return
         self._turn_runs = True
-        turn = _Turn(now_ms=self._clock.now_ms())
+        turn = Turn(now_ms=self._clock.now_ms())
         try:
             self._run_calls(turn)
+            group = self._engine.take_group()
         except Exception:
             # A bug, not a caller's mistake: the engine may have stopped half-way, so its state is
             # dropped whole.
             _log.exception("turn_failed", cell=self.cell, calls=len(turn.calls))
-            self._abandon(turn, "the cell met an internal error and is loading its state again")
+            self._abandon(turn, _INTERNAL_ERROR)
             return
-        group = self._engine.take_group()
         ending = self._finish(turn, group)
         if self._log.answers_at_once or not turn.must_commit(group):
             _run_without_waiting(ending)
         else:
             self._spawn(ending)
 
-    def _run_calls(self, turn: "_Turn") -> None:
+    def _run_calls(self, turn: Turn) -> None:
         now_ms = turn.now_ms
         if self._engine.next_deadline_ms() <= now_ms:
             self._engine.apply(Expire(), now_ms)
@@ -262,7 +221,7 @@ class DispatchLoop:
             turn.answers.append(self._run(call, turn))
             self._metrics.decision_seconds.observe((time.perf_counter_ns() - started_ns) * 1e-9)
 
-    def _run(self, call: Call, turn: "_Turn") -> bytes | CallRefused:
+    def _run(self, call: Call, turn: Turn) -> bytes | CallRefused:
         """Steps 1 and 2 for one call."""
         method, request = call.method, call.request
         if not method.is_write:
@@ -271,7 +230,7 @@ class DispatchLoop:
         if not (0 < len(request_id.encode()) <= ID_BYTES_MAX):
             expected = f"1 to {ID_BYTES_MAX} bytes, the same for every try of this request"
             return invalid(violation("request_id", request_id, expected))
-        digest = _digest(method, request)
+        digest = digest_of(method, request)
         found = self._replies.find(request_id)
         if found is not None:
             return self._repeated(found, digest, request_id)
@@ -303,33 +262,47 @@ class DispatchLoop:
             code_pb2.ALREADY_EXISTS, "REQUEST_ID_REUSED", str(item.expected), violations=(item,)
         )
 
-    async def _finish(self, turn: "_Turn", group: Group) -> None:
+    async def _finish(self, turn: Turn, group: Group) -> None:
         """Steps 3 to 6."""
-        sequence = self._ownership.sequence
-        if turn.must_commit(group):
-            started_ns = time.perf_counter_ns()
-            try:
-                sequence = await self._commit(
-                    CommitGroup(group.events, group.row_deltas, turn.kept)
-                )
-            except CommitLogError as error:
-                _log.error("commit_failed", cell=self.cell, error=str(error))
-                self._metrics.commit_failures.inc()
-                self._abandon(turn, f"the commit log refused: {error}")
-                return
-            self._metrics.commit_seconds.observe((time.perf_counter_ns() - started_ns) * 1e-9)
-            self._metrics.group_calls.observe(len(turn.calls))
+        if turn.must_commit(group) and not await self._is_committed(turn, group):
+            return
         for call, answer in zip(turn.calls, turn.answers, strict=True):
-            call.answer(answer)
+            try:
+                call.answer(answer)
+            except Exception:
+                # What is wrong with one caller must not cost the others their answers.
+                _log.exception("answer_failed", cell=self.cell, method=call.method.name)
         if group.effects:
             self._metrics.count_effects(group.effects)
-            self.hub.publish(sequence, group.effects)
+        # Also without effects, so that the hub knows how far the log reaches.
+        self.hub.publish(self._ownership.sequence, group.effects)
         self._turn_runs = False
         self._arm_timer()
         if self._inbox:
             self._schedule_turn()
 
-    async def _commit(self, group: CommitGroup) -> int:
+    async def _is_committed(self, turn: Turn, group: Group) -> bool:
+        """Steps 3 and 4; False when the log refused and the turn was dropped."""
+        started_ns = time.perf_counter_ns()
+        try:
+            await self._commit(CommitGroup(group.events, group.row_deltas, turn.kept))
+        except Fenced as error:
+            self._lose(turn, error)
+        except CommitLogError as error:
+            _log.error("commit_failed", cell=self.cell, error=str(error))
+            self._abandon(turn, f"the commit log refused: {error}")
+        except Exception:
+            # A bug in the log, so nobody knows what it wrote.
+            _log.exception("commit_failed", cell=self.cell)
+            self._abandon(turn, _INTERNAL_ERROR)
+        else:
+            self._metrics.commit_seconds.observe((time.perf_counter_ns() - started_ns) * 1e-9)
+            self._metrics.group_calls.observe(len(turn.calls))
+            return True
+        self._metrics.commit_failures.inc()
+        return False
+
+    async def _commit(self, group: CommitGroup) -> None:
         """
         Step 4: append the group; when the outcome is in doubt, try again with the same token.
 
@@ -338,7 +311,7 @@ class DispatchLoop:
         CommitLogError
             The group is not in the log, or nobody knows.
         """
-        token = secrets.token_bytes(16)
+        token = self._tokens.take()
         for tried in range(_IN_DOUBT_TRIES):
             try:
                 sequence = await self._log.commit(self._ownership.token, token, group)
@@ -346,15 +319,26 @@ class DispatchLoop:
                 _log.warning("commit_in_doubt", cell=self.cell, tried=tried + 1, error=str(doubt))
                 continue
             self._ownership = Ownership(self._ownership.epoch, token, sequence)
-            return sequence
+            return
         message = f"the outcome of a commit stayed in doubt after {_IN_DOUBT_TRIES} tries"
         raise InDoubt(message)
 
-    def _abandon(self, turn: "_Turn", why: str) -> None:
+    def _abandon(self, turn: Turn, why: str) -> None:
         """
         Drop the engine's state, which is ahead of the log, tell the callers, and load the cell
         again.
         """
+        self._close(turn, why)
+        self._spawn(self._reopen())
+
+    def _lose(self, turn: Turn, error: Fenced) -> None:
+        """Leave the cell to its new owner: to acquire it again would take it back from there."""
+        _log.error("cell_lost", cell=self.cell, error=str(error))
+        self._close(turn, f"another process owns the cell: {error}")
+        self.lost.set()
+
+    def _close(self, turn: Turn, why: str) -> None:
+        """Take no more calls, and answer those of the turn and of the inbox."""
         self._is_open = False
         refusal = unavailable(why)
         for call in turn.calls:
@@ -362,20 +346,21 @@ class DispatchLoop:
         while self._inbox:
             self._inbox.popleft().answer(refusal)
         self._turn_runs = False
-        self._spawn(self._reopen())
 
     async def _reopen(self) -> None:
         """Load the cell from the log until that works; end for good when another owner has it."""
         while not self._is_closing:
             try:
                 self._ownership = await self._log.acquire(self._owner)
+                await self._publish_unseen()
                 await self._load()
             except (LogHeld, Fenced) as error:
                 _log.error("cell_lost", cell=self.cell, error=str(error))
                 self.lost.set()
                 return
-            except CommitLogError as error:
-                _log.error("reload_failed", cell=self.cell, error=str(error))
+            except Exception:
+                # Whatever keeps the state from being read, the cell opens when it no longer does.
+                _log.exception("reload_failed", cell=self.cell)
                 await asyncio.sleep(_REOPEN_EVERY_S)
                 continue
             _log.info("cell_reloaded", cell=self.cell)
@@ -383,6 +368,11 @@ class DispatchLoop:
             self._is_open = True
             self._arm_timer()
             return
+
+    async def _publish_unseen(self) -> None:
+        """Tell watchers of a group whose commit stayed in doubt and had taken place after all."""
+        for group in await self._log.tail(self.hub.sequence, _UNSEEN_GROUPS_MAX):
+            self.hub.publish(group.sequence, decode_effects(group.events))
 
     async def _load(self) -> None:
         """Make the engine anew from the log, and commit what recovery changes."""
@@ -401,11 +391,12 @@ class DispatchLoop:
 
     def _arm_timer(self) -> None:
         """
-        Have a turn begin when the engine's next deadline comes; moves the timer only when the
-        deadline moved.
+        Have a turn begin when the engine's next deadline comes; moves the timer only to an earlier
+        time.
         """
         deadline_ms = self._engine.next_deadline_ms()
-        if deadline_ms == self._timer_ms and self._timer is not None:
+        if self._timer is not None and deadline_ms >= self._timer_ms:
+            # An early timer costs one empty turn, moving it at every accepted offer costs more.
             return
         if self._timer is not None:
             self._timer.cancel()
@@ -427,22 +418,6 @@ class DispatchLoop:
         task.add_done_callback(self._tasks.discard)
 
 
-@dataclass(slots=True)
-class _Turn:
-    """
-    Calls of one turn, their answers, and the replies to keep; `calls` and `answers` go together.
-    """
-
-    now_ms: int
-    calls: list[Call] = field(default_factory=list)
-    answers: list[bytes | CallRefused] = field(default_factory=list)
-    kept: list[StoredReply] = field(default_factory=list)
-
-    def must_commit(self, group: Group) -> bool:
-        """Whether anything changed; reads and refusals alone need no commit."""
-        return bool(group.row_deltas or self.kept)
-
-
 def _run_without_waiting(work: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine that does not suspend to its end, without the cost of a task."""
     try:
@@ -450,8 +425,3 @@ def _run_without_waiting(work: Coroutine[Any, Any, None]) -> None:
     except StopIteration:
         return
     raise AssertionError("a log that answers at once has suspended")
-
-
-def _digest(method: Method, request: Message) -> bytes:
-    body = request.SerializeToString(deterministic=True)
-    return hashlib.blake2b(body, digest_size=16, person=method.name[:16].encode()).digest()

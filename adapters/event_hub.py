@@ -79,9 +79,26 @@ class Subscription:
             self.cursor = event.cursor
         self.wake.set()
 
+    def begin_with(self, missed: Sequence[event_pb2.Event]) -> None:
+        """
+        Put events from the log before those buffered; with a buffer full of them, whatever came
+        later is left to the next resumption.
+        """
+        if len(missed) < BUFFERED_EVENTS_MAX:
+            self.events.extendleft(reversed(missed))
+        else:
+            self.is_behind = True
+            self.events = deque(missed)
+            self.cursor = missed[-1].cursor
+
     def wants(self, contact_id: str, agent_id: str) -> bool:
         """Whether events of the contact or agent belong to this watcher."""
         return self.wants_all or contact_id in self.contact_ids or agent_id in self.agent_ids
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the watcher is behind and has taken all that was buffered before."""
+        return self.is_behind and not self.events
 
     def take(self) -> list[event_pb2.Event]:
         """Everything buffered."""

@@ -13,6 +13,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
+from adapters.hot_histogram import HotHistogramFamily
 from engine.effects import EffectKind
 from engine.engine import Engine
 from engine.kernels import columns
@@ -41,12 +42,12 @@ class Metrics:
             ("grpc_type", "grpc_service", "grpc_method", "grpc_code"),
             registry=self.registry,
         )
-        self.handling_seconds = Histogram(
+        self.handling_seconds = HotHistogramFamily(
             "grpc_server_handling_seconds",
             "Time from the arrival of a unary call to its answer, commit included.",
             ("grpc_type", "grpc_service", "grpc_method"),
-            buckets=_SECONDS,
-            registry=self.registry,
+            _SECONDS,
+            self.registry,
         )
         self.sessions = Gauge(
             "headgate_sessions", "Session streams now open.", registry=self.registry
@@ -85,26 +86,26 @@ class _CellFamilies:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         label = ("cell",)
-        self.decision_seconds = Histogram(
+        self.decision_seconds = HotHistogramFamily(
             "headgate_decision_seconds",
             "Time one call spends in the engine, translation included, commit not.",
             label,
-            buckets=_DECISION_SECONDS,
-            registry=registry,
+            _DECISION_SECONDS,
+            registry,
         )
-        self.commit_seconds = Histogram(
+        self.commit_seconds = HotHistogramFamily(
             "headgate_commit_seconds",
             "Time one commit group takes to become durable.",
             label,
-            buckets=_SECONDS,
-            registry=registry,
+            _SECONDS,
+            registry,
         )
-        self.group_calls = Histogram(
+        self.group_calls = HotHistogramFamily(
             "headgate_commit_group_calls",
             "Calls committed together.",
             label,
-            buckets=(0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
-            registry=registry,
+            (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
+            registry,
         )
         self.events = Counter(
             "headgate_events",

@@ -23,13 +23,14 @@ from grpc_reflection.v1alpha import reflection
 
 from adapters.calls import METHODS, Cells
 from adapters.commit_log import CommitLog
-from adapters.dispatch_loop import DispatchLoop, LoopSettings
+from adapters.dispatch_loop import DispatchLoop
 from adapters.listener import Listener
 from adapters.memory_log import MemoryLog, MemoryStore
 from adapters.metrics import Metrics
 from adapters.monitoring import Monitoring
 from adapters.settings import Settings
 from adapters.sqlite_log import SqliteLog
+from adapters.turn import LoopSettings
 from engine.limits import Limits
 
 _log = structlog.get_logger(__name__)

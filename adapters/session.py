@@ -13,10 +13,11 @@ from typing import Any, Final, Protocol
 from google.protobuf.message import Message
 
 from adapters.calls import METHODS, Cells, parse, request_field
-from adapters.dispatch_loop import Call, DispatchLoop
+from adapters.dispatch_loop import DispatchLoop
 from adapters.errors import CallRefused, as_error, invalid
-from adapters.event_hub import Subscription
+from adapters.event_hub import BUFFERED_EVENTS_MAX, Subscription
 from adapters.streams import cut_off, replay
+from adapters.turn import Call
 from engine.refusals import violation
 from headgate.v1 import agent_service_pb2, routing_service_pb2
 from headgate.v1 import gateway_service_pb2 as pb
@@ -24,6 +25,9 @@ from headgate.v1 import gateway_service_pb2 as pb
 FRAME_COMMANDS_MAX: Final = 1_024
 # Commands taken in whose replies are not written yet; beyond it the session stops reading.
 UNANSWERED_MAX: Final = 8_192
+# Replies of one frame, so that a peer with gRPC's usual bound of 4 MiB can read it; a reply that is
+# larger by itself goes alone.
+REPLY_BYTES_MAX: Final = 1_048_576
 _EVENTS_PER_FRAME: Final = 512
 
 _REPLY_FIELDS: Final = {
@@ -67,7 +71,6 @@ class Session:
         self._cells = cells
         self._stream = stream
         self._cell: DispatchLoop | None = None
-        self._cell_name = ""
         self._wake = asyncio.Event()
         self._subscription = Subscription(wants_all=False, wake=self._wake)
         self._replies_only = False
@@ -86,41 +89,43 @@ class Session:
         CallRefused
             A frame is malformed, or the gateway fell too far behind.
         """
-        writer = asyncio.get_running_loop().create_task(self._write())
+        loop = asyncio.get_running_loop()
+        halves = (loop.create_task(self._read()), loop.create_task(self._write()))
         try:
-            await self._read(writer)
-            self._is_reading = False
-            self._wake.set()
-            await writer
+            # Whichever half fails ends the other: a peer may have stopped reading or sending.
+            done, _ = await asyncio.wait(halves, return_when=asyncio.FIRST_EXCEPTION)
+            for half in done:
+                half.result()
         finally:
-            writer.cancel()
+            for half in halves:
+                half.cancel()
+            await asyncio.gather(*halves, return_exceptions=True)
             if self._cell is not None:
                 self._cell.hub.unsubscribe(self._subscription)
 
-    async def _read(self, writer: asyncio.Task[None]) -> None:
-        while True:
-            frame = await self._stream.read()
-            if writer.done():
-                writer.result()
-            if frame is None:
-                return
+    async def _read(self) -> None:
+        """Take frames until the gateway sends no more."""
+        while (frame := await self._stream.read()) is not None:
             request = parse(pb.ConnectRequest, frame)
-            if self._cell is None:
+            cell = self._cell
+            if cell is None:
                 cell = await self._open(request)
             else:
-                cell = self._cell
                 self._watch(cell, request.watch)
             if len(request.commands) > FRAME_COMMANDS_MAX:
                 raise invalid(
                     violation("commands", len(request.commands), f"at most {FRAME_COMMANDS_MAX:,}")
                 )
-            if request.cell and request.cell != self._cell_name:
+            if request.cell and request.cell != cell.cell:
                 raise invalid(violation("cell", request.cell, "empty, or the first frame's cell"))
             for command in request.commands:
+                self._unanswered += 1
                 self._submit(cell, command)
             while self._unanswered > UNANSWERED_MAX:
                 self._drained.clear()
                 await self._drained.wait()
+        self._is_reading = False
+        self._wake.set()
 
     async def _open(self, first: pb.ConnectRequest) -> DispatchLoop:
         """
@@ -128,20 +133,25 @@ class Session:
         comes now.
         """
         cell = self._cells.find(first.cell)
-        self._cell, self._cell_name = cell, first.cell
+        self._cell = cell
         cell.hub.subscribe(self._subscription)
         self._watch(cell, first.watch)
         if first.watch.cursor:
-            self._is_replaying = True
-            missed = [
-                event
-                async for event in replay(cell, first.watch.cursor, self._subscription.since)
-                if self._subscription.wants(event.contact_id, event.agent_id)
-            ]
-            self._subscription.events.extendleft(reversed(missed))
-            self._is_replaying = False
-            self._wake.set()
+            await self._replay(cell, first.watch.cursor)
         return cell
+
+    async def _replay(self, cell: DispatchLoop, cursor: str) -> None:
+        """Put what came after the cursor before what comes now, as much as a session may hold."""
+        self._is_replaying = True
+        missed = []
+        async for event in replay(cell, cursor, self._subscription.since):
+            if self._subscription.wants(event.contact_id, event.agent_id):
+                missed.append(event)
+            if len(missed) == BUFFERED_EVENTS_MAX:
+                break
+        self._subscription.begin_with(missed)
+        self._is_replaying = False
+        self._wake.set()
 
     def _watch(self, cell: DispatchLoop, watch: pb.SessionWatch) -> None:
         self._replies_only |= watch.replies_only
@@ -161,18 +171,16 @@ class Session:
         method = _METHODS[name]
         request: Any = getattr(command, name)
         request_id = request_field(request, "request_id")
-        if request.cell and request.cell != (self._cell_name or "default"):
+        if request.cell and request.cell != cell.cell:
             wrong = violation("cell", request.cell, "empty, or the session's cell")
             self._reply(request_id, 2, as_error(invalid(wrong)))
             return
         if not self._replies_only and not self._subscription.wants_all:
             self._watch_own(cell, request)
-        self._unanswered += 1
         field = _REPLY_FIELDS[name]
         is_unnamed = name == "route" and not request.contact_id
 
         def answer(result: bytes | CallRefused) -> None:
-            self._unanswered -= 1
             if isinstance(result, bytes):
                 if is_unnamed:
                     made = routing_service_pb2.RouteResponse.FromString(result).contact_id
@@ -211,16 +219,24 @@ class Session:
 
     async def _write(self) -> None:
         """Write replies and events as they come, one frame at a time."""
-        while self._is_reading or self._unanswered or self._replies:
+        while self._is_reading or self._unanswered:
             await self._wake.wait()
             self._wake.clear()
-            parts = list(self._replies)
-            self._replies.clear()
-            if parts:
-                await self._stream.write(b"".join(parts))
-            if self._unanswered <= UNANSWERED_MAX:
-                self._drained.set()
+            while self._replies:
+                await self._write_replies()
             await self._write_events()
+
+    async def _write_replies(self) -> None:
+        """Write a frame of replies."""
+        parts = [self._replies.popleft()]
+        size = len(parts[0])
+        while self._replies and size + len(self._replies[0]) <= REPLY_BYTES_MAX:
+            parts.append(self._replies.popleft())
+            size += len(parts[-1])
+        await self._stream.write(b"".join(parts))
+        self._unanswered -= len(parts)
+        if self._unanswered <= UNANSWERED_MAX:
+            self._drained.set()
 
     async def _write_events(self) -> None:
         if self._is_replaying:
@@ -232,5 +248,5 @@ class Session:
             part = events[start : start + _EVENTS_PER_FRAME]
             frame = pb.ConnectResponse(events=part, cursor=part[-1].cursor)
             await self._stream.write(frame.SerializeToString())
-        if self._subscription.is_behind:
+        if self._subscription.is_cut_off:
             raise cut_off(self._subscription)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from google.protobuf.message import Message
@@ -12,8 +13,11 @@ from adapters.commit_log import CursorOutOfRange
 from adapters.dispatch_loop import DispatchLoop
 from adapters.errors import CallRefused, invalid
 from adapters.event_hub import Subscription, cursor_of, parse_cursor
+from adapters.routing_service import get_contact
 from adapters.translation import event_message
 from engine.effects import decode_effects
+from engine.engine import Engine
+from engine.kernels.columns import EFFECT_COUNT
 from engine.limits import DAY_MS
 from engine.refusals import violation
 from headgate.v1 import (
@@ -57,12 +61,15 @@ async def replay(cell: DispatchLoop, cursor: str, until: int) -> AsyncIterator[e
     if place is None:
         raise invalid(violation("cursor", cursor, "a cursor sent by this service"))
     sequence, index = place
+    if sequence > until:
+        message = f"cursor {cursor!r} lies beyond group {until}, the last one"
+        raise CallRefused(code_pb2.OUT_OF_RANGE, "CURSOR_OUT_OF_RANGE", message)
     # The group of the cursor itself may hold events after it.
     after = max(sequence - 1, 0)
     try:
         if sequence == 0:
             after = await cell.oldest_sequence() - 1
-        while after < until or sequence > until:
+        while after < until:
             groups = await cell.tail(after, _GROUPS_PER_READ)
             for group in groups:
                 for number, effect in enumerate(decode_effects(group.events), start=1):
@@ -98,7 +105,7 @@ async def subscribe(
                     events=[event for event in events if wanted.passes(event)],
                     cursor=events[-1].cursor,
                 )
-            if subscription.is_behind:
+            if subscription.is_cut_off:
                 raise cut_off(subscription)
     finally:
         cell.hub.unsubscribe(subscription)
@@ -132,28 +139,49 @@ async def watch_contact(
     cell.hub.subscribe(subscription)
     cell.hub.watch_contact(subscription, request.contact_id)
     try:
-        contact = await _read_contact(cell, request.contact_id)
-        subscription.take()
+        contact, place = await _read_with_place(cell, request.contact_id)
         yield routing_service_pb2.WatchContactResponse(contact=contact)
         while contact.ended_at_ms == 0:
             await subscription.wake.wait()
             subscription.wake.clear()
-            events = subscription.take()
+            events = [item for item in subscription.take() if _is_after(item, place)]
             if events:
                 yield routing_service_pb2.WatchContactResponse(events=events)
-            if subscription.is_behind:
+            if subscription.is_cut_off:
                 raise cut_off(subscription)
-            if not subscription.contact_ids:
+            if not (subscription.contact_ids or subscription.events):
                 return
     finally:
         cell.hub.unsubscribe(subscription)
 
 
-async def _read_contact(cell: DispatchLoop, contact_id: str) -> contact_pb2.Contact:
-    get = METHOD_BY_NAME["GetContact"]
+async def _read_with_place(
+    cell: DispatchLoop, contact_id: str
+) -> tuple[contact_pb2.Contact, tuple[int, int]]:
+    """
+    Read a contact, and tell after which event: group, and place in the group.
+
+    Calls of one turn are committed and told together, so events that the watcher gets with this
+    reply may lie before the reading or after it.
+    """
+    place = 0, 0
+
+    def read(
+        engine: Engine, request: routing_service_pb2.GetContactRequest, now_ms: int
+    ) -> Message:
+        nonlocal place
+        place = cell.hub.sequence + 1, engine.cell.store.scalar[EFFECT_COUNT]
+        return get_contact(engine, request, now_ms)
+
+    get = replace(METHOD_BY_NAME["GetContact"], run=read)
     request = routing_service_pb2.GetContactRequest(contact_id=contact_id)
     reply = await ask(cell, get, request)
-    return routing_service_pb2.GetContactResponse.FromString(reply).contact
+    return routing_service_pb2.GetContactResponse.FromString(reply).contact, place
+
+
+def _is_after(event: event_pb2.Event, place: tuple[int, int]) -> bool:
+    found = parse_cursor(event.cursor)
+    return found is not None and found > place
 
 
 async def watch_offers(
@@ -176,22 +204,36 @@ async def watch_offers(
         while True:
             for event in subscription.take():
                 if event.kind == _OFFER_ISSUED and event.offer_id not in sent:
-                    contact = await _read_contact(cell, event.contact_id)
-                    # Answered or over meanwhile: its end follows, so the offer is not worth
-                    # showing.
-                    if contact.offer_id == event.offer_id:
+                    contact = await _contact_offered(cell, event)
+                    if contact is not None:
                         yield _offer_made(contact)
                 elif event.kind in _OFFER_OVER:
                     yield offer_service_pb2.WatchOffersResponse(
                         offer=_offer_of(event), is_over=True
                     )
             sent.clear()
-            if subscription.is_behind:
+            if subscription.is_cut_off:
                 raise cut_off(subscription)
             await subscription.wake.wait()
             subscription.wake.clear()
     finally:
         cell.hub.unsubscribe(subscription)
+
+
+async def _contact_offered(
+    cell: DispatchLoop, event: event_pb2.Event
+) -> contact_pb2.Contact | None:
+    """
+    The contact of an offer just made; None when the offer was answered or is over meanwhile: its
+    end follows, so it is not worth showing.
+    """
+    try:
+        contact, _ = await _read_with_place(cell, event.contact_id)
+    except CallRefused as refused:
+        if refused.code != code_pb2.NOT_FOUND:
+            raise
+        return None
+    return contact if contact.offer_id == event.offer_id else None
 
 
 async def _offered_contacts(

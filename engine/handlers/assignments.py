@@ -18,7 +18,7 @@ from engine.state.contacts import parse_offer_id
 def accept(cell: CellState, command: AcceptOffer) -> Outcome:
     """Turn an offer into an assignment."""
     _request_offer(cell, command.offer_id, command.agent_id)
-    run(cell, Operation.ACCEPT)
+    run(cell, Operation.ACCEPT, command.offer_id)
     out = cell.store.outcome
     contact_id = cell.contacts.slots.ids[out[OUT_CONTACT]]
     return Outcome(contact_id=contact_id, wait_ms=out[OUT_WAIT_MS])
@@ -28,7 +28,7 @@ def decline(cell: CellState, command: DeclineOffer) -> Outcome:
     """End an offer by the agent's own word."""
     _request_offer(cell, command.offer_id, command.agent_id)
     cell.store.request[IN_VALUE] = command.retry_after_ms
-    run(cell, Operation.DECLINE)
+    run(cell, Operation.DECLINE, command.offer_id)
     out = cell.store.outcome
     contact_id = cell.contacts.slots.ids[out[OUT_CONTACT]]
     return Outcome(state=out[OUT_STATE], contact_id=contact_id)

@@ -2,11 +2,10 @@
 
 from typing import Final
 
-from engine.kernels.requests import IN_AGENT, IN_CONTACT, IN_OFFER, IN_OPERATION, Operation
+from engine.kernels.requests import IN_AGENT, IN_CONTACT, IN_OPERATION, Operation
 from engine.lifecycle import FIRST_ENDED_STATE, ContactState
 from engine.refusals import CommandRefused, Refusal, Violation, violation
 from engine.state.cell import CellState
-from engine.state.contacts import offer_id_of
 
 # What a caller is told with a refusal that comes from a transition.
 _EXPECTED: Final = {
@@ -17,9 +16,9 @@ _EXPECTED: Final = {
 }
 
 
-def run(cell: CellState, operation: Operation) -> None:
+def run(cell: CellState, operation: Operation, offer_id: str = "") -> None:
     """
-    Run the transition whose arguments stand in the request.
+    Run the transition whose arguments stand in the request; `offer_id` is what the caller named.
 
     Raises
     ------
@@ -30,14 +29,13 @@ def run(cell: CellState, operation: Operation) -> None:
     refusal = cell.store.run()
     if refusal:
         reason = Refusal(refusal)
-        raise CommandRefused(reason, _blame(cell, reason))
+        raise CommandRefused(reason, _blame(cell, reason, offer_id))
 
 
-def _blame(cell: CellState, reason: Refusal) -> Violation:
+def _blame(cell: CellState, reason: Refusal, offer_id: str) -> Violation:
     """Say which argument of a refused transition was at fault, and how things stand."""
     request = cell.store.request
     if reason is Refusal.OFFER_GONE:
-        offer_id = offer_id_of(request[IN_OFFER], max(request[IN_CONTACT], 0))
         return violation("offer_id", offer_id, _EXPECTED[reason])
     if reason is Refusal.ILLEGAL_TRANSITION:
         state = ContactState(int(cell.store.columns.contacts.state[request[IN_CONTACT]]))

@@ -258,6 +258,11 @@ class Bitsets(NamedTuple):
     waiting_queues: Bits
 
 
+# What a durable row describes, as `engine.state.rows.RowTable` has it.
+CONTACT_ROWS: Final = 1
+AGENT_ROWS: Final = 2
+QUEUE_ROWS: Final = 3
+
 # Scalars of the cell, places in Cell.scalar.
 NOW_MS: Final = 0
 NEXT_CONTACT: Final = 1

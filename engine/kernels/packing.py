@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from engine.effects import FIRST_TEXT_REASON
 from engine.kernels.boundary import Table, open_agents, open_cell, open_contacts, open_queues
-from engine.kernels.columns import AGENT_DIRTY_COUNT, CONTACT_DIRTY_COUNT, QUEUE_DIRTY_COUNT, TOTALS
+from engine.kernels.columns import (
+    AGENT_DIRTY_COUNT,
+    AGENT_ROWS,
+    CONTACT_DIRTY_COUNT,
+    CONTACT_ROWS,
+    QUEUE_DIRTY_COUNT,
+    TOTALS,
+)
 from engine.kernels.compilation import entry, kernel
 from engine.limits import EXCLUSIONS_MAX
 
@@ -20,10 +27,6 @@ _CONTACT_PLAIN: Final = 20
 CONTACT_WIDTH: Final = _CONTACT_PLAIN + 2 * EXCLUSIONS_MAX
 AGENT_WIDTH: Final = 8
 QUEUE_WIDTH: Final = 2 + TOTALS
-
-CONTACT_ROWS: Final = 1
-AGENT_ROWS: Final = 2
-QUEUE_ROWS: Final = 3
 
 
 @kernel

@@ -20,13 +20,14 @@ from engine.kernels.contact_life import (
     trim_ended,
 )
 from engine.kernels.deadlines import next_deadline, schedule_agent
-from engine.kernels.matching import match_returned
+from engine.kernels.matching import match_returned, schedule_wait
 from engine.kernels.recording import begin_call, has_effect_room
 from engine.kernels.waiting import leave_class
 from engine.lifecycle import FIRST_ENDED_STATE, ContactState, Presence
 from engine.refusals import Refusal
 
 _APPLIED = int(Refusal.NONE)
+_QUEUED = int(ContactState.QUEUED)
 _OFFERED = int(ContactState.OFFERED)
 _WRAP_UP = int(ContactState.WRAP_UP)
 _EXPIRED = int(ContactState.EXPIRED)
@@ -44,7 +45,7 @@ def recover(table: Table) -> int:
     After a restart: requeue what was offered, start leases anew, and look at the backlog.
 
     The caller has made room for two effects of every outstanding offer besides the call's share.
-    O(contacts + agents).
+    O(contacts log contacts + agents log agents).
     """
     contacts = open_contacts(table)
     agents = open_agents(table)
@@ -52,6 +53,9 @@ def recover(table: Table) -> int:
     for contact in range(contacts.state.shape[0]):
         if contacts.state[contact] == _OFFERED:
             rescind(table, contact, _R_RESTARTED)
+        elif contacts.state[contact] == _QUEUED:
+            # Delays that ran out meanwhile are no deadlines any more: every agent is looked at.
+            schedule_wait(table, contact)
     for agent in range(agents.presence.shape[0]):
         if agents.presence[agent] > 0:
             renew_lease(table, agent)

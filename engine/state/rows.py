@@ -3,7 +3,7 @@
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from engine.kernels.packing import AGENT_ROWS, CONTACT_ROWS, QUEUE_ROWS
+from engine.kernels.columns import AGENT_ROWS, CONTACT_ROWS, QUEUE_ROWS
 
 # Version of every record and payload below; raise it with any change of their meaning.
 SCHEMA_VERSION: Final = 1

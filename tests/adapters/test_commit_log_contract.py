@@ -122,14 +122,14 @@ async def test_delete_removes_row_and_its_payload(cell: LogHarness) -> None:
     owned = await log.acquire("a")
     groups = [
         group(rows=[contact(1, b"one", b"p1"), contact(2, b"two", b"p2")]),
-        group(rows=[contact(1, None), contact(3, b"three", b"p3")]),
+        group(rows=[contact(1, None), contact(3, b"", b"p3")]),
         group(rows=[contact(1, b"again")]),
     ]
     await commit_all(log, owned, groups)
     assert list((await log.load()).rows) == [
         contact(1, b"again", b""),
         contact(2, b"two", b"p2"),
-        contact(3, b"three", b"p3"),
+        contact(3, b"", b"p3"),
     ]
 
 
@@ -303,12 +303,19 @@ async def test_last_group_is_kept_whatever_its_size(new_cell: NewCell) -> None:
     assert list(await log.tail(63, 10)) == [LoggedGroup(64, bytes(1_000))]
 
 
-async def test_replies_load_oldest_first_within_the_window(new_cell: NewCell) -> None:
+@pytest.mark.parametrize("replies_per_group", [1, 4])
+async def test_replies_load_oldest_first_within_the_window(
+    new_cell: NewCell, replies_per_group: int
+) -> None:
     """A retry within the window gets its answer after a restart as well; older ones are gone."""
     cell = new_cell(Bounds(reply_window_ms=50))
     log = cell.log()
     replies = [reply(f"q{n}", NOW_MS + n) for n in range(100)]
-    await commit_all(log, await log.acquire("a"), [group(replies=[one]) for one in replies])
+    groups = [
+        group(replies=replies[start : start + replies_per_group])
+        for start in range(0, 100, replies_per_group)
+    ]
+    await commit_all(log, await log.acquire("a"), groups)
     await log.release()
     reopened = cell.log()
     await reopened.acquire("b")

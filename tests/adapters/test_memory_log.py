@@ -7,6 +7,7 @@ from adapters.commit_log import (
     Fenced,
     InDoubt,
     LogFull,
+    Ownership,
     SchemaTooNew,
     TokenConflict,
 )
@@ -19,7 +20,7 @@ from adapters.memory_log import (
     planned,
 )
 from engine.state.rows import SCHEMA_VERSION
-from tests.adapters.commit_log_contract import commit_all, contact, group, reply, token
+from tests.adapters.commit_log_contract import NOW_MS, commit_all, contact, group, reply, token
 
 BEFORE_WRITE = [CommitStep.BEFORE_CHECK, CommitStep.AFTER_CHECK, CommitStep.HALF_WRITTEN]
 GROUP = group(b"e", [contact(1, b"r", b"p")], [reply("q")])
@@ -155,6 +156,20 @@ async def test_rewind_to_what_is_not_kept_is_refused(is_rewindable: bool, sequen
     await commit_all(log, await log.acquire("a"), [group()])
     with pytest.raises(ValueError, match="cannot rewind"):
         store.rewind(sequence)
+
+
+async def test_replies_of_an_idle_night_are_forgotten_step_by_step() -> None:
+    """No single commit pays for all that grew old; what is still there is not loaded any more."""
+    store = MemoryStore(reply_window_ms=50)
+    log = MemoryLog(store)
+    night = group(replies=[reply(f"q{n}") for n in range(5_000)])
+    morning = [group(replies=[reply(f"m{n}", NOW_MS + 10_000)]) for n in range(10)]
+    last = await commit_all(log, await log.acquire("a"), [night])
+    await log.commit(last, token(2), morning[0])
+    assert 3_000 < len(store._replies) < 5_000
+    assert list((await log.load()).replies) == list(morning[0].replies)
+    await commit_all(log, Ownership(1, token(2), 2), morning[1:])
+    assert len(store._replies) == 10
 
 
 async def test_rows_of_a_newer_version_are_refused() -> None:

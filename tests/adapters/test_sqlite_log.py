@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,15 @@ from adapters.commit_log import (
 )
 from adapters.sqlite_log import SqliteLog
 from engine.state.rows import SCHEMA_VERSION, RowDelta
-from tests.adapters.commit_log_contract import answered, commit_all, contact, group, reply, token
+from tests.adapters.commit_log_contract import (
+    NOW_MS,
+    answered,
+    commit_all,
+    contact,
+    group,
+    reply,
+    token,
+)
 
 NOBODY = 65_534
 HOLDER = """
@@ -241,6 +250,25 @@ async def test_wal_without_its_file_is_corrupt(log: SqliteLog, path: Path) -> No
     with pytest.raises(LogCorrupt, match=f"{path}: empty or gone, while {wal} is not"):
         await log.acquire("a")
     assert wal.read_bytes() == b"frames"
+
+
+async def test_replies_of_an_idle_night_are_deleted_step_by_step(path: Path) -> None:
+    """What is too old leaves the file as well, and no single commit pays for all of it."""
+    log = SqliteLog(path, "normal", "cell", reply_window_ms=50)
+    night = [group(replies=[reply(f"q{n}")]) for n in range(1, 1_001)]
+    morning = [group(replies=[reply(f"m{n}", NOW_MS + 10_000)]) for n in range(1_001, 1_201)]
+    await commit_all(log, await log.acquire("a"), night)
+    with closing(sqlite3.connect(path)) as reader:
+        counts = []
+        last = token(1_000)
+        for sequence, one in enumerate(morning, start=1_001):
+            await log.commit(last, token(sequence), one)
+            last = token(sequence)
+            counts += reader.execute("SELECT count(*) FROM replies").fetchone()
+    assert counts[0] == 1_001
+    assert counts[-1] == 200
+    assert max(before - after for before, after in pairwise(counts)) < 300
+    await log.release()
 
 
 async def test_repeated_commit_is_synced_again(log: SqliteLog, path: Path) -> None:

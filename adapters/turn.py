@@ -1,0 +1,94 @@
+"""What a dispatch loop's turns are made of: calls, their answers, tokens, digests, bounds."""
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from google.protobuf.message import Message
+
+from adapters.commit_log import StoredReply
+from adapters.errors import CallRefused
+from adapters.methods import Method
+from engine.limits import Limits
+from engine.state.cell import Group
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSettings:
+    """
+    Bounds of one cell's dispatch loop.
+
+    Attributes
+    ----------
+    limits
+        Sizes of the cell.
+    inbox_max
+        Calls that may wait for a turn.
+    reply_window_ms
+        How long replies are kept for retries, milliseconds.
+    replies_max
+        How many replies are kept for retries.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    inbox_max: int = 4_096
+    reply_window_ms: int = 600_000
+    replies_max: int = 1_000_000
+
+
+@dataclass(slots=True)
+class Call:
+    """
+    One call waiting for its turn.
+
+    Attributes
+    ----------
+    method, request
+        What to run.
+    answer
+        Called once with the serialised reply or the refusal, after the commit.
+    is_wanted
+        Asked before the call runs: False when the caller has gone or its deadline has passed.
+    """
+
+    method: Method
+    request: Message
+    answer: Callable[[bytes | CallRefused], None]
+    is_wanted: Callable[[], bool]
+
+
+@dataclass(slots=True)
+class Turn:
+    """
+    Calls of one turn, their answers, and the replies to keep; `calls` and `answers` go together.
+    """
+
+    now_ms: int
+    calls: list[Call] = field(default_factory=list)
+    answers: list[bytes | CallRefused] = field(default_factory=list)
+    kept: list[StoredReply] = field(default_factory=list)
+
+    def must_commit(self, group: Group) -> bool:
+        """Whether anything changed; reads and refusals alone need no commit."""
+        return bool(group.row_deltas or self.kept)
+
+
+class Tokens:
+    """Random 16-byte tokens, drawn from the system many at a time: a draw costs microseconds."""
+
+    def __init__(self) -> None:
+        self._drawn: list[bytes] = []
+
+    def take(self) -> bytes:
+        """A token never given before."""
+        if not self._drawn:
+            pool = secrets.token_bytes(16 * 256)
+            self._drawn = [pool[start : start + 16] for start in range(0, len(pool), 16)]
+        return self._drawn.pop()
+
+
+def digest_of(method: Method, request: Message) -> bytes:
+    """16 bytes over method and body; the same for the same request however it came."""
+    body = request.SerializeToString(deterministic=True)
+    return hashlib.blake2b(body, digest_size=16, person=method.name[:16].encode()).digest()
