@@ -18,7 +18,7 @@ from deploy.examples.bank_day.desks import AVAILABLE, OFFLINE
 from deploy.examples.bank_day.floor import Floor
 from deploy.examples.bank_day.queues import TARGETS
 from deploy.examples.bank_day.session import GatewaySession
-from deploy.examples.bank_day.tally import Window
+from deploy.examples.bank_day.tally import Window, percentile
 from headgate.v1.event_pb2 import EventKind
 from headgate.v1.queue_pb2 import QueueSnapshot
 from headgate.v1.queue_service_pb2 import WatchSnapshotsRequest
@@ -154,6 +154,5 @@ def latency_text(latencies_ms: Sequence[float]) -> str:
     """Median and 99th percentile of the replies to `route`, from frame written to reply read."""
     if not latencies_ms:
         return "no reply to route yet"
-    ranked = sorted(latencies_ms)
-    p50_ms, p99_ms = (ranked[int(share * (len(ranked) - 1))] for share in (0.5, 0.99))
+    p50_ms, p99_ms = (percentile(latencies_ms, share) for share in (0.5, 0.99))
     return f"route answered in {p50_ms:.1f} ms p50, {p99_ms:.1f} ms p99"

@@ -15,8 +15,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from deploy.examples.bank_day.bank_day import HERE
 
 ROOT: Final = HERE.parents[2]
-# The first start on a machine compiles the kernels; every later one loads them.
-READY_S_MAX: Final = 120.0
+# The first start on a machine compiles the kernels, in a minute if it has a core to itself; every
+# later one loads them in a second.
+READY_S_MAX: Final = 300.0
 # Longer than the engine's own grace for calls in flight.
 STOP_S_MAX: Final = 15.0
 LOG_LINES_SHOWN: Final = 15

@@ -27,7 +27,7 @@ from deploy.examples.bank_day.options import HOUR_S, Options, opening_s
 from deploy.examples.bank_day.queues import agent_request, queue_requests
 from deploy.examples.bank_day.session import GatewaySession, SessionEnded
 from deploy.examples.bank_day.stage import Stage
-from deploy.examples.bank_day.tally import Window, bank_figures
+from deploy.examples.bank_day.tally import Window, bank_figures, percentile
 from deploy.examples.bank_day.together import until_first
 from headgate.v1.agent_service_pb2_grpc import AgentServiceStub
 from headgate.v1.gateway_service_pb2_grpc import GatewayServiceStub
@@ -128,14 +128,18 @@ class Play:
         )
         self._say(
             f"Engine: {engine.addresses.grpc}, metrics: http://{engine.addresses.metrics}/metrics, "
-            f"log: {engine.log_path}. The first start on a machine takes longer: it compiles the engine."
+            f"log: {engine.log_path}. The first start compiles its kernels."
         )
 
     def _conclude(self, floor: Floor, session: GatewaySession, took_s: float) -> None:
         title = f"The bank's own day and the engine's: {self.day.day}, {self._hours()}"
         bank = bank_figures(self.day, self.window)
         self.console.print(comparison_table(title, bank, floor.figures))
-        for line in remarks(self.window, opening_s(self.day), self.options.speed, floor.figures):
+        reply_p99_ms = percentile(session.route_latencies_ms, 0.99)
+        compression = Compression(self.options.speed)
+        for line in remarks(
+            self.window, opening_s(self.day), compression, floor.figures, reply_p99_ms
+        ):
             self._say(line)
         self._say(
             f"Played in {_minutes(took_s)}: {latency_text(session.route_latencies_ms)}; "
@@ -176,7 +180,7 @@ class Play:
         finally:
             if self.options.keep:
                 self._say(f"The engine's data and log are kept in {folder}.")
-            else:
+            elif folder.exists():  # unless somebody cleaned it away meanwhile
                 shutil.rmtree(folder)
 
 

@@ -152,5 +152,11 @@ def staffed_s(agents: Iterable[BankAgent], window: Window) -> float:
     )
 
 
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that `share` of them do not exceed, 0 without any."""
+    ranked = sorted(values)
+    return ranked[int(share * (len(ranked) - 1))] if ranked else 0.0
+
+
 def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
