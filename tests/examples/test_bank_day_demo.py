@@ -115,7 +115,7 @@ def test_engine_that_dies_is_reported_with_its_log() -> None:
         output, errors = finish(process)
 
     assert process.returncode == 1
-    assert "the engine ended by itself with exit code -9. The end of its log:" in errors
+    assert "the engine ended by itself with exit code -9. The end of the engine's log:" in errors
     assert_nothing_is_left(output)
 
 

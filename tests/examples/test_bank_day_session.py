@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import grpc
 import pytest
 
+from deploy.examples.bank_day import session as session_module
 from deploy.examples.bank_day.session import GatewaySession, SessionEnded
 from deploy.examples.bank_day.together import until_first
 from headgate.v1.agent_service_pb2 import DrainAgentRequest, DrainAgentResponse
@@ -127,6 +128,15 @@ async def test_session_that_the_engine_ends_is_reported() -> None:
     async with connected(ScriptedGateway()) as session:
         session.send(ROUTE)
         with pytest.raises(SessionEnded, match="the engine ended the session"):
+            await session.run(lambda _: None)
+
+
+async def test_engine_that_answers_no_more_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that lives but hangs would otherwise leave the board standing still."""
+    monkeypatch.setattr(session_module, "REPLY_S_MAX", 0.1)
+    async with connected(ScriptedGateway(ConnectResponse())) as session:
+        session.send(ROUTE)
+        with pytest.raises(SessionEnded, match="no reply to c1:route within 0 s"):
             await session.run(lambda _: None)
 
 

@@ -17,7 +17,7 @@ from deploy.examples.bank_day.queues import (
 from deploy.examples.bank_day.tally import DayFigures, TypeFigures, Window
 from headgate.v1.queue_pb2 import QueueSnapshot
 
-# Delays of this machine that count as fewer seconds at the bank than this do not change the picture.
+# Delays of this machine that are less than this at the bank do not change the picture.
 LAG_S_MIN: Final = 5.0
 WHY_THEY_DIFFER: Final = (
     "Why the two days differ: the bank's routing rules, breaks and wrap-up are not in its log, so "

@@ -126,15 +126,19 @@ class EngineProcess:
         except TimeoutError:
             return
 
+    def end_of_log(self) -> str:
+        """What the engine logged last, with a word to lead it in."""
+        lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()
+        tail = lines[-LOG_LINES_SHOWN:] or ["(it logged nothing)"]
+        return "\n".join(["The end of the engine's log:", *tail])
+
     def _check(self) -> None:
         code = self._process.poll()
         if code is not None:
             raise self._failure(f"the engine ended by itself with exit code {code}")
 
     def _failure(self, what: str) -> EngineFailed:
-        lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()
-        tail = lines[-LOG_LINES_SHOWN:] or ["(it logged nothing)"]
-        return EngineFailed("\n".join([f"{what}. The end of its log:", *tail]))
+        return EngineFailed(f"{what}. {self.end_of_log()}")
 
 
 async def _is_serving(health: health_pb2_grpc.HealthStub) -> bool:

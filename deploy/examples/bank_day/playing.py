@@ -25,7 +25,7 @@ from deploy.examples.bank_day.engine_process import EngineProcess, choose_addres
 from deploy.examples.bank_day.floor import Floor
 from deploy.examples.bank_day.options import HOUR_S, Options, opening_s
 from deploy.examples.bank_day.queues import agent_request, queue_requests
-from deploy.examples.bank_day.session import GatewaySession, SessionEnded
+from deploy.examples.bank_day.session import REPLY_S_MAX, GatewaySession, SessionEnded
 from deploy.examples.bank_day.stage import Stage
 from deploy.examples.bank_day.tally import Window, bank_figures, percentile
 from deploy.examples.bank_day.together import until_first
@@ -85,7 +85,7 @@ class Play:
                 except (grpc.aio.AioRpcError, SessionEnded) as error:
                     # A call breaks off sooner than the end of the process that caused it is seen.
                     await engine.exited_within(1.0)
-                    raise PlayFailed(_reason(error)) from error
+                    raise PlayFailed(f"{_reason(error)}. {engine.end_of_log()}") from error
 
     async def _play(self, engine: EngineProcess, channel: grpc.aio.Channel) -> None:
         compression = Compression(self.options.speed)
@@ -105,18 +105,18 @@ class Play:
             board.show_live(self.console) if is_live else board.show_plain(self.console),
         )
         floor.desks.close()
-        snapshots = (await queues.GetSnapshot(GetSnapshotRequest())).snapshots
+        snapshot = await queues.GetSnapshot(GetSnapshotRequest(), timeout=REPLY_S_MAX)
         self._conclude(floor, session, time.monotonic() - started_s)
-        for line in count_differences(floor.figures, snapshots):
+        for line in count_differences(floor.figures, snapshot.snapshots):
             self._say(line)
 
     async def _define(self, compression: Compression, channel: grpc.aio.Channel) -> None:
         queues = QueueServiceStub(channel)
         for queue in queue_requests(compression):
-            await queues.UpsertQueue(queue)
+            await queues.UpsertQueue(queue, timeout=REPLY_S_MAX)
         agents = AgentServiceStub(channel)
         for agent in self.day.agents:
-            await agents.UpsertAgent(agent_request(agent))
+            await agents.UpsertAgent(agent_request(agent), timeout=REPLY_S_MAX)
 
     def _announce(self, engine: EngineProcess) -> None:
         contacts = sum(map(self.window.holds, self.day.calls))

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from headgate.v1.gateway_service_pb2_grpc import GatewayServiceAsyncStub
 
 FRAME_COMMANDS_MAX: Final = 1_024
+# An engine that has not answered a command for this long will not.
+REPLY_S_MAX: Final = 30.0
 BUSY_CODES: Final = {
     grpc.StatusCode.RESOURCE_EXHAUSTED.value[0],
     grpc.StatusCode.UNAVAILABLE.value[0],
@@ -75,7 +77,7 @@ class GatewaySession:
         """Hold the session; returns never, raises `SessionEnded` or `grpc.aio.AioRpcError`."""
         call = self._stub.Connect()
         try:
-            await until_first(self._read(call, on_events), self._write(call))
+            await until_first(self._read(call, on_events), self._write(call), self._watch())
         finally:
             call.cancel()
 
@@ -98,6 +100,15 @@ class GatewaySession:
             on_events(frame.events)
         message = "the engine ended the session"
         raise SessionEnded(message)
+
+    async def _watch(self) -> None:
+        """Notice an engine that is there but answers no more."""
+        while True:
+            await asyncio.sleep(1.0)
+            oldest = next(iter(self._unanswered.values()), None)
+            if oldest and time.perf_counter() - oldest[1] > REPLY_S_MAX:
+                message = f"no reply to {_request_id(oldest[0])} within {REPLY_S_MAX:.0f} s"
+                raise SessionEnded(message)
 
     def _take(self, reply: SessionReply) -> None:
         command, written_s = self._unanswered.pop(reply.request_id)
