@@ -41,6 +41,8 @@ $(INSTALLED): | $(BIN)/python
 	@{ [ -x $(BIN)/uv ] && $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock; } \
 	  || $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "setup: compiling the kernels, once"
+	@$(BIN)/headgate warm
 	@rm -f .venv/installed-*
 	@touch $@
 

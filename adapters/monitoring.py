@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable
+from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -19,9 +20,15 @@ class _Quiet(WSGIRequestHandler):
         """Say nothing."""
 
 
+class _Threaded(ThreadingMixIn, WSGIServer):
+    """A server that one slow scraper cannot keep from answering a probe."""
+
+    daemon_threads = True
+
+
 class Monitoring:
     """
-    A thread that answers probes and scrapes.
+    Threads that answer probes and scrapes.
 
     Parameters
     ----------
@@ -45,7 +52,7 @@ class Monitoring:
         host, _, port = address.rpartition(":")
         try:
             self._server = make_server(
-                host, int(port), self._answer, server_class=WSGIServer, handler_class=_Quiet
+                host, int(port), self._answer, server_class=_Threaded, handler_class=_Quiet
             )
         except OSError as error:
             raise OSError(f"cannot listen on {address}: {error.strerror}") from None

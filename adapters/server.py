@@ -41,6 +41,9 @@ EXIT_CELL_LOST: Final = 4
 # the loop for 80 ms.
 _GC_THRESHOLDS: Final = (2_000, 10, 1_000_000_000)
 _LAG_EVERY_S: Final = 0.1
+# Calls that gRPC has received but not handed over yet end as CANCELLED when it closes, which
+# clients do not retry; so what is on its way is let in first.
+_SETTLE_S: Final = 0.2
 
 
 class Server:
@@ -155,7 +158,9 @@ class Server:
         await self._health.enter_graceful_shutdown()
         if self._listener is not None:
             self._listener.close_streams()
-            await self._listener.server.stop(self.settings.grace_s)
+            settle_s = min(_SETTLE_S, self.settings.grace_s)
+            await asyncio.sleep(settle_s)
+            await self._listener.server.stop(self.settings.grace_s - settle_s)
         for task in self._tasks:
             task.cancel()
         for loop in self.cells.loops.values() if self.cells else ():

@@ -11,7 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from engine.refusals import BadConfiguration
 
@@ -121,9 +128,11 @@ class Settings(BaseModel):
 
     @field_validator("address", "metrics_address")
     @classmethod
-    def _check_address(cls, value: str) -> str:
+    def _check_address(cls, value: str, info: ValidationInfo) -> str:
+        if not value and info.field_name == "metrics_address":
+            return value
         host, colon, port = value.rpartition(":")
-        if value and not (host and colon and port.isdigit() and int(port) < 65_536):
+        if not (host and colon and port.isdigit() and int(port) < 65_536):
             message = f"expected HOST:PORT with a port of 0 to 65535, got {value!r}"
             raise ValueError(message)
         return value

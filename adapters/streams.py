@@ -204,9 +204,9 @@ async def watch_offers(
         while True:
             for event in subscription.take():
                 if event.kind == _OFFER_ISSUED and event.offer_id not in sent:
-                    contact = await _contact_offered(cell, event)
-                    if contact is not None:
-                        yield _offer_made(contact)
+                    offered = await _contact_offered(cell, event)
+                    if offered is not None:
+                        yield _offer_made(offered)
                 elif event.kind in _OFFER_OVER:
                     yield offer_service_pb2.WatchOffersResponse(
                         offer=_offer_of(event), is_over=True

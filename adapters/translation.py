@@ -162,8 +162,8 @@ def queue_command(queue: queue_pb2.Queue) -> UpsertQueue:
     """Command of a queue's definition."""
     reoffer_delay_ms = queue.reoffer_delay_ms or REOFFER_DELAY_MS
     # A queue that sets only the longer delay, below the shorter one's default, means both.
-    only_agent_ms = queue.reoffer_delay_only_agent_ms or min(
-        REOFFER_DELAY_ONLY_AGENT_MS, reoffer_delay_ms
+    only_agent_ms = queue.reoffer_delay_only_agent_ms or max(
+        min(REOFFER_DELAY_ONLY_AGENT_MS, reoffer_delay_ms), -1
     )
     return UpsertQueue(
         queue_id=queue.queue_id,
