@@ -12,6 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from adapters.kernel_cache import use_kernel_cache
+
+# Before anything imports the engine: kernels compiled by an earlier run are then found again.
+use_kernel_cache()
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 

@@ -1,10 +1,11 @@
 """Streams against a cell in the same process, where a test decides what shares a turn."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any, cast
 
 import pytest
+from google.protobuf.message import Message
 
 from adapters.calls import Cells
 from adapters.dispatch_loop import DispatchLoop
@@ -29,16 +30,21 @@ ENDLESS = Limits(contacts_max=20_000, ended_max=0)
 FORGETFUL = Limits(contacts_max=1_000, agents_max=10, queues_max=10, classes_max=10, ended_max=0)
 
 
+def watching(stream: AsyncIterator[Message]) -> AsyncGenerator[Any, None]:
+    """A stream as what it is, a generator of messages of one type."""
+    return cast(AsyncGenerator[Any, None], stream)
+
+
 async def begin(stream: AsyncIterator[Any]) -> "asyncio.Task[Any]":
     """Let a stream come as far as its first call to the cell, which waits for its turn."""
-    first = asyncio.ensure_future(anext(stream))  # type: ignore[arg-type]
+    first = asyncio.ensure_future(anext(stream))
     await asyncio.sleep(0)
     return first
 
 
 async def rest(stream: AsyncIterator[Any], messages: int | None = None) -> list[Any]:
     """Messages that are still to come, all or some."""
-    found = []
+    found: list[Any] = []
     async with asyncio.timeout(5):
         while messages is None or len(found) < messages:
             try:
@@ -58,7 +64,7 @@ async def test_watched_contact_that_ends_in_the_turn_of_its_reading_is_told_so()
     cell = await started()
     await floor(cell)
     await send(cell, routing("c"))
-    stream = watch_contact(Cells({"default": cell}), WatchContactRequest(contact_id="c"))
+    stream = watching(watch_contact(Cells({"default": cell}), WatchContactRequest(contact_id="c")))
     first = await begin(stream)
     put(cell, cancelling("c"))
     assert (await first).contact.state == ContactState.CONTACT_STATE_QUEUED
@@ -72,8 +78,8 @@ async def test_watched_contact_that_changes_around_its_reading_is_told_what_came
     cell = await started()
     await floor(cell)
     await send(cell, routing("c"))
-    stream = watch_contact(Cells({"default": cell}), WatchContactRequest(contact_id="c"))
-    first = asyncio.ensure_future(anext(stream))  # type: ignore[arg-type]
+    stream = watching(watch_contact(Cells({"default": cell}), WatchContactRequest(contact_id="c")))
+    first = asyncio.ensure_future(anext(stream))
     # The stream takes its first step before this, and the turn comes after: 7, the reading, 8.
     later = UpdateContactRequest(contact_id="c", priority=8)
     asyncio.get_running_loop().call_soon(put, cell, later)
@@ -93,7 +99,7 @@ async def test_watched_contact_that_ends_while_a_message_is_sent_is_told_so() ->
     cell = await started()
     await floor(cell)
     await send(cell, routing("c"))
-    stream = watch_contact(Cells({"default": cell}), WatchContactRequest(contact_id="c"))
+    stream = watching(watch_contact(Cells({"default": cell}), WatchContactRequest(contact_id="c")))
     await anext(stream)
     await send(cell, UpdateContactRequest(contact_id="c", priority=7))
     await anext(stream)
@@ -107,7 +113,7 @@ async def test_watched_offers_survive_a_contact_that_is_gone_when_it_is_read() -
     """One contact that came and went must not end the stream of a desk of ten thousand agents."""
     cell = await started(limits=FORGETFUL)
     await floor(cell, agents=1)
-    stream = watch_offers(Cells({"default": cell}), WatchOffersRequest(agent_ids=["a0"]))
+    stream = watching(watch_offers(Cells({"default": cell}), WatchOffersRequest(agent_ids=["a0"])))
     first = await begin(stream)
     await asyncio.sleep(0.01)
     requests = [routing("gone"), cancelling("gone"), routing("stays")]
@@ -116,7 +122,7 @@ async def test_watched_offers_survive_a_contact_that_is_gone_when_it_is_read() -
     while message.is_over:
         (message,) = await rest(stream, 1)
     assert message.contact.contact_id == "stays"
-    await stream.aclose()  # type: ignore[attr-defined]
+    await stream.aclose()
     await cell.stop()
 
 
@@ -132,10 +138,10 @@ async def test_subscriber_that_does_not_read_is_cut_off_with_its_cursor() -> Non
     cell = await started(limits=ENDLESS)
     await floor(cell)
     cells = Cells({"default": cell})
-    stream = subscribe(cells, SubscribeRequest())
+    stream = watching(subscribe(cells, SubscribeRequest()))
     await anext(stream)
     await fill(cell, 100)
-    seen = [event.cursor for event in (await anext(stream)).events]  # type: ignore[attr-defined]
+    seen = [event.cursor for event in (await anext(stream)).events]
     # Overtaken while a message is on its way: what is buffered by then must still be sent.
     contacts = BUFFERED_EVENTS_MAX // 2 + 100
     await fill(cell, contacts, "late")
@@ -143,11 +149,11 @@ async def test_subscriber_that_does_not_read_is_cut_off_with_its_cursor() -> Non
     assert refusal.reason == "TOO_FAR_BEHIND"
     assert len(seen) == 200 + BUFFERED_EVENTS_MAX
     assert repr(seen[-1]) in str(refusal)
-    resumed = subscribe(cells, SubscribeRequest(cursor=seen[-1]))
+    resumed = watching(subscribe(cells, SubscribeRequest(cursor=seen[-1])))
     messages = await rest(resumed, 1 + 200)
     seen += [event.cursor for message in messages for event in message.events]
     assert len(set(seen)) == len(seen) == 2 * (100 + contacts)
-    await resumed.aclose()  # type: ignore[attr-defined]
+    await resumed.aclose()
     await cell.stop()
 
 
@@ -168,14 +174,14 @@ async def test_ended_stream_leaves_nothing_behind_in_the_hub() -> None:
     await send(cell, routing("c"))
     cells = Cells({"default": cell})
     streams = [
-        watch_contact(cells, WatchContactRequest(contact_id="c")),
-        watch_offers(cells, WatchOffersRequest(agent_ids=["a0"])),
-        subscribe(cells, SubscribeRequest()),
+        watching(watch_contact(cells, WatchContactRequest(contact_id="c"))),
+        watching(watch_offers(cells, WatchOffersRequest(agent_ids=["a0"]))),
+        watching(subscribe(cells, SubscribeRequest())),
     ]
     for stream in streams:
         await anext(stream)
     for stream in streams:
-        await stream.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()
     assert cell.hub.subscriber_count == 0
     assert not cell.hub._of_contact
     assert not cell.hub._of_agent
@@ -185,7 +191,9 @@ async def test_ended_stream_leaves_nothing_behind_in_the_hub() -> None:
 async def test_watched_contact_of_an_unwatched_kind_is_not_kept() -> None:
     """A refused watch must not leave its subscription behind either."""
     cell = await started()
-    stream = watch_contact(Cells({"default": cell}), WatchContactRequest(contact_id="nobody"))
+    stream = watching(
+        watch_contact(Cells({"default": cell}), WatchContactRequest(contact_id="nobody"))
+    )
     with pytest.raises(CallRefused):
         await anext(stream)
     assert not cell.hub._of_contact

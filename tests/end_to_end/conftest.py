@@ -1,0 +1,54 @@
+"""Servers and clients for tests over a real channel."""
+
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from headgate.client import Client
+from tests.end_to_end.serving import Served, start
+
+Serve = Callable[..., Served]
+
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One server for all tests that change nothing but queues and agents of their own."""
+    served = start(tmp_path_factory.mktemp("shared"), "--durability", "memory", "--dev")
+    try:
+        yield served.until_ready()
+    finally:
+        served.kill()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Start further servers, ready when returned; they end with the test."""
+    running: list[Served] = []
+
+    def serve_with(*flags: str, env: Mapping[str, str] | None = None) -> Served:
+        served = start(tmp_path, *flags, env=env, name=f"server-{len(running)}")
+        running.append(served)
+        return served.until_ready()
+
+    try:
+        yield serve_with
+    finally:
+        for served in running:
+            served.kill()
+
+
+@pytest.fixture
+async def client(server: Served) -> AsyncIterator[Client]:
+    """A fresh connection to the shared server."""
+    async with Client(server.address) as connected:
+        yield connected
+
+
+@pytest.fixture
+def name() -> str:
+    """A word no other test has, to name queues, agents and contacts with."""
+    return f"t{next(_NUMBERS)}"

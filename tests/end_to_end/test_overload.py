@@ -1,0 +1,106 @@
+"""More than the server takes, over a real channel: refused with a delay, never cancelled."""
+
+import asyncio
+from typing import Any
+
+import grpc.aio
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
+
+from headgate.client import Client
+from headgate.v1.event_service_pb2 import SubscribeRequest
+from headgate.v1.gateway_service_pb2 import ConnectRequest, SessionCommand, SessionWatch
+from headgate.v1.routing_service_pb2 import RouteBatchRequest, RouteRequest
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.floor import VOICE, open_queue, refused, snapshot_of, told
+
+
+def requests(count: int) -> list[RouteRequest]:
+    """Requests that route, each once."""
+    return [
+        RouteRequest(request_id=f"r{number}", queue_id="q", channel=VOICE)
+        for number in range(count)
+    ]
+
+
+def has_delay(error: grpc.aio.AioRpcError) -> bool:
+    """Whether a refusal says when to try again."""
+    status = rpc_status.from_call(error)
+    assert status is not None
+    retry = error_details_pb2.RetryInfo()
+    return any(detail.Unpack(retry) and retry.retry_delay.nanos > 0 for detail in status.details)
+
+
+async def storm(client: Client, count: int) -> tuple[int, list[grpc.aio.AioRpcError]]:
+    """Send many calls at once, without retries; returns how many were answered, and the rest."""
+    calls = [client.routing.Route(request, timeout=20) for request in requests(count)]
+    answers: list[Any] = await asyncio.gather(*calls, return_exceptions=True)
+    failed = [answer for answer in answers if isinstance(answer, BaseException)]
+    return count - len(failed), failed  # type: ignore[return-value]
+
+
+async def check_overload(client: Client) -> None:
+    """Storm a server, and check that refusals are clear and nothing else suffers."""
+    await open_queue(client, "q")
+    answered, failed = await storm(client, 1_000)
+    assert {error.code().name for error in failed} == {"RESOURCE_EXHAUSTED"}
+    assert all(has_delay(error) for error in failed)
+    assert answered >= 1
+    assert (await snapshot_of(client, "q")).received_total == answered
+    # Retried with the same ids and the delays that were named, every one of them gets through.
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(client.route(request, 50) for request in requests(300)))
+    health = health_pb2_grpc.HealthStub(client.channel)
+    status = (await health.Check(health_pb2.HealthCheckRequest(), timeout=10)).status
+    assert status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_calls_beyond_those_in_flight_are_refused_with_a_delay(serve: Serve) -> None:
+    """A full server says so at once and stays healthy."""
+    served = serve("--durability", "memory", "--set", "calls_in_flight_max=2")
+    async with Client(served.address) as client:
+        await check_overload(client)
+
+
+async def test_calls_beyond_the_inbox_are_refused_with_a_delay(serve: Serve) -> None:
+    """The same where the cell is the bottleneck, and inside batches and sessions."""
+    served = serve("--durability", "memory", "--set", "inbox_max=1")
+    async with Client(served.address) as client:
+        await check_overload(client)
+        batch = RouteBatchRequest(requests=[RouteRequest(request_id=f"b{number}", queue_id="q", channel=VOICE) for number in range(10)])  # noqa: E501  # fmt: skip
+        results = (await client.call(client.routing.RouteBatch, batch)).results
+        assert [item.WhichOneof("result") for item in results] == ["response"] + ["error"] * 9
+        assert all(item.error.retry_after_ms > 0 for item in results[1:])
+        commands = [SessionCommand(route=item) for item in requests(10)]
+        stream = client.gateway.Connect(timeout=20)
+        await stream.write(ConnectRequest(commands=commands, watch=SessionWatch(replies_only=True)))
+        await stream.done_writing()
+        replies = []
+        while (frame := await stream.read()) is not grpc.aio.EOF:
+            replies += frame.replies  # type: ignore[attr-defined]
+        assert len(replies) == 10
+        assert {reply.error.reason for reply in replies} == {"", "OVERLOADED"}
+
+
+async def test_streams_beyond_the_bound_are_refused_with_a_delay(serve: Serve) -> None:
+    """Open streams are bounded; the next one gets in when one has ended."""
+    served = serve("--durability", "memory", "--set", "streams_max=2")
+    async with Client(served.address) as client:
+        open_streams = [client.events.Subscribe(SubscribeRequest(), timeout=30) for _ in range(2)]
+        for stream in open_streams:
+            await told(stream)
+        found = await refused(told(client.events.Subscribe(SubscribeRequest(), timeout=30)))
+        assert (found.code, found.reason) == ("RESOURCE_EXHAUSTED", "OVERLOADED")
+        await open_queue(client, "q")
+        open_streams[0].cancel()
+        async with asyncio.timeout(10):
+            while True:
+                stream = client.events.Subscribe(SubscribeRequest(), timeout=30)
+                try:
+                    await told(stream)
+                    break
+                except grpc.aio.AioRpcError:
+                    await asyncio.sleep(0.01)
+        stream.cancel()
+        open_streams[1].cancel()

@@ -1,0 +1,269 @@
+"""Engine and reference side by side: the same commands, and every difference between them."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from engine.commands import Command, Recover, Route
+from engine.engine import Engine, Outcome
+from engine.limits import NEVER_MS, Limits
+from engine.refusals import CommandRefused, Refusal
+from engine.state.rows import RowDelta, RowTable
+from tests.engine.reference import Reference
+from tests.engine.reference_floor import Floor, RefAgent, RefContact, RefQueue, Refused
+from tests.engine.reference_time import next_deadline_ms
+from tests.engine.tracing import LifeTracer
+
+# A view with external ids, by field.
+View = dict[str, object]
+
+
+class Pair:
+    """
+    An engine and the reference, given the same commands.
+
+    Attributes
+    ----------
+    rows
+        Durable rows as a commit log would hold them, by table and row.
+    tracer
+        Contacts' lives as the effects of sealed groups tell them.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.engine = Engine(self.limits)
+        self.reference = Reference(self.limits)
+        self.rows: dict[tuple[int, int], RowDelta] = {}
+        self.tracer = LifeTracer()
+
+    def apply(self, command: Command, now_ms: int) -> Outcome | Refusal:
+        """Run a command on both; they must agree on outcome or refusal, and on the next deadline."""
+        ours = _apply_engine(self.engine, command, now_ms)
+        theirs = _apply_reference(self.reference, command, now_ms)
+        assert ours == theirs, (command, now_ms)
+        deadlines = self.engine.next_deadline_ms(), next_deadline_ms(self.reference.floor)
+        assert deadlines[0] == deadlines[1], (command, now_ms)
+        return ours
+
+    def seal(self) -> list[tuple[int | str, ...]]:
+        """Seal the open group on both; they must agree on its effects. Rows go to the log."""
+        group = self.engine.take_group()
+        expected = self.reference.take_effects()
+        assert group.effects == expected
+        self.tracer.follow(group.effects)
+        for contact in self.reference.floor.contacts.values():
+            assert self.tracer.states[contact.contact_id] is contact.state
+        for delta in group.row_deltas:
+            key = (int(delta.table), delta.row)
+            if delta.record is None:
+                self.rows.pop(key, None)
+            elif delta.payload is None and key in self.rows:
+                assert self.rows[key].external_id == delta.external_id
+                self.rows[key] = delta._replace(payload=self.rows[key].payload)
+            else:
+                self.rows[key] = delta
+        return group.effects
+
+    def load(self) -> Engine:
+        """
+        A fresh engine with the rows of the log, which must hold what this one holds.
+
+        The open group must have been sealed.
+        """
+        again = Engine(self.limits)
+        again.cell.load(list(self.rows.values()))
+        assert every_row(again) == every_row(self.engine) == lasting(self.rows.values())
+        for contact_id in self.reference.floor.contacts:
+            view = contact_view(self.engine, contact_id, self.engine.now_ms())
+            assert contact_view(again, contact_id, self.engine.now_ms()) == view
+        return again
+
+    def recover(self, now_ms: int) -> None:
+        """Recover here and on a fresh engine with the same rows: the same must follow."""
+        self.seal()
+        again = self.load()
+        self.apply(Recover(), now_ms)
+        again.apply(Recover(), now_ms)
+        assert again.take_group().effects == self.seal()
+        assert every_row(again) == every_row(self.engine)
+
+    def compare(self) -> None:
+        """Every view of every contact, agent and queue must be the same."""
+        floor = self.reference.floor
+        read = self.engine.read
+        assert set(read.queue_ids()) == set(floor.queues)
+        assert set(read.agent_ids("", ())) == set(floor.agents)
+        for queue in floor.queues.values():
+            assert queue_view(self.engine, queue.queue_id) == _reference_queue(floor, queue)
+        for agent in floor.agents.values():
+            assert agent_view(self.engine, agent.agent_id) == _reference_agent(agent)
+        for contact in floor.contacts.values():
+            ours = contact_view(self.engine, contact.contact_id, floor.now_ms)
+            assert ours == _reference_contact(floor, contact)
+
+    def compare_positions(self) -> None:
+        """Every place told to a second Route must be the same; it changes nothing."""
+        now_ms = self.reference.floor.now_ms
+        for contact in list(self.reference.floor.contacts.values()):
+            self.apply(Route(contact.contact_id, "any", contact.channel), now_ms)
+
+
+def _apply_engine(engine: Engine, command: Command, now_ms: int) -> Outcome | Refusal:
+    try:
+        return engine.apply(command, now_ms)
+    except CommandRefused as refused:
+        return refused.reason
+
+
+def _apply_reference(reference: Reference, command: Command, now_ms: int) -> Outcome | Refusal:
+    try:
+        return reference.apply(command, now_ms)
+    except Refused as refused:
+        return refused.reason
+
+
+def every_row(engine: Engine) -> dict[tuple[int, int], RowDelta]:
+    """Every row of a cell whose group has been sealed, as the log would keep it."""
+    engine.cell.mark_all()
+    return lasting(engine.take_group().row_deltas)
+
+
+def lasting(deltas: Iterable[RowDelta]) -> dict[tuple[int, int], RowDelta]:
+    """Rows by table and row, without what a restart need not keep: the time, and heartbeats."""
+    rows = {}
+    for delta in deltas:
+        assert delta.record is not None
+        record = np.frombuffer(delta.record, np.int64).copy()
+        if delta.table is RowTable.CELL:
+            record[0] = 0
+        if delta.table is RowTable.AGENT:
+            record[6] = 0
+        rows[int(delta.table), delta.row] = delta._replace(record=record.tobytes())
+    # Nothing is written of a cell that holds nothing.
+    return rows if len(rows) > 1 else {}
+
+
+def contact_view(engine: Engine, contact_id: str, now_ms: int) -> View:
+    """A contact's view, rows replaced by ids."""
+    view = engine.read.contact(contact_id, now_ms)
+    agents = engine.cell.agents.slots.ids
+    return {
+        "etag": view.etag,
+        "state": view.state,
+        "queue_id": engine.cell.queues.slots.ids[view.queue_row],
+        "channel": view.channel,
+        "priority": view.priority,
+        "requirements": view.requirements,
+        "attributes": view.attributes,
+        "received_ms": view.received_at_ms,
+        "routing_age_ms": view.routing_age_ms,
+        "wait_ms": view.wait_ms,
+        "agent_id": agents[view.agent_row] if view.agent_row >= 0 else "",
+        "offer_id": view.offer_id,
+        "offer_expires_ms": view.offer_expires_at_ms,
+        "accepted_ms": view.accepted_at_ms,
+        "ended_ms": view.ended_at_ms,
+        "rejection": view.rejection_reason,
+        "offers_failed": view.offers_failed,
+        "expires_ms": view.expires_at_ms,
+    }
+
+
+def _reference_contact(floor: Floor, contact: RefContact) -> View:
+    is_waiting = contact.state.name in ("QUEUED", "OFFERED")
+    return {
+        "etag": str(contact.version),
+        "state": contact.state,
+        "queue_id": contact.queue_id,
+        "channel": contact.channel,
+        "priority": contact.priority,
+        "requirements": contact.requirements,
+        "attributes": contact.attributes,
+        "received_ms": contact.received_ms,
+        "routing_age_ms": floor.now_ms - contact.since_ms if contact.is_open else 0,
+        "wait_ms": (contact.accepted_ms or contact.ended_ms or floor.now_ms) - contact.queued_ms,
+        "agent_id": contact.agent_id,
+        "offer_id": contact.offer_id,
+        "offer_expires_ms": contact.until_ms if contact.offer else 0,
+        "accepted_ms": contact.accepted_ms,
+        "ended_ms": contact.ended_ms,
+        "rejection": contact.rejection,
+        "offers_failed": contact.offers_failed,
+        "expires_ms": contact.expires_ms if is_waiting and contact.expires_ms < NEVER_MS else 0,
+    }
+
+
+def agent_view(engine: Engine, agent_id: str) -> View:
+    """An agent's view, rows replaced by ids."""
+    view = engine.read.agent(agent_id)
+    contacts = engine.cell.contacts.slots.ids
+    return {
+        "definition": view.definition,
+        "presence": view.presence,
+        "reason": view.presence_reason,
+        "presence_since_ms": view.presence_since_ms,
+        "used": view.capacity_used,
+        "contact_ids": sorted(contacts[row] for row in view.contact_rows),
+        "idle_since_ms": view.idle_since_ms,
+        "missed": view.missed_offers,
+        "lease_until_ms": view.lease_until_ms,
+    }
+
+
+def _reference_agent(agent: RefAgent) -> View:
+    return {
+        "definition": replace(agent.definition, etag=str(agent.version)),
+        "presence": agent.presence,
+        "reason": agent.reason,
+        "presence_since_ms": agent.presence_since_ms,
+        "used": agent.used,
+        "contact_ids": sorted(contact.contact_id for contact in agent.held),
+        "idle_since_ms": agent.idle_since_ms,
+        "missed": agent.missed,
+        "lease_until_ms": agent.lease_until_ms if agent.definition.lease_ms else 0,
+    }
+
+
+def queue_view(engine: Engine, queue_id: str) -> View:
+    """A queue's view and live state."""
+    view = engine.read.queue(queue_id)
+    snapshot = engine.read.snapshot(queue_id, engine.now_ms())
+    return {
+        "definition": view.definition,
+        "intake": view.intake,
+        "waiting": snapshot.waiting,
+        "offered": snapshot.offered,
+        "assigned": snapshot.assigned,
+        "wrapping_up": snapshot.wrapping_up,
+        "oldest_wait_ms": snapshot.oldest_wait_ms,
+        "agents_free": snapshot.agents_free,
+        "agents_signed_in": snapshot.agents_signed_in,
+        "totals": snapshot.totals.tolist(),
+    }
+
+
+def _reference_queue(floor: Floor, queue: RefQueue) -> View:
+    contacts = [one for one in floor.contacts.values() if one.queue_id == queue.queue_id]
+    heads = [alike[0] for alike in floor.waiting.values() if alike[0].queue_id == queue.queue_id]
+    members = [
+        agent for agent in floor.agents.values() if queue.queue_id in agent.definition.queue_ids
+    ]
+    count_of = {
+        name: sum(contact.state.name == name for contact in contacts)
+        for name in ("QUEUED", "OFFERED", "ASSIGNED", "WRAP_UP")
+    }
+    channels = range(1, 9)
+    return {
+        "definition": replace(queue.definition, etag=str(queue.version)),
+        "intake": queue.intake,
+        "waiting": count_of["QUEUED"],
+        "offered": count_of["OFFERED"],
+        "assigned": count_of["ASSIGNED"],
+        "wrapping_up": count_of["WRAP_UP"],
+        "oldest_wait_ms": max((floor.now_ms - head.queued_ms for head in heads), default=0),
+        "agents_free": sum(any(map(agent.has_room, channels)) for agent in members),  # type: ignore[arg-type]
+        "agents_signed_in": sum(agent.presence.name != "OFFLINE" for agent in members),
+        "totals": queue.totals,
+    }

@@ -1,0 +1,378 @@
+"""
+What the reference router knows, as plain objects, and every rule of matching computed from it.
+
+Nothing here is kept up to date by hand: room, eligibility, load and order are worked out anew
+whenever they are asked for. Compare `engine.kernels.eligibility`, `scoring` and `waiting`.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import NamedTuple
+
+from engine.commands import NO_REQUIREMENTS, Requirements, UpsertAgent, UpsertQueue
+from engine.kernels.columns import TOTALS
+from engine.lifecycle import Channel, ContactState, Intake, Presence, Strategy
+from engine.limits import EXCLUSIONS_MAX, NEVER_MS, Limits
+from engine.refusals import Refusal
+
+WORKING = (Presence.AVAILABLE, Presence.BUSY, Presence.AWAY)
+HELD = (ContactState.OFFERED, ContactState.ASSIGNED, ContactState.WRAP_UP)
+
+
+class Weights(NamedTuple):
+    """Weights of one strategy."""
+
+    skill: float = 0.0
+    idle: float = 0.0
+    load: float = 0.0
+    turn: float = 0.0
+
+
+WEIGHTS = {
+    Strategy.LONGEST_IDLE: Weights(idle=1.0),
+    Strategy.LEAST_OCCUPIED: Weights(load=1.0),
+    Strategy.ROUND_ROBIN: Weights(turn=1.0),
+    Strategy.BEST_SCORE: Weights(skill=0.5, idle=0.1, load=0.2),
+}
+
+
+@dataclass
+class PassedOver:
+    """An agent that recently failed with a contact; "" for none."""
+
+    agent_id: str = ""
+    until_ms: int = 0
+
+
+@dataclass
+class RefContact:
+    """One contact."""
+
+    contact_id: str
+    row: int
+    queue_id: str
+    channel: Channel
+    priority: int
+    sequence: int
+    received_ms: int
+    since_ms: int
+    max_wait_ms: int
+    requirements: Requirements = NO_REQUIREMENTS
+    attributes: dict[str, str] = field(default_factory=dict)
+    state: ContactState = ContactState.QUEUED
+    agent_id: str = ""
+    queued_ms: int = 0
+    expires_ms: int = 0
+    accepted_ms: int = 0
+    ended_ms: int = 0
+    offer: int = 0
+    until_ms: int = 0
+    cost: int = 0
+    offers_failed: int = 0
+    version: int = 0
+    rejection: int = 0
+    due_ms: int = NEVER_MS
+    passed_over: list[PassedOver] = field(
+        default_factory=lambda: [PassedOver() for _ in range(EXCLUSIONS_MAX)]
+    )
+
+    @property
+    def offer_id(self) -> str:
+        """External id of the outstanding offer."""
+        return f"o{self.offer:x}.{self.row:x}" if self.offer else ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended."""
+        return self.state is ContactState.QUEUED or self.state in HELD
+
+    @property
+    def alike(self) -> tuple[str, Requirements, Channel, int]:
+        """What it has in common with contacts that no agent can tell from it."""
+        return self.queue_id, self.requirements, self.channel, self.priority
+
+
+@dataclass
+class RefAgent:
+    """One agent; `held` has the latest offer first."""
+
+    definition: UpsertAgent
+    row: int
+    presence_since_ms: int
+    idle_since_ms: int
+    version: int = 0
+    presence: Presence = Presence.OFFLINE
+    reason: str = ""
+    last_offer: int = 0
+    missed: int = 0
+    lease_until_ms: int = 0
+    due_ms: int = NEVER_MS
+    held: list[RefContact] = field(default_factory=list)
+
+    @property
+    def agent_id(self) -> str:
+        """Its id."""
+        return self.definition.agent_id
+
+    @property
+    def used(self) -> int:
+        """Units of capacity in use."""
+        return sum(contact.cost for contact in self.held)
+
+    @property
+    def load_ratio(self) -> float:
+        """Capacity used / capacity."""
+        return self.used / self.definition.capacity
+
+    @property
+    def is_leased(self) -> bool:
+        """Whether heartbeats are expected of it now."""
+        return self.definition.lease_ms > 0 and self.presence is not Presence.OFFLINE
+
+    def level(self, skill: str) -> int:
+        """Proficiency in a skill, 0 when it is not held."""
+        return dict(self.definition.skills).get(skill, 0)
+
+    def cost(self, channel: Channel) -> int:
+        """Units one contact of the channel takes, 0 when the agent does not take it."""
+        if not self.definition.channels:
+            return 1
+        return {item.channel: item.cost for item in self.definition.channels}.get(channel, 0)
+
+    def channel_max(self, channel: Channel) -> float:
+        """Most contacts of the channel at a time."""
+        maxima = {item.channel: item.contacts_max for item in self.definition.channels}
+        return maxima.get(channel, 0) or math.inf
+
+    def has_room(self, channel: Channel) -> bool:
+        """Whether it may be offered one more contact of the channel."""
+        cost = self.cost(channel)
+        return (
+            self.presence is Presence.AVAILABLE
+            and cost > 0
+            and self.used + cost <= self.definition.capacity
+            and sum(contact.channel == channel for contact in self.held) < self.channel_max(channel)
+        )
+
+    def meets(self, contact: RefContact) -> bool:
+        """Whether it serves the contact's queue and has what the contact asks for."""
+        asked = contact.requirements
+        return (
+            contact.queue_id in self.definition.queue_ids
+            and all(self.level(item.skill) >= item.proficiency_min for item in asked.skills)
+            and all(tag in self.definition.tags for tag in asked.tags)
+        )
+
+
+@dataclass
+class RefQueue:
+    """One queue."""
+
+    definition: UpsertQueue
+    row: int
+    version: int = 0
+    intake: Intake = Intake.OPEN
+    totals: list[int] = field(default_factory=lambda: [0] * TOTALS)
+
+    @property
+    def queue_id(self) -> str:
+        """Its id."""
+        return self.definition.queue_id
+
+
+class Refused(Exception):
+    """A command was refused."""
+
+    def __init__(self, reason: Refusal) -> None:
+        super().__init__(reason.name)
+        self.reason = reason
+
+
+class Rows:
+    """Rows of one subject: the lowest free one is taken, a retired one is free after the group."""
+
+    def __init__(self) -> None:
+        self.used: set[int] = set()
+        self.retired: set[int] = set()
+
+    def take(self, rows_max: int) -> int:
+        """Lowest free row."""
+        row = next(row for row in count() if row not in self.used)
+        if row >= rows_max:
+            raise Refused(Refusal.LIMIT_REACHED)
+        self.used.add(row)
+        return row
+
+    def retire(self, row: int) -> None:
+        """Keep a row from being used until the group is sealed."""
+        self.retired.add(row)
+
+    def reclaim(self) -> None:
+        """The group is sealed."""
+        self.used -= self.retired
+        self.retired.clear()
+
+
+def order_in_class(contact: RefContact) -> tuple[int, int]:
+    """Older routing age first, then earlier arrival."""
+    return contact.since_ms, contact.sequence
+
+
+class Floor:
+    """Queues, agents and contacts, and who suits whom."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.now_ms = 0
+        self.next_contact = self.next_offer = 1
+        self.contact_rows, self.agent_rows, self.queue_rows = Rows(), Rows(), Rows()
+        self.contacts: dict[str, RefContact] = {}
+        self.agents: dict[str, RefAgent] = {}
+        self.queues: dict[str, RefQueue] = {}
+        # Waiting contacts that are alike, each list in order.
+        self.waiting: dict[tuple[str, Requirements, Channel, int], list[RefContact]] = {}
+        # Ended contacts still readable, the oldest first.
+        self.ended: list[RefContact] = []
+        self.open_count = 0
+        # Names ever given.
+        self.skills: set[str] = set()
+        self.tags: set[str] = set()
+        self.reasons: set[str] = set()
+        # Effects since the last group, fields of `engine.effects.Effect`.
+        self.effects: list[tuple[int | str, ...]] = []
+        # Number of effects at which the running call leaves the rest for the next one.
+        self.effects_max = 0
+
+    def agents_by_row(self) -> list[RefAgent]:
+        """Agents by row, the last of the ties."""
+        return sorted(self.agents.values(), key=lambda agent: agent.row)
+
+    def queue_of(self, contact: RefContact) -> RefQueue:
+        """Queue a contact is in."""
+        return self.queues[contact.queue_id]
+
+    def join(self, contact: RefContact) -> None:
+        """Let a contact wait."""
+        alike = self.waiting.setdefault(contact.alike, [])
+        alike.append(contact)
+        alike.sort(key=order_in_class)
+
+    def leave(self, contact: RefContact) -> None:
+        """Take a contact from those that wait."""
+        alike = self.waiting[contact.alike]
+        alike.remove(contact)
+        if not alike:
+            del self.waiting[contact.alike]
+
+    def waiting_in(self, queue_id: str) -> Iterator[RefContact]:
+        """Contacts that wait in a queue, in no order."""
+        for (waits_in, _, _, _), alike in self.waiting.items():
+            if waits_in == queue_id:
+                yield from alike
+
+    def is_passed_over(self, contact: RefContact, agent: RefAgent) -> bool:
+        """Whether the contact recently failed with the agent."""
+        return any(
+            entry.agent_id == agent.agent_id and entry.until_ms > self.now_ms
+            for entry in contact.passed_over
+        )
+
+    def key_ms(self, contact: RefContact) -> int:
+        """Order key in the queue: routing age's origin less what priority is worth; lower first."""
+        worth_ms = contact.priority * self.queue_of(contact).definition.priority_age_ms
+        return contact.since_ms - worth_ms
+
+    def position(self, contact: RefContact) -> int:
+        """Place of a waiting contact in its queue."""
+        own = (self.key_ms(contact), contact.sequence)
+        return 1 + sum(
+            (self.key_ms(other), other.sequence) < own
+            for other in self.waiting_in(contact.queue_id)
+        )
+
+    def fit(self, agent: RefAgent, queue: RefQueue, asked: Requirements) -> float:
+        """Skill terms of score and claim."""
+        fit = 0.0
+        for skill, weight in asked.preferred_skills:
+            fit += 1.0 * weight * agent.level(skill) / 5
+        skill_weight = WEIGHTS[queue.definition.strategy].skill
+        if skill_weight and asked.skills:
+            levels = sum(agent.level(item.skill) for item in asked.skills)
+            fit += skill_weight * (levels / (len(asked.skills) * 5))
+        return fit
+
+    def score(self, agent: RefAgent, contact: RefContact) -> float:
+        """Score of an agent for a contact; `engine.kernels.scoring` states the formula."""
+        queue = self.queue_of(contact)
+        weights = WEIGHTS[queue.definition.strategy]
+        score = self.fit(agent, queue, contact.requirements)
+        if weights.idle and not agent.held:
+            idle_ms = self.now_ms - agent.idle_since_ms
+            score += weights.idle * math.log(1.0 + idle_ms / 60_000.0)
+        if weights.load:
+            score -= weights.load * agent.load_ratio
+        if weights.turn:
+            score += weights.turn * math.log(1.0 + (self.next_offer - agent.last_offer))
+        return score
+
+    def best_agent(self, contact: RefContact) -> RefAgent | None:
+        """Agent with room who suits the contact best: score, load, idle time, row."""
+        candidates = [
+            agent
+            for agent in self.agents_by_row()
+            if agent.meets(contact)
+            and agent.has_room(contact.channel)
+            and not self.is_passed_over(contact, agent)
+        ]
+        return min(
+            candidates,
+            key=lambda agent: (
+                -self.score(agent, contact),
+                agent.load_ratio,
+                agent.idle_since_ms,
+                agent.row,
+            ),
+            default=None,
+        )
+
+    def best_contact(self, agent: RefAgent) -> RefContact | None:
+        """Waiting contact with the greatest claim on an agent; ties to age, then to arrival."""
+        claims = []
+        for alike in self.waiting.values():
+            head = alike[0]
+            if not agent.meets(head) or not agent.has_room(head.channel):
+                continue
+            if self.queue_of(head).intake is Intake.PAUSED:
+                continue
+            allowed = (one for one in alike if not self.is_passed_over(one, agent))
+            contact = next(allowed, None)
+            if contact is not None:
+                claims.append(
+                    (-self.claim(agent, contact, head), *order_in_class(contact), contact)
+                )
+        return min(claims, key=lambda claim: claim[:3])[3] if claims else None
+
+    def claim(self, agent: RefAgent, contact: RefContact, head: RefContact) -> float:
+        """Claim of a contact on an agent: its head's, less what it lags behind the head."""
+        queue = self.queue_of(contact)
+        per_ms = 1.0 / queue.definition.service_level_within_ms
+        effective_age_ms = self.now_ms - self.key_ms(head)
+        of_head = effective_age_ms * per_ms + self.fit(agent, queue, contact.requirements)
+        return of_head - (contact.since_ms - head.since_ms) * per_ms
+
+    def is_only_agent(self, contact: RefContact, agent: RefAgent) -> bool:
+        """Whether nobody else who is signed in could ever take the contact."""
+        return not any(
+            other is not agent
+            and other.presence in WORKING
+            and other.cost(contact.channel) > 0
+            and other.meets(contact)
+            for other in self.agents.values()
+        )
+
+
+def merged(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
+    """Attributes after an update; an empty value removes its key."""
+    return {key: value for key, value in {**old, **new}.items() if value}

@@ -1,0 +1,225 @@
+"""
+The reference router's moves of contacts, in the order the engine records them.
+
+Compare `engine.kernels.contact_life` and `matching`.
+"""
+
+from engine.effects import EffectKind
+from engine.kernels.columns import (
+    ABANDONED,
+    CANCELLED,
+    COMPLETED,
+    EXPIRED,
+    HANDLE_MS_SUM,
+    OFFERS,
+    OFFERS_FAILED,
+    REJECTED,
+)
+from engine.lifecycle import ContactState, Intake
+from engine.limits import EFFECT_ROOM_MIN, NEVER_MS
+from tests.engine.reference_floor import Floor, RefAgent, RefContact
+
+_TOTAL_OF_END = {
+    ContactState.COMPLETED: COMPLETED,
+    ContactState.ABANDONED: ABANDONED,
+    ContactState.EXPIRED: EXPIRED,
+    ContactState.CANCELLED: CANCELLED,
+    ContactState.REJECTED: REJECTED,
+}
+
+
+def has_effect_room(floor: Floor) -> bool:
+    return len(floor.effects) + EFFECT_ROOM_MIN <= floor.effects_max
+
+
+def record_contact(
+    floor: Floor, kind: EffectKind, contact: RefContact, detail: int = 0, reason: str = ""
+) -> None:
+    wait_ms = (contact.accepted_ms or floor.now_ms) - contact.queued_ms
+    expires_ms = contact.until_ms if contact.offer else 0
+    floor.effects.append((
+        int(kind), floor.now_ms, contact.contact_id, contact.queue_id, contact.agent_id,
+        contact.offer_id, expires_ms, wait_ms, detail, reason,
+    ))  # fmt: skip
+    contact.version += 1
+
+
+def record_agent(
+    floor: Floor, kind: EffectKind, agent: RefAgent, detail: int = 0, reason: str = ""
+) -> None:
+    floor.effects.append(
+        (int(kind), floor.now_ms, "", "", agent.agent_id, "", 0, 0, detail, reason)
+    )
+
+
+def record_queue(floor: Floor, kind: EffectKind, queue_id: str, detail: int) -> None:
+    floor.effects.append((int(kind), floor.now_ms, "", queue_id, "", "", 0, 0, detail, ""))
+
+
+def start_wait(floor: Floor, contact: RefContact) -> None:
+    contact.queued_ms = floor.now_ms
+    contact.accepted_ms = 0
+    longest_ms = contact.max_wait_ms or floor.queue_of(contact).definition.max_wait_ms
+    is_endless = longest_ms < 0 or longest_ms >= NEVER_MS
+    contact.expires_ms = NEVER_MS if is_endless else floor.now_ms + longest_ms
+
+
+def take_from_agent(floor: Floor, contact: RefContact) -> RefAgent:
+    agent = floor.agents[contact.agent_id]
+    agent.held.remove(contact)
+    contact.cost = 0
+    contact.offer = 0
+    return agent
+
+
+def take_back_offer(floor: Floor, contact: RefContact, reason: str) -> RefAgent:
+    record_contact(floor, EffectKind.OFFER_RESCINDED, contact, 0, reason)
+    contact.offers_failed += 1
+    return take_from_agent(floor, contact)
+
+
+def release_from_state(floor: Floor, contact: RefContact) -> RefAgent | None:
+    if contact.state is ContactState.QUEUED:
+        floor.leave(contact)
+        return None
+    if contact.state is ContactState.OFFERED:
+        return take_back_offer(floor, contact, "")
+    return take_from_agent(floor, contact)
+
+
+def return_to_queue(floor: Floor, contact: RefContact, reason: str) -> None:
+    contact.state = ContactState.QUEUED
+    contact.agent_id = ""
+    floor.join(contact)
+    record_contact(floor, EffectKind.CONTACT_REQUEUED, contact, 0, reason)
+    contact.due_ms = floor.now_ms
+
+
+def rescind(floor: Floor, contact: RefContact, reason: str) -> None:
+    take_back_offer(floor, contact, reason)
+    return_to_queue(floor, contact, reason)
+
+
+def pass_over(floor: Floor, contact: RefContact, agent: RefAgent, retry_after_ms: int) -> None:
+    definition = floor.queue_of(contact).definition
+    delay_ms = retry_after_ms
+    if delay_ms == 0:
+        delay_ms = max(definition.reoffer_delay_ms, 0)
+        if floor.is_only_agent(contact, agent):
+            delay_ms = min(delay_ms, max(definition.reoffer_delay_only_agent_ms, 0))
+    if delay_ms == 0:
+        return
+    entries = contact.passed_over
+    own = [entry for entry in entries if entry.agent_id == agent.agent_id]
+    # Where none is free, the entry that ends first makes room.
+    entry = own[0] if own else min(entries, key=lambda entry: entry.until_ms)
+    entry.agent_id, entry.until_ms = agent.agent_id, floor.now_ms + delay_ms
+
+
+def fail_offer(
+    floor: Floor, contact: RefContact, kind: EffectKind, reason: str, retry_after_ms: int
+) -> RefAgent:
+    record_contact(floor, kind, contact, 0, reason)
+    agent = take_from_agent(floor, contact)
+    contact.offers_failed += 1
+    floor.queue_of(contact).totals[OFFERS_FAILED] += 1
+    pass_over(floor, contact, agent, retry_after_ms)
+    return_to_queue(floor, contact, reason)
+    return agent
+
+
+def end(
+    floor: Floor, contact: RefContact, state: ContactState, kind: EffectKind, reason: str = ""
+) -> None:
+    contact.state = state
+    contact.ended_ms = floor.now_ms
+    floor.open_count -= 1
+    floor.queue_of(contact).totals[_TOTAL_OF_END[state]] += 1
+    floor.ended.append(contact)
+    contact.due_ms = floor.now_ms + floor.limits.ended_retention_ms
+    record_contact(floor, kind, contact, contact.rejection, reason)
+
+
+def complete(floor: Floor, contact: RefContact) -> RefAgent:
+    handle_ms = floor.now_ms - contact.accepted_ms
+    floor.queue_of(contact).totals[HANDLE_MS_SUM] += handle_ms
+    agent = take_from_agent(floor, contact)
+    agent.idle_since_ms = floor.now_ms
+    end(floor, contact, ContactState.COMPLETED, EffectKind.CONTACT_COMPLETED)
+    return agent
+
+
+def forget(floor: Floor, contact: RefContact) -> None:
+    floor.ended.remove(contact)
+    contact.due_ms = NEVER_MS
+    del floor.contacts[contact.contact_id]
+    floor.contact_rows.retire(contact.row)
+
+
+def offer(floor: Floor, contact: RefContact, agent: RefAgent) -> None:
+    queue = floor.queue_of(contact)
+    floor.leave(contact)
+    contact.state = ContactState.OFFERED
+    contact.cost = agent.cost(contact.channel)
+    contact.agent_id = agent.agent_id
+    agent.held.insert(0, contact)
+    contact.offer = agent.last_offer = floor.next_offer
+    floor.next_offer += 1
+    contact.until_ms = contact.due_ms = floor.now_ms + queue.definition.offer_timeout_ms
+    queue.totals[OFFERS] += 1
+    record_contact(floor, EffectKind.OFFER_ISSUED, contact)
+
+
+def find_agent(floor: Floor, contact: RefContact) -> RefAgent | None:
+    if floor.queue_of(contact).intake is Intake.PAUSED:
+        return None
+    return floor.best_agent(contact)
+
+
+def keep_waiting(floor: Floor, contact: RefContact) -> None:
+    ends = [entry.until_ms for entry in contact.passed_over if entry.until_ms > floor.now_ms]
+    contact.due_ms = min([contact.expires_ms, *ends])
+
+
+def match_new(floor: Floor, contact: RefContact) -> None:
+    agent = find_agent(floor, contact)
+    if agent:
+        offer(floor, contact, agent)
+    else:
+        keep_waiting(floor, contact)
+
+
+def match_returned(floor: Floor, contact: RefContact) -> None:
+    while contact.state is ContactState.QUEUED:
+        agent = find_agent(floor, contact)
+        if agent is None:
+            keep_waiting(floor, contact)
+            return
+        if not has_effect_room(floor):
+            contact.due_ms = floor.now_ms
+            return
+        best = floor.best_contact(agent)
+        assert best
+        offer(floor, best, agent)
+
+
+def match_backlog(floor: Floor, agent: RefAgent) -> bool:
+    while has_effect_room(floor):
+        contact = floor.best_contact(agent)
+        if contact is None:
+            return True
+        chosen = floor.best_agent(contact)
+        assert chosen
+        best = floor.best_contact(chosen)
+        assert best
+        offer(floor, best, chosen)
+    return False
+
+
+def match_freed(floor: Floor, agent: RefAgent) -> bool:
+    while has_effect_room(floor):
+        contact = floor.best_contact(agent)
+        if contact is None:
+            return True
+        offer(floor, contact, agent)
+    return False

@@ -1,0 +1,170 @@
+"""
+The reference router's agents and deadlines.
+
+Compare `engine.kernels.agent_life` and `time_transitions`.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from engine.effects import EffectKind
+from engine.lifecycle import ContactState, Presence
+from engine.limits import EFFECTS_PER_CALL, NEVER_MS
+from tests.engine.reference_floor import WORKING, Floor, RefAgent, RefContact, RefQueue
+from tests.engine.reference_moves import (
+    complete,
+    end,
+    fail_offer,
+    forget,
+    has_effect_room,
+    keep_waiting,
+    match_backlog,
+    match_freed,
+    match_returned,
+    record_agent,
+    rescind,
+    return_to_queue,
+    start_wait,
+    take_from_agent,
+)
+
+T = TypeVar("T")
+
+
+def call(floor: Floor, transition: Callable[[], T]) -> T:
+    """Run a transition, refused or not, then what came due; effects are limited per call."""
+    begin_call(floor)
+    try:
+        return transition()
+    finally:
+        run_due(floor)
+
+
+def begin_call(floor: Floor) -> None:
+    floor.effects_max = len(floor.effects) + EFFECTS_PER_CALL
+
+
+def look_at_backlog(floor: Floor, queue: RefQueue) -> None:
+    for agent in floor.agents.values():
+        if queue.queue_id in agent.definition.queue_ids and agent.presence in WORKING:
+            agent.due_ms = floor.now_ms
+
+
+def renew_lease(floor: Floor, agent: RefAgent) -> None:
+    if agent.definition.lease_ms > 0:
+        agent.lease_until_ms = floor.now_ms + agent.definition.lease_ms
+
+
+def schedule_lease(floor: Floor, agent: RefAgent) -> None:
+    agent.due_ms = agent.lease_until_ms if agent.is_leased else NEVER_MS
+
+
+def change_presence(floor: Floor, agent: RefAgent, presence: Presence, reason: str) -> None:
+    was = agent.presence
+    agent.presence, agent.reason = presence, reason
+    agent.presence_since_ms = floor.now_ms
+    if presence is Presence.AVAILABLE and was is not Presence.AVAILABLE:
+        agent.idle_since_ms = floor.now_ms
+        agent.missed = 0
+    if was is Presence.OFFLINE:
+        renew_lease(floor, agent)
+    schedule_lease(floor, agent)
+    record_agent(floor, EffectKind.AGENT_PRESENCE_CHANGED, agent, int(presence), reason)
+
+
+def count_miss(floor: Floor, agent: RefAgent) -> None:
+    agent.missed += 1
+    missed_max = agent.definition.missed_offers_max
+    if agent.presence is Presence.AVAILABLE and 0 < missed_max <= agent.missed:
+        change_presence(floor, agent, Presence.AWAY, "missed_offers")
+
+
+def return_contacts(floor: Floor, agent: RefAgent, reason: str) -> bool:
+    is_gone = agent.presence is Presence.OFFLINE
+    for contact in list(agent.held):
+        if not has_effect_room(floor):
+            return False
+        if contact.state is ContactState.OFFERED:
+            rescind(floor, contact, reason)
+        elif is_gone and contact.state is ContactState.WRAP_UP:
+            complete(floor, contact)
+        elif is_gone:
+            take_from_agent(floor, contact)
+            start_wait(floor, contact)
+            return_to_queue(floor, contact, reason)
+    return True
+
+
+def settle_agent(floor: Floor, agent: RefAgent) -> None:
+    if agent.presence is Presence.AVAILABLE:
+        is_settled = match_freed(floor, agent)
+    else:
+        own_words = ("lease_lost", "missed_offers")
+        reason = agent.reason if agent.reason in own_words else "presence_changed"
+        is_settled = return_contacts(floor, agent, reason)
+        if agent.presence is Presence.DRAINING and not agent.held:
+            change_presence(floor, agent, Presence.OFFLINE, "drained")
+    if not is_settled:
+        agent.due_ms = floor.now_ms
+
+
+def next_deadline_ms(floor: Floor) -> int:
+    """When something comes due; NEVER_MS for nothing."""
+    contacts = (contact.due_ms for contact in floor.contacts.values())
+    agents = (agent.due_ms for agent in floor.agents.values())
+    return min(min(contacts, default=NEVER_MS), min(agents, default=NEVER_MS))
+
+
+def run_due(floor: Floor) -> None:
+    """Handle what came due: by time, contacts before agents, then by row."""
+    while next_deadline_ms(floor) <= floor.now_ms and has_effect_room(floor):
+        contact = min(floor.contacts.values(), key=lambda one: (one.due_ms, one.row), default=None)
+        agent = min(floor.agents.values(), key=lambda one: (one.due_ms, one.row), default=None)
+        if contact and (agent is None or contact.due_ms <= agent.due_ms):
+            contact_due(floor, contact)
+        elif agent:
+            agent_due(floor, agent)
+    while len(floor.ended) > floor.limits.ended_max:
+        forget(floor, floor.ended[0])
+
+
+def contact_due(floor: Floor, contact: RefContact) -> None:
+    if not contact.is_open:
+        forget(floor, contact)
+    elif contact.state is ContactState.OFFERED:
+        agent = fail_offer(floor, contact, EffectKind.OFFER_EXPIRED, "offer_expired", 0)
+        count_miss(floor, agent)
+        match_returned(floor, contact)
+        settle_agent(floor, agent)
+    elif contact.state is ContactState.WRAP_UP:
+        settle_agent(floor, complete(floor, contact))
+    elif contact.expires_ms <= floor.now_ms:
+        floor.leave(contact)
+        end(floor, contact, ContactState.EXPIRED, EffectKind.CONTACT_EXPIRED, "max_wait")
+    else:
+        match_returned(floor, contact)
+
+
+def agent_due(floor: Floor, agent: RefAgent) -> None:
+    if agent.is_leased and agent.lease_until_ms <= floor.now_ms:
+        record_agent(floor, EffectKind.AGENT_LEASE_LOST, agent, 0, "lease_lost")
+        change_presence(floor, agent, Presence.OFFLINE, "lease_lost")
+    schedule_lease(floor, agent)
+    if agent.presence is not Presence.AVAILABLE:
+        settle_agent(floor, agent)
+    elif not match_backlog(floor, agent):
+        agent.due_ms = floor.now_ms
+
+
+def recover_floor(floor: Floor) -> None:
+    for contact in sorted(floor.contacts.values(), key=lambda one: one.row):
+        if contact.state is ContactState.OFFERED:
+            rescind(floor, contact, "restarted")
+        elif contact.state is ContactState.QUEUED:
+            keep_waiting(floor, contact)
+    for agent in floor.agents_by_row():
+        renew_lease(floor, agent)
+        schedule_lease(floor, agent)
+        if agent.presence is not Presence.OFFLINE or agent.held:
+            agent.due_ms = floor.now_ms
+    begin_call(floor)

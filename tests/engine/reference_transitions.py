@@ -1,0 +1,209 @@
+"""
+The reference router's transitions: what one command does to contacts and agents.
+
+Compare `engine.kernels.contact_transitions` and `assignment_transitions`.
+"""
+
+from engine.commands import Requirements
+from engine.effects import EffectKind
+from engine.engine import Outcome
+from engine.kernels.columns import ANSWERED, ANSWERED_WITHIN, RECEIVED, SHORT_ABANDONED, WAIT_MS_SUM
+from engine.lifecycle import TRANSITIONS, ContactState, Intake, RejectionReason, Trigger, WrapUpMode
+from engine.limits import NEVER_MS
+from engine.refusals import Refusal
+from tests.engine.reference_floor import Floor, RefAgent, RefContact, RefQueue, Refused
+from tests.engine.reference_moves import (
+    complete,
+    end,
+    match_new,
+    match_returned,
+    pass_over,
+    record_agent,
+    record_contact,
+    release_from_state,
+    return_to_queue,
+    start_wait,
+)
+from tests.engine.reference_time import renew_lease, schedule_lease, settle_agent
+
+
+def where_it_stands(floor: Floor, contact: RefContact) -> Outcome:
+    is_waiting = contact.state is ContactState.QUEUED
+    return Outcome(
+        state=contact.state,
+        contact_id=contact.contact_id,
+        queue_id=contact.queue_id,
+        agent_id=contact.agent_id if contact.is_open else "",
+        offer_id=contact.offer_id,
+        until_ms=contact.until_ms if contact.offer else 0,
+        position=floor.position(contact) if is_waiting else 0,
+        rejection=contact.rejection,
+    )
+
+
+def take_in(floor: Floor, contact: RefContact, queue: RefQueue) -> Outcome:
+    floor.contacts[contact.contact_id] = contact
+    floor.open_count += 1
+    start_wait(floor, contact)
+    queue.totals[RECEIVED] += 1
+    record_contact(floor, EffectKind.CONTACT_RECEIVED, contact)
+    if queue.intake is Intake.CLOSED:
+        reject(floor, contact, RejectionReason.QUEUE_CLOSED)
+        return where_it_stands(floor, contact)
+    floor.join(contact)
+    match_new(floor, contact)
+    if contact.state is ContactState.QUEUED:
+        length = sum(1 for _ in floor.waiting_in(queue.queue_id))
+        if 0 < queue.definition.max_length < length:
+            floor.leave(contact)
+            reject(floor, contact, RejectionReason.QUEUE_FULL)
+        else:
+            place = floor.position(contact)
+            record_contact(floor, EffectKind.CONTACT_QUEUED, contact, place)
+    return where_it_stands(floor, contact)
+
+
+def reject(floor: Floor, contact: RefContact, reason: RejectionReason) -> None:
+    contact.rejection = reason
+    end(floor, contact, ContactState.REJECTED, EffectKind.CONTACT_REJECTED)
+
+
+def move(floor: Floor, contact: RefContact, queue: RefQueue, priority: int) -> Outcome:
+    if contact.state is ContactState.WRAP_UP:
+        raise Refused(Refusal.ILLEGAL_TRANSITION)
+    was_assigned = contact.state is ContactState.ASSIGNED
+    has_moved = contact.queue_id != queue.queue_id
+    agent = release_from_state(floor, contact)
+    contact.queue_id, contact.priority = queue.queue_id, priority
+    if was_assigned or has_moved:
+        start_wait(floor, contact)
+    if was_assigned and agent:
+        agent.idle_since_ms = floor.now_ms
+        pass_over(floor, contact, agent, 0)
+    return_to_queue(floor, contact, "moved")
+    match_returned(floor, contact)
+    if agent:
+        settle_agent(floor, agent)
+    return where_it_stands(floor, contact)
+
+
+def withdraw(floor: Floor, contact: RefContact, is_by_customer: bool) -> Outcome:
+    if contact.state not in (ContactState.QUEUED, ContactState.OFFERED):
+        raise Refused(Refusal.ILLEGAL_TRANSITION)
+    agent = release_from_state(floor, contact)
+    contact.agent_id = ""
+    wait_ms = floor.now_ms - contact.queued_ms
+    if is_by_customer:
+        queue = floor.queue_of(contact)
+        is_short = wait_ms < queue.definition.short_abandon_ms
+        queue.totals[SHORT_ABANDONED] += is_short
+        reason = "short_abandon" if is_short else ""
+        end(floor, contact, ContactState.ABANDONED, EffectKind.CONTACT_ABANDONED, reason)
+    else:
+        end(floor, contact, ContactState.CANCELLED, EffectKind.CONTACT_CANCELLED, "cancelled")
+    if agent:
+        settle_agent(floor, agent)
+    return Outcome(state=contact.state, contact_id=contact.contact_id, wait_ms=wait_ms)
+
+
+def offered(floor: Floor, offer_id: str, agent: RefAgent) -> RefContact:
+    """Contact of an outstanding offer, which must be the agent's."""
+    for contact in floor.contacts.values():
+        if contact.offer and contact.offer_id == offer_id:
+            if contact.agent_id != agent.agent_id:
+                raise Refused(Refusal.NOT_YOURS)
+            return contact
+    raise Refused(Refusal.OFFER_GONE)
+
+
+def own(floor: Floor, contact: RefContact, agent: RefAgent, trigger: Trigger) -> RefContact:
+    """A contact whose state allows the trigger, which must be the agent's."""
+    if trigger not in TRANSITIONS[contact.state]:
+        raise Refused(Refusal.ILLEGAL_TRANSITION)
+    if contact.agent_id != agent.agent_id:
+        raise Refused(Refusal.NOT_YOURS)
+    return contact
+
+
+def assign(floor: Floor, contact: RefContact) -> Outcome:
+    queue = floor.queue_of(contact)
+    wait_ms = floor.now_ms - contact.queued_ms
+    contact.accepted_ms = floor.now_ms
+    record_contact(floor, EffectKind.OFFER_ACCEPTED, contact)
+    contact.state = ContactState.ASSIGNED
+    contact.offer = 0
+    contact.due_ms = NEVER_MS
+    queue.totals[ANSWERED] += 1
+    queue.totals[WAIT_MS_SUM] += wait_ms
+    queue.totals[ANSWERED_WITHIN] += wait_ms <= queue.definition.service_level_within_ms
+    floor.agents[contact.agent_id].missed = 0
+    record_contact(floor, EffectKind.CONTACT_ASSIGNED, contact)
+    return Outcome(contact_id=contact.contact_id, wait_ms=wait_ms)
+
+
+def end_handling(floor: Floor, contact: RefContact) -> Outcome:
+    definition = floor.queue_of(contact).definition
+    ends_ms = 0
+    if definition.wrap_up_mode is WrapUpMode.NONE:
+        settle_agent(floor, complete(floor, contact))
+    else:
+        contact.state = ContactState.WRAP_UP
+        if definition.wrap_up_mode is WrapUpMode.TIMED:
+            ends_ms = floor.now_ms + definition.wrap_up_ms
+        contact.until_ms = contact.due_ms = ends_ms or NEVER_MS
+        record_contact(floor, EffectKind.CONTACT_WRAP_UP_STARTED, contact)
+    return Outcome(state=contact.state, contact_id=contact.contact_id, until_ms=ends_ms)
+
+
+def redefine(floor: Floor, agent: RefAgent) -> Outcome:
+    renew_lease(floor, agent)
+    schedule_lease(floor, agent)
+    record_agent(floor, EffectKind.AGENT_UPSERTED, agent)
+    settle_agent(floor, agent)
+    return Outcome(agent_id=agent.agent_id)
+
+
+def named_queue(floor: Floor, queue_id: str) -> RefQueue:
+    if queue_id not in floor.queues:
+        raise Refused(Refusal.UNKNOWN_QUEUE)
+    return floor.queues[queue_id]
+
+
+def named_agent(floor: Floor, agent_id: str) -> RefAgent:
+    if agent_id not in floor.agents:
+        raise Refused(Refusal.UNKNOWN_AGENT)
+    return floor.agents[agent_id]
+
+
+def open_contact(floor: Floor, contact_id: str, etag: str = "") -> RefContact:
+    contact = floor.contacts.get(contact_id)
+    if contact is None:
+        raise Refused(Refusal.UNKNOWN_CONTACT)
+    if not contact.is_open:
+        raise Refused(Refusal.ILLEGAL_TRANSITION)
+    check_etag(etag, contact.version)
+    return contact
+
+
+def require_names(floor: Floor, asked: Requirements) -> None:
+    required = {item.skill for item in asked.skills}
+    preferred = {item.skill for item in asked.preferred_skills}
+    if (required | preferred) - floor.skills:
+        raise Refused(Refusal.UNKNOWN_SKILL)
+    if set(asked.tags) - floor.tags:
+        raise Refused(Refusal.UNKNOWN_TAG)
+
+
+def require_class(floor: Floor, wanted: tuple[object, ...]) -> None:
+    """Open contacts may be of so many kinds at a time."""
+    if floor.open_count < floor.limits.classes_max:
+        return
+    kinds = {contact.alike for contact in floor.contacts.values() if contact.is_open}
+    if len(kinds) >= floor.limits.classes_max and wanted not in kinds:
+        raise Refused(Refusal.LIMIT_REACHED)
+
+
+def check_etag(etag: str, version: int) -> None:
+    """Refuse an etag that is not the present one."""
+    if etag and etag != str(version):
+        raise Refused(Refusal.ETAG_MISMATCH)

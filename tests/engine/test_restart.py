@@ -1,0 +1,188 @@
+"""Loading rows and recovering: what was acknowledged before a crash is there after it."""
+
+import pytest
+
+from engine.commands import (
+    AcceptOffer,
+    DeclineOffer,
+    Expire,
+    Heartbeat,
+    Recover,
+    Route,
+    SetPresence,
+    UpsertAgent,
+    UpsertQueue,
+)
+from engine.effects import EffectKind
+from engine.engine import Engine
+from engine.lifecycle import Channel, ContactState, Presence
+from engine.limits import EFFECTS_PER_CALL, Limits
+from engine.refusals import BadConfiguration
+from engine.state.rows import RowDelta
+
+
+def _rows(engine: Engine) -> list[RowDelta]:
+    engine.cell.mark_all()
+    return [delta for delta in engine.take_group().row_deltas if delta.record is not None]
+
+
+def test_recover_after_downtime_starts_leases_anew() -> None:
+    """Nobody could send a heartbeat to an engine that was down; a restart must not sign all agents out."""
+    engine = Engine()
+    engine.apply(UpsertQueue("q1"), 1_000)
+    engine.apply(UpsertAgent("a1", queue_ids=("q1",), lease_ms=5_000), 1_000)
+    engine.apply(SetPresence("a1", Presence.AVAILABLE), 1_000)
+
+    again = Engine()
+    again.cell.load(_rows(engine))
+    again.apply(Recover(), 60_000)
+    assert again.read.agent("a1").presence is Presence.AVAILABLE
+    assert again.next_deadline_ms() == 65_000
+    assert again.apply(Heartbeat("a1"), 61_000).count == 1
+
+
+def test_recover_after_downtime_counts_no_missed_offer() -> None:
+    """An offer that ran out while the engine was down was not missed by the agent."""
+    engine = Engine()
+    engine.apply(UpsertQueue("q1", offer_timeout_ms=1_000), 1_000)
+    engine.apply(UpsertAgent("a1", queue_ids=("q1",), missed_offers_max=1), 1_000)
+    engine.apply(SetPresence("a1", Presence.AVAILABLE), 1_000)
+    engine.apply(Route("c1", "q1", Channel.VOICE), 1_000)
+
+    again = Engine()
+    again.cell.load(_rows(engine))
+    again.apply(Recover(), 60_000)
+    kinds = [effect[0] for effect in again.take_group().effects]
+    assert kinds == [
+        EffectKind.OFFER_RESCINDED,
+        EffectKind.CONTACT_REQUEUED,
+        EffectKind.OFFER_ISSUED,
+    ]
+    assert again.read.agent("a1").missed_offers == 0
+
+
+def test_recover_takes_contacts_from_an_agent_that_was_being_signed_out() -> None:
+    """A crash between two calls that take an agent's contacts back must not leave the rest with it."""
+    engine = Engine()
+    held = EFFECTS_PER_CALL
+    engine.apply(UpsertQueue("q1"), 1_000)
+    engine.apply(UpsertAgent("a1", queue_ids=("q1",), capacity=held, lease_ms=1_000), 1_000)
+    engine.apply(SetPresence("a1", Presence.AVAILABLE), 1_000)
+    for number in range(held):
+        offer_id = engine.apply(Route(f"c{number}", "q1", Channel.CHAT), 1_000).offer_id
+        engine.apply(AcceptOffer(offer_id, "a1"), 1_000)
+    engine.apply(Heartbeat("nobody"), 2_000)
+    assert engine.read.agent("a1").presence is Presence.OFFLINE
+    assert len(engine.read.agent("a1").contact_rows) > 0
+
+    again = Engine()
+    again.cell.load(_rows(engine))
+    again.apply(Recover(), 2_000)
+    while again.next_deadline_ms() <= 2_000:
+        again.apply(Heartbeat("nobody"), 2_000)
+    assert again.read.agent("a1").contact_rows == ()
+    assert again.read.snapshot("q1", 2_000).waiting == held
+
+
+def test_load_gives_the_rows_it_was_given() -> None:
+    """Durable state is the rows: reading and writing them again may change nothing."""
+    engine = Engine()
+    engine.apply(UpsertQueue("q1"), 1_000)
+    for name, reason in (("a1", "lunch"), ("a2", "training"), ("a3", "")):
+        engine.apply(UpsertAgent(name, queue_ids=("q1",), missed_offers_max=1), 1_000)
+        engine.apply(SetPresence(name, Presence.AVAILABLE, reason), 1_000)
+    # The first text is used no more, so that a fresh cell numbers the others differently.
+    engine.apply(SetPresence("a1", Presence.AWAY, "meeting"), 1_000)
+    engine.apply(Route("c1", "q1", Channel.VOICE), 1_000)
+    # Missed: the engine's own reason replaces the text.
+    engine.apply(Heartbeat("nobody"), 21_000)
+    before = _rows(engine)
+
+    again = Engine()
+    again.cell.load(before)
+    assert sorted(_rows(again)) == sorted(before)
+    assert [again.read.agent(name).presence_reason for name in ("a1", "a2", "a3")] == [
+        "meeting",
+        "missed_offers",
+        "",
+    ]
+
+
+def test_load_keeps_deadlines() -> None:
+    """A delay that ran out before the restart is no deadline; one that has not is."""
+    engine = Engine()
+    engine.apply(UpsertQueue("q1"), 1_000)
+    for name in ("a1", "a2"):
+        engine.apply(UpsertAgent(name, queue_ids=("q1",)), 1_000)
+    engine.apply(SetPresence("a1", Presence.AVAILABLE), 1_000)
+    engine.apply(SetPresence("a2", Presence.BUSY), 1_000)
+    offer_id = engine.apply(Route("c1", "q1", Channel.VOICE), 1_000).offer_id
+    engine.apply(DeclineOffer(offer_id, "a1", retry_after_ms=10_000), 1_000)
+    assert engine.next_deadline_ms() == 11_000
+    engine.apply(SetPresence("a1", Presence.BUSY), 11_000)
+
+    again = Engine()
+    again.cell.load(_rows(engine))
+    assert again.next_deadline_ms() == engine.next_deadline_ms()
+
+
+def test_recover_does_not_depend_on_deadlines_that_passed_without_a_trace() -> None:
+    """A delay that ran out and changed nothing is in no row; offers after a restart may not show it."""
+    engine = Engine()
+    for number in (1, 2):
+        engine.apply(UpsertQueue(f"q{number}"), 1_000)
+        engine.apply(UpsertAgent(f"a{number}", queue_ids=(f"q{number}",)), 1_000)
+        engine.apply(SetPresence(f"a{number}", Presence.AVAILABLE), 1_000)
+    engine.apply(Route("c2", "q2", Channel.VOICE), 1_000)
+    offer_id = engine.apply(Route("c1", "q1", Channel.VOICE), 1_000).offer_id
+    engine.apply(DeclineOffer(offer_id, "a1", retry_after_ms=5_000), 1_000)
+    engine.apply(Route("c3", "q1", Channel.VOICE), 2_000)
+    rows = _rows(engine)
+    engine.apply(Expire(), 7_000)
+    assert engine.take_group().effects == []
+
+    again = Engine()
+    again.cell.load(rows)
+    engine.apply(Recover(), 8_000)
+    again.apply(Recover(), 8_000)
+    assert again.take_group().effects == engine.take_group().effects
+
+
+def test_load_with_limits_below_the_rows_names_the_limit() -> None:
+    """A lowered limit is a mistake in the configuration; the error says which and how far to raise it."""
+    engine = Engine()
+    engine.apply(UpsertQueue("q1"), 1_000)
+    engine.apply(Route("c1", "q1", Channel.VOICE), 1_000)
+    engine.apply(Route("c2", "q1", Channel.VOICE), 1_000)
+    with pytest.raises(BadConfiguration, match=r"limits\.contacts_max: expected at least 2"):
+        Engine(Limits(contacts_max=1, ended_max=0)).cell.load(_rows(engine))
+
+
+def test_load_leaves_rows_of_the_dead_free() -> None:
+    """Rows are taken lowest first before and after a restart, or ties by row would come out differently."""
+    engine = Engine()
+    for name in ("q1", "q2", "q3"):
+        engine.apply(UpsertQueue(name), 1_000)
+    rows = [delta for delta in _rows(engine) if delta.external_id != "q2"]
+    again = Engine()
+    again.cell.load(rows)
+    again.apply(UpsertQueue("q4"), 1_000)
+    assert again.cell.queues.slots.row_of("q4") == 1
+
+
+def test_contact_state_of_every_kind_survives_a_restart() -> None:
+    """Waiting, offered, assigned and in wrap-up: each comes back where it was, and holds what it held."""
+    engine = Engine()
+    engine.apply(UpsertQueue("q1"), 1_000)
+    engine.apply(UpsertAgent("a1", queue_ids=("q1",), capacity=2), 1_000)
+    engine.apply(SetPresence("a1", Presence.AVAILABLE), 1_000)
+    first = engine.apply(Route("c1", "q1", Channel.CHAT), 1_000).offer_id
+    engine.apply(AcceptOffer(first, "a1"), 2_000)
+    engine.apply(Route("c2", "q1", Channel.CHAT), 3_000)
+    engine.apply(Route("c3", "q1", Channel.CHAT), 4_000)
+
+    again = Engine()
+    again.cell.load(_rows(engine))
+    states = [again.read.contact(name, 4_000).state for name in ("c1", "c2", "c3")]
+    assert states == [ContactState.ASSIGNED, ContactState.OFFERED, ContactState.QUEUED]
+    assert again.read.agent("a1") == engine.read.agent("a1")

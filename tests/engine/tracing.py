@@ -1,0 +1,95 @@
+"""Contacts' lives as told by effects alone, checked against the table of transitions."""
+
+from collections.abc import Iterable
+
+from engine.effects import Effect, EffectKind
+from engine.lifecycle import TRANSITIONS, ContactState, Trigger
+
+_TRIGGER_OF = {
+    EffectKind.OFFER_ISSUED: Trigger.OFFER,
+    EffectKind.OFFER_ACCEPTED: Trigger.ACCEPT,
+    EffectKind.OFFER_DECLINED: Trigger.DECLINE,
+    EffectKind.OFFER_EXPIRED: Trigger.EXPIRE_OFFER,
+    EffectKind.CONTACT_UPDATED: Trigger.UPDATE,
+    EffectKind.CONTACT_REJECTED: Trigger.REJECT,
+    EffectKind.CONTACT_WRAP_UP_STARTED: Trigger.COMPLETE,
+    EffectKind.CONTACT_ABANDONED: Trigger.ABANDON,
+    EffectKind.CONTACT_CANCELLED: Trigger.WITHDRAW,
+    EffectKind.CONTACT_EXPIRED: Trigger.EXPIRE_WAIT,
+}
+# A contact that goes back to a queue: by the reason told.
+_RETURN_OF = {
+    "moved": Trigger.REQUEUE,
+    "released": Trigger.RELEASE,
+    # Told by the end of the offer before.
+    "declined": None,
+    "offer_expired": None,
+}
+
+
+class LifeTracer:
+    """
+    Follows contacts from effect to effect.
+
+    Attributes
+    ----------
+    states
+        Where each contact is, by id; ended contacts stay.
+    seen
+        Every cell of the table that was passed through.
+    """
+
+    def __init__(self) -> None:
+        self.states: dict[str, ContactState] = {}
+        self.seen: set[tuple[ContactState, Trigger]] = set()
+
+    def follow(self, effects: Iterable[tuple[int | str, ...]]) -> None:
+        """Follow effects in order; a transition the table does not list fails."""
+        for record in effects:
+            effect = Effect(*record)  # type: ignore[arg-type]
+            if effect.contact_id:
+                self._follow(effect)
+
+    def _follow(self, effect: Effect) -> None:
+        kind = EffectKind(effect.kind)
+        contact_id = effect.contact_id
+        if kind is EffectKind.CONTACT_RECEIVED:
+            # Whether it is admitted or rejected is told next.
+            self.states[contact_id] = ContactState.FREE
+            return
+        state = self.states[contact_id]
+        if state is ContactState.FREE and kind is not EffectKind.CONTACT_REJECTED:
+            self._move(contact_id, Trigger.ADMIT)
+        if kind is EffectKind.CONTACT_QUEUED:
+            assert self.states[contact_id] is ContactState.QUEUED
+        elif kind is EffectKind.CONTACT_ASSIGNED:
+            assert state is ContactState.ASSIGNED, "an offer is accepted first"
+        elif kind is EffectKind.OFFER_RESCINDED:
+            assert state is ContactState.OFFERED, "why, is told next"
+        elif kind is EffectKind.CONTACT_REQUEUED:
+            self._return(effect)
+        elif kind is EffectKind.CONTACT_COMPLETED:
+            is_wrapped_up = state is ContactState.WRAP_UP
+            trigger = Trigger.END_WRAP_UP if is_wrapped_up else Trigger.COMPLETE_WITHOUT_WRAP_UP
+            self._move(contact_id, trigger)
+        else:
+            self._move(contact_id, _TRIGGER_OF[kind])
+
+    def _return(self, effect: Effect) -> None:
+        trigger = _RETURN_OF.get(effect.reason, Trigger.RESCIND)
+        state = self.states[effect.contact_id]
+        if trigger is None:
+            assert state is ContactState.QUEUED
+        elif trigger is Trigger.RESCIND and state is ContactState.ASSIGNED:
+            # Taken from an agent whose lease lapsed: as if it had released the contact.
+            assert effect.reason == "lease_lost"
+            self._move(effect.contact_id, Trigger.RELEASE)
+        else:
+            self._move(effect.contact_id, trigger)
+
+    def _move(self, contact_id: str, trigger: Trigger) -> None:
+        state = self.states[contact_id]
+        following = TRANSITIONS[state].get(trigger)
+        assert following is not None, (contact_id, state.name, trigger.name)
+        self.seen.add((state, trigger))
+        self.states[contact_id] = following
