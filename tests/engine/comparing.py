@@ -39,7 +39,7 @@ class Pair:
         self.tracer = LifeTracer()
 
     def apply(self, command: Command, now_ms: int) -> Outcome | Refusal:
-        """Run a command on both; they must agree on outcome or refusal, and on the next deadline."""
+        """Run a command on both; they must agree on outcome or refusal and on the next deadline."""
         ours = _apply_engine(self.engine, command, now_ms)
         theirs = _apply_reference(self.reference, command, now_ms)
         assert ours == theirs, (command, now_ms)

@@ -1,9 +1,9 @@
 """
 The router again, slow and obvious: what `engine` must do, in plain Python.
 
-It shares the vocabulary (commands, lifecycle, effects, limits) with the engine and nothing else. The
-two are run side by side and must agree on every outcome, refusal, effect and view. Effects are plain
-tuples with the fields of `engine.effects.Effect`.
+It shares the vocabulary (commands, lifecycle, effects, limits) with the engine and nothing else.
+The two are run side by side and must agree on every outcome, refusal, effect and view. Effects are
+plain tuples with the fields of `engine.effects.Effect`.
 """
 
 from collections.abc import Callable

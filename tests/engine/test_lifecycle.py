@@ -1,5 +1,8 @@
 """Every cell of the table of transitions: what is listed happens, what is not changes nothing."""
 
+from contextlib import suppress
+from dataclasses import replace
+
 import pytest
 
 from engine.commands import (
@@ -45,31 +48,44 @@ def _floor(state: ContactState, max_wait_ms: int) -> Engine:
     for agent_id in ("a1", "a2"):
         engine.apply(UpsertAgent(agent_id, queue_ids=("q1",)), 1_000)
         engine.apply(SetPresence(agent_id, Presence.BUSY), 1_000)
-    if state is ContactState.FREE:
-        return engine
-    if state is ContactState.REJECTED:
-        engine.apply(SetIntake("q1", Intake.CLOSED), 1_000)
-    is_expiring = state is ContactState.EXPIRED
-    wait_ms = 10 if is_expiring else max_wait_ms
-    engine.apply(Route("c1", "q1", Channel.VOICE, max_wait_ms=wait_ms), 1_000)
-    engine.apply(SetIntake("q1", Intake.OPEN), 1_000)
-    if is_expiring:
-        engine.apply(Expire(), 1_010)
-    if state is ContactState.ABANDONED:
-        engine.apply(CancelContact("c1", CancelReason.ABANDONED), 1_000)
-    if state is ContactState.CANCELLED:
-        engine.apply(CancelContact("c1", CancelReason.WITHDRAWN), 1_000)
-    if state in (
-        ContactState.OFFERED, ContactState.ASSIGNED, ContactState.WRAP_UP, ContactState.COMPLETED
-    ):  # fmt: skip
-        engine.apply(SetPresence("a1", Presence.AVAILABLE), 1_000)
-    if state in (ContactState.ASSIGNED, ContactState.WRAP_UP, ContactState.COMPLETED):
-        engine.apply(AcceptOffer("o1.0", "a1"), 1_000)
-    if state in (ContactState.WRAP_UP, ContactState.COMPLETED):
-        engine.apply(CompleteAssignment("c1", "a1"), 1_000)
-    if state is ContactState.COMPLETED:
-        engine.apply(EndWrapUp("c1", "a1"), 1_000)
+    for command, at_ms in _way_to(state, max_wait_ms):
+        engine.apply(command, at_ms)
     return engine
+
+
+def _way_to(state: ContactState, max_wait_ms: int) -> list[tuple[Command, int]]:
+    """Commands that bring c1 into a state."""
+    route = Route("c1", "q1", Channel.VOICE, max_wait_ms=max_wait_ms)
+    handled: list[tuple[Command, int]] = [
+        (route, 1_000),
+        (SetPresence("a1", Presence.AVAILABLE), 1_000),
+        (AcceptOffer("o1.0", "a1"), 1_000),
+        (CompleteAssignment("c1", "a1"), 1_000),
+        (EndWrapUp("c1", "a1"), 1_000),
+    ]
+    ways: dict[ContactState, list[tuple[Command, int]]] = {
+        ContactState.FREE: [],
+        ContactState.QUEUED: handled[:1],
+        ContactState.OFFERED: handled[:2],
+        ContactState.ASSIGNED: handled[:3],
+        ContactState.WRAP_UP: handled[:4],
+        ContactState.COMPLETED: handled,
+        ContactState.ABANDONED: [
+            (route, 1_000),
+            (CancelContact("c1", CancelReason.ABANDONED), 1_000),
+        ],
+        ContactState.CANCELLED: [
+            (route, 1_000),
+            (CancelContact("c1", CancelReason.WITHDRAWN), 1_000),
+        ],
+        ContactState.EXPIRED: [(replace(route, max_wait_ms=10), 1_000), (Expire(), 1_010)],
+        ContactState.REJECTED: [
+            (SetIntake("q1", Intake.CLOSED), 1_000),
+            (route, 1_000),
+            (SetIntake("q1", Intake.OPEN), 1_000),
+        ],
+    }
+    return ways[state]
 
 
 def _try(engine: Engine, trigger: Trigger) -> None:
@@ -99,10 +115,8 @@ def _try(engine: Engine, trigger: Trigger) -> None:
     if trigger is Trigger.COMPLETE_WITHOUT_WRAP_UP:
         engine.apply(UpsertQueue("q1"), 1_010)
     engine.take_group()
-    try:
+    with suppress(CommandRefused):
         engine.apply(commands[trigger], 1_010 + passed_ms.get(trigger, 0))
-    except CommandRefused as refused:
-        assert refused.violations
 
 
 def _state(engine: Engine) -> ContactState:
@@ -114,7 +128,7 @@ def _state(engine: Engine) -> ContactState:
 @pytest.mark.parametrize("trigger", Trigger, ids=[trigger.name for trigger in Trigger])
 @pytest.mark.parametrize("state", ContactState, ids=[state.name for state in ContactState])
 def test_trigger_in_state_does_what_the_table_says(state: ContactState, trigger: Trigger) -> None:
-    """One table is the whole truth: listed cells move the contact, all others leave it untouched."""
+    """One table is the whole truth: listed cells move the contact, others leave it untouched."""
     engine = _floor(state, 10_000 if trigger is Trigger.EXPIRE_WAIT else -1)
     assert _state(engine) is state
     etag = "" if state is ContactState.FREE else engine.read.contact("c1", engine.now_ms()).etag

@@ -90,7 +90,7 @@ def test_deleted_agent_makes_room_once_the_group_is_sealed() -> None:
 
 
 def test_classes_without_contacts_are_swept_when_rows_run_out() -> None:
-    """Classes are kept for the next contact alike, but never at the cost of one that is different."""
+    """Classes are kept for the next contact alike, but never at the cost of a different one."""
     engine = Engine(Limits(contacts_max=10, classes_max=3, ended_max=0))
     engine.apply(UpsertQueue("q1"), 1_000)
     skills = tuple(AgentSkill(f"s{number}", 1) for number in range(50))
@@ -107,7 +107,7 @@ def test_classes_without_contacts_are_swept_when_rows_run_out() -> None:
 
 
 def test_requirements_of_deleted_queues_are_swept_when_rows_run_out() -> None:
-    """Requirements have rows of their own, which classes that went with their queue leave behind."""
+    """Requirements have rows of their own, which classes that went with a queue leave behind."""
     engine = Engine(Limits(contacts_max=10, classes_max=3, ended_max=0))
     skills = tuple(AgentSkill(f"s{number}", 1) for number in range(20))
     engine.apply(UpsertAgent("a1", skills=skills), 1_000)

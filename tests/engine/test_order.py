@@ -36,7 +36,7 @@ def test_requeue_with_lower_priority_lets_others_go_first() -> None:
 
 
 def test_agent_who_leaves_gives_contacts_back_in_order() -> None:
-    """Of the contacts an agent leaves behind, the one that waited longest gets the free colleague."""
+    """Of the contacts an agent leaves behind, the oldest gets the free colleague."""
     engine = _floor(
         UpsertAgent("a1", queue_ids=("q1",), capacity=3),
         UpsertAgent("a2", queue_ids=("q1",)),
@@ -70,7 +70,7 @@ def test_queue_opened_again_offers_by_its_strategy() -> None:
 
 
 def test_offers_do_not_depend_on_how_commands_are_grouped() -> None:
-    """The commit loop groups as it can; the same commands must give the same offers all the same."""
+    """The commit loop groups as it can; the same commands must give the same offers."""
     held = 3_000
 
     def run(group_every_command: bool) -> list[tuple[int | str, ...]]:

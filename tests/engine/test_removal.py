@@ -44,7 +44,7 @@ def test_delete_agent_takes_it_out_of_every_set() -> None:
 
 
 def test_delete_agent_forgets_who_was_passed_over() -> None:
-    """A new agent in a deleted one's row never failed with any contact, so nothing is kept from it."""
+    """A new agent in a deleted one's row never failed with anybody: nothing is kept from it."""
     engine = Engine()
     engine.apply(UpsertQueue("q1"), 1_000)
     engine.apply(UpsertAgent("a1", queue_ids=("q1",)), 1_000)
@@ -62,7 +62,7 @@ def test_delete_agent_forgets_who_was_passed_over() -> None:
 
 
 def test_delete_agent_while_deadlines_wait_is_not_offered_anything() -> None:
-    """With more due than one call handles, what is left over must not reach the agent that goes."""
+    """With more due than one call handles, what is left must not reach the agent that goes."""
     engine = Engine()
     # Twice what one call may record: for the deadlines before the command, and for those after it.
     waiting = 2 * EFFECTS_PER_CALL
@@ -87,7 +87,7 @@ def test_delete_agent_while_deadlines_wait_is_not_offered_anything() -> None:
 
 
 def test_delete_agent_keeps_its_name_in_effects_of_the_same_group() -> None:
-    """Watchers are told who did what even when the agent was deleted before the group was sealed."""
+    """Watchers are told who did what even when the agent is gone before the group is sealed."""
     engine = Engine()
     engine.apply(UpsertAgent("a1"), 1_000)
     engine.apply(DeleteAgent("a1"), 1_000)
@@ -128,7 +128,7 @@ def test_delete_queue_forgets_its_ended_contacts() -> None:
 
 
 def test_route_after_contact_was_forgotten_is_a_new_contact() -> None:
-    """Between forgetting a contact and sealing the group its id is free: it names nothing any more."""
+    """Between forgetting a contact and sealing the group its id is free: it names nothing."""
     engine = Engine(Limits(ended_retention_ms=1_000))
     engine.apply(UpsertQueue("q1"), 1_000)
     engine.apply(Route("c1", "q1", Channel.VOICE), 1_000)

@@ -27,7 +27,7 @@ def _rows(engine: Engine) -> list[RowDelta]:
 
 
 def test_recover_after_downtime_starts_leases_anew() -> None:
-    """Nobody could send a heartbeat to an engine that was down; a restart must not sign all agents out."""
+    """Nobody could send a heartbeat to an engine that was down: nobody is signed out for it."""
     engine = Engine()
     engine.apply(UpsertQueue("q1"), 1_000)
     engine.apply(UpsertAgent("a1", queue_ids=("q1",), lease_ms=5_000), 1_000)
@@ -62,7 +62,7 @@ def test_recover_after_downtime_counts_no_missed_offer() -> None:
 
 
 def test_recover_takes_contacts_from_an_agent_that_was_being_signed_out() -> None:
-    """A crash between two calls that take an agent's contacts back must not leave the rest with it."""
+    """A crash between two calls that take contacts back must not leave the rest where it is."""
     engine = Engine()
     held = EFFECTS_PER_CALL
     engine.apply(UpsertQueue("q1"), 1_000)
@@ -127,7 +127,7 @@ def test_load_keeps_deadlines() -> None:
 
 
 def test_recover_does_not_depend_on_deadlines_that_passed_without_a_trace() -> None:
-    """A delay that ran out and changed nothing is in no row; offers after a restart may not show it."""
+    """A delay that ran out and changed nothing is in no row, so offers may not show it."""
     engine = Engine()
     for number in (1, 2):
         engine.apply(UpsertQueue(f"q{number}"), 1_000)
@@ -149,7 +149,7 @@ def test_recover_does_not_depend_on_deadlines_that_passed_without_a_trace() -> N
 
 
 def test_load_with_limits_below_the_rows_names_the_limit() -> None:
-    """A lowered limit is a mistake in the configuration; the error says which and how far to raise it."""
+    """A lowered limit is a mistake of configuration; the error says which, and what would do."""
     engine = Engine()
     engine.apply(UpsertQueue("q1"), 1_000)
     engine.apply(Route("c1", "q1", Channel.VOICE), 1_000)
@@ -159,7 +159,7 @@ def test_load_with_limits_below_the_rows_names_the_limit() -> None:
 
 
 def test_load_leaves_rows_of_the_dead_free() -> None:
-    """Rows are taken lowest first before and after a restart, or ties by row would come out differently."""
+    """Rows are taken lowest first, restarted or not, or ties by row would come out differently."""
     engine = Engine()
     for name in ("q1", "q2", "q3"):
         engine.apply(UpsertQueue(name), 1_000)
@@ -171,7 +171,7 @@ def test_load_leaves_rows_of_the_dead_free() -> None:
 
 
 def test_contact_state_of_every_kind_survives_a_restart() -> None:
-    """Waiting, offered, assigned and in wrap-up: each comes back where it was, and holds what it held."""
+    """Waiting, offered or assigned: each comes back where it was, and holds what it held."""
     engine = Engine()
     engine.apply(UpsertQueue("q1"), 1_000)
     engine.apply(UpsertAgent("a1", queue_ids=("q1",), capacity=2), 1_000)

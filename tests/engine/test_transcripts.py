@@ -30,7 +30,7 @@ LIMITS = {
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 def test_scenario_prints_what_it_printed(path: Path, request: pytest.FixtureRequest) -> None:
-    """Every answer and effect stays as it was read and understood, until somebody means to change it."""
+    """Every answer stays as it was read and understood, until somebody means to change it."""
     text = path.read_text(encoding="utf-8")
     played = play(text, Stage(LIMITS.get(path.stem)))
     if request.config.getoption("--rewrite", default=False):
@@ -40,7 +40,7 @@ def test_scenario_prints_what_it_printed(path: Path, request: pytest.FixtureRequ
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 def test_scenario_agrees_with_the_reference(path: Path) -> None:
-    """What people read and approved is what the reference does too, so the two cannot drift apart."""
+    """What people read and approved is what the reference does too: the two cannot drift."""
     pair = Pair(LIMITS.get(path.stem))
     for text in path.read_text(encoding="utf-8").splitlines():
         if not text.startswith("at ") or parse_line(text).verb == "show":

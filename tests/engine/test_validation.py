@@ -201,7 +201,7 @@ BROKEN: list[tuple[Command, str]] = [
     (replace(QUEUE, service_level_ratio=1.01), "queue.service_level.ratio"),  # more than all
     (replace(QUEUE, service_level_ratio=math.nan), "queue.service_level.ratio"),  # not a number
     (replace(QUEUE, service_level_within_ms=0), "queue.service_level.within_ms"),  # divides by it
-    (replace(QUEUE, service_level_within_ms=DAY_MS + 1), "queue.service_level.within_ms"),  # > a day
+    (replace(QUEUE, service_level_within_ms=DAY_MS + 1), "queue.service_level.within_ms"),  # a day
     (replace(QUEUE, strategy=NOT_SET), "queue.strategy"),  # not set on the wire
     (replace(QUEUE, offer_timeout_ms=99), "queue.offer_timeout_ms"),  # nobody answers in time
     (replace(QUEUE, offer_timeout_ms=DAY_MS + 1), "queue.offer_timeout_ms"),  # longer than a day
@@ -256,12 +256,14 @@ def test_command_with_many_broken_rules_names_them_all() -> None:
     "command",
     [
         replace(ROUTE, contact_id="x" * 128, priority=-1_000, max_wait_ms=-1),  # all at a bound
-        replace(ROUTE, contact_id="ü" * 64, priority=1_000, routing_age_ms=FORTNIGHT_MS),  # 128 bytes
+        replace(ROUTE, contact_id="ü" * 64, priority=1_000),  # 128 bytes in 64 characters
+        replace(ROUTE, routing_age_ms=FORTNIGHT_MS, max_wait_ms=FORTNIGHT_MS),
         replace(ROUTE, attributes={"a": "x" * 16_383}),  # the last byte that fits
         replace(AGENT, capacity=1_000_000, missed_offers_max=-1, lease_ms=1_000),  # all at a bound
-        replace(AGENT, kind=AgentKind.BOT, skills=(AgentSkill("s", 0), AgentSkill("t", 5))),  # both ends
+        replace(AGENT, kind=AgentKind.BOT, skills=(AgentSkill("s", 0), AgentSkill("t", 5))),
         replace(QUEUE, service_level_ratio=1.0, service_level_within_ms=DAY_MS, max_wait_ms=-1),
-        replace(QUEUE, strategy=Strategy.BEST_SCORE, reoffer_delay_ms=-1, reoffer_delay_only_agent_ms=-1),
+        replace(QUEUE, reoffer_delay_ms=-1, reoffer_delay_only_agent_ms=-1),
+        replace(QUEUE, strategy=Strategy.BEST_SCORE),
         replace(TIMED, wrap_up_ms=DAY_MS, offer_timeout_ms=100, priority_age_ms=1, max_wait_ms=1),
     ],
 )  # fmt: skip
@@ -286,7 +288,7 @@ def test_command_at_its_bounds_is_taken(command: Command) -> None:
         "o+1.0",  # int() would take signs
         "o-1.0",  # before the first offer
         "o1.-1",  # before the first row
-        "o١.0",  # a digit, but not one of ours
+        "o\u0661.0",  # a digit, but not one of ours
         "oA.0",  # ours are small letters
         "o1.ffffffff",  # beyond the last row
         f"o{1 << 80:x}.0",  # does not fit a column

@@ -1,0 +1,1 @@
+"""Benchmarks: declared workloads, each checked for the right result before it is timed."""
