@@ -92,10 +92,7 @@ class UpdateContact:
 
 @dataclass(frozen=True, slots=True)
 class RequeueContact:
-    """
-    Put a queued, offered or assigned contact into a queue, keeping its routing age; "" = its own
-    queue.
-    """
+    """Put a queued, offered or assigned contact into a queue, "" = its own, keeping its age."""
 
     contact_id: str
     queue_id: str = ""
@@ -122,8 +119,9 @@ class AcceptOffer:
 @dataclass(frozen=True, slots=True)
 class DeclineOffer:
     """
-    Decline an offer for an agent, not to be offered it again for `retry_after_ms`; 0 = the queue's
-    delay.
+    Decline an offer for an agent.
+
+    It is not offered to the agent again for `retry_after_ms`; 0 = the queue's delay.
     """
 
     offer_id: str

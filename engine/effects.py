@@ -44,10 +44,7 @@ class EffectKind(IntEnum):
 
 
 class Reason(IntEnum):
-    """
-    Fixed words for why something happened; client-given presence reasons are interned above
-    FIRST_TEXT.
-    """
+    """Fixed words for why something happened; texts of clients stand above FIRST_TEXT_REASON."""
 
     NONE = 0
     DECLINED = 1
@@ -124,8 +121,9 @@ class Effect(NamedTuple):
 
 def encode_effects(effects: Sequence[tuple[int | str, ...]]) -> bytes:
     """
-    Effects of one commit group as JSON, b"" for none: a version, then one array per effect, fields
-    of `Effect`.
+    Effects of one commit group as JSON, b"" for none.
+
+    A version, then one array per effect with the fields of `Effect`.
     """
     return orjson.dumps((ENCODING_VERSION, effects)) if effects else b""
 

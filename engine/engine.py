@@ -93,8 +93,9 @@ class Engine:
 
     def apply(self, command: Command, now_ms: int) -> Outcome:
         """
-        Run one command at `now_ms`, milliseconds since the Unix epoch, after every deadline that
-        came before it.
+        Run one command at `now_ms`, after every deadline that came before it.
+
+        Times are milliseconds since the Unix epoch and never go back.
 
         Raises
         ------

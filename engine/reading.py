@@ -37,8 +37,9 @@ class CellReader:
 
     def agent_ids(self, queue_id: str, presences: Collection[Presence]) -> Collection[str]:
         """
-        Ids of the agents of a queue ("" = of all) with one of the presences (none = any), in no
-        order.
+        Ids of agents, in no order.
+
+        Of a queue, "" = of all, and with one of the presences, none = with any.
         """
         slots = self._cell.agents.slots
         rows = slots.rows()

@@ -41,7 +41,11 @@ _OFFLINE = int(Presence.OFFLINE)
 
 @kernel
 def agent_changed(table: Table) -> int:
-    """Take note of an agent's new definition, written to its columns and sets before."""
+    """
+    Take note of an agent's new definition, written to its columns and sets before.
+
+    O(log agents) and `settle_agent`.
+    """
     agent = open_cell(table).request[IN_AGENT]
     refresh_room(table, agent)
     renew_lease(table, agent)
@@ -53,7 +57,11 @@ def agent_changed(table: Table) -> int:
 
 @kernel
 def delete_agent(table: Table) -> int:
-    """Take an agent without contacts out of matching and time; `engine.state` does the rest."""
+    """
+    Take an agent without contacts out of matching and time; `engine.state` does the rest.
+
+    O(log agents).
+    """
     agent = open_cell(table).request[IN_AGENT]
     record_agent(table, _E_AGENT_DELETED, agent, 0, _R_NONE)
     open_agents(table).presence[agent] = _NO_AGENT
@@ -64,7 +72,7 @@ def delete_agent(table: Table) -> int:
 
 @kernel
 def set_presence(table: Table) -> int:
-    """Set an agent's presence as asked."""
+    """Set an agent's presence as asked. O(contacts held) and `settle_agent`."""
     cell = open_cell(table)
     agents = open_agents(table)
     contacts = open_contacts(table)
@@ -89,7 +97,7 @@ def set_presence(table: Table) -> int:
 
 @kernel
 def heartbeat(table: Table) -> int:
-    """Renew an agent's lease; outcome's count is 1 when there was one to renew."""
+    """Renew an agent's lease; outcome's count is 1 when there was one to renew. O(1)."""
     cell = open_cell(table)
     agents = open_agents(table)
     agent = cell.request[IN_AGENT]
@@ -103,8 +111,9 @@ def heartbeat(table: Table) -> int:
 @kernel
 def queue_changed(table: Table) -> int:
     """
-    Take note of a queue's new definition, written to its columns before; its order may have
-    changed.
+    Take note of a queue's new definition, written before; its order may have changed.
+
+    O(classes of the queue).
     """
     queue = open_cell(table).request[IN_QUEUE]
     classes = open_classes(table)
@@ -118,7 +127,7 @@ def queue_changed(table: Table) -> int:
 
 @kernel
 def delete_queue(table: Table) -> int:
-    """Tell of a deleted queue, which holds no open contacts; `engine.state` does the rest."""
+    """Tell of a deleted queue, which holds no open contacts; `engine.state` does the rest. O(1)."""
     record_queue(table, _E_QUEUE_DELETED, open_cell(table).request[IN_QUEUE], 0)
     return _APPLIED
 
@@ -126,8 +135,10 @@ def delete_queue(table: Table) -> int:
 @kernel
 def set_intake(table: Table) -> int:
     """
-    Open, pause or close a queue; once it may offer again its agents are made due, to look at the
-    backlog.
+    Open, pause or close a queue.
+
+    Once it may offer again its agents are made due at once, to look at the backlog.
+    O(agents / 64 + agents of the queue x log agents).
     """
     cell = open_cell(table)
     queues = open_queues(table)

@@ -109,8 +109,7 @@ def _dimensions(shape: Shape) -> int:
 
 class _GroupType(types.Type):
     """
-    What a group of columns is to the compiler: the address of the table, and which columns it
-    reaches.
+    What a group of columns is to the compiler: an address in the table, and its columns.
 
     An array is built only where a kernel reads the attribute. Building all of a group's arrays at
     its opening made the cold compile of the transitions last 96 s instead of 21 s.

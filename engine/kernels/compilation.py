@@ -18,8 +18,9 @@ R = TypeVar("R")
 
 def _widened(argument: Any) -> Any:
     """
-    Type a kernel is compiled for, given a caller's: any integer becomes int64, any literal its
-    plain type.
+    Type a kernel is compiled for, given a caller's.
+
+    Any integer becomes int64, any literal its plain type.
     """
     plain = types.unliteral(argument)
     return types.int64 if isinstance(plain, types.Integer) and plain.signed else plain
@@ -41,9 +42,6 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def entry(function: Callable[P, R]) -> Callable[P, R]:
-    """
-    Compile a function that Python calls; its code, with all that it calls, is kept in numba's
-    cache.
-    """
+    """Compile a function that Python calls; numba's cache keeps it with all that it calls."""
     compiled: Callable[P, R] = njit(cache=True, error_model="numpy")(function)
     return compiled

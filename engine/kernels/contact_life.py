@@ -103,12 +103,7 @@ def start_wait(table: Table, contact: int) -> None:
 
 @kernel
 def count_in_hand(table: Table, contact: int, change: int) -> None:
-    """
-    Add to the queue's count of contacts in this contact's state, for the states in which an agent
-    holds it.
-
-    O(1).
-    """
+    """Add to the queue's count of contacts that agents hold in this contact's state. O(1)."""
     contacts = open_contacts(table)
     queues = open_queues(table)
     queue = contacts.queue[contact]
@@ -192,6 +187,7 @@ def fail_offer(table: Table, contact: int, kind: int, reason: int, retry_after_m
     End an offer that the agent declined or missed; the agent is passed over for a while.
 
     Returns the agent.
+    O(agents / 64 + log contacts + distance of its place from the nearer end of its class).
     """
     contacts = open_contacts(table)
     queue = contacts.queue[contact]
@@ -274,6 +270,7 @@ def trim_ended(table: Table) -> None:
     Forget the oldest ended contacts beyond the number kept.
 
     Comes last in a call, so that the call's own outcome can still tell of them.
+    O(contacts forgotten x log contacts).
     """
     scalar = open_cell(table).scalar
     while scalar[ENDED_COUNT] > scalar[ENDED_MAX]:
@@ -283,8 +280,9 @@ def trim_ended(table: Table) -> None:
 @kernel
 def release_from_state(table: Table, contact: int) -> int:
     """
-    Undo a contact's hold on its class or agent, so that it can be moved; returns the agent, -1 for
-    none.
+    Undo a contact's hold on its class or agent, so that it can be moved.
+
+    Returns the agent, -1 for none. O(channels).
     """
     contacts = open_contacts(table)
     state = contacts.state[contact]
@@ -300,6 +298,8 @@ def release_from_state(table: Table, contact: int) -> int:
 def restore_contact(table: Table, contact: int) -> None:
     """
     Link a contact whose own columns were loaded back into classes, agents, counts and deadlines.
+
+    O(log contacts).
     """
     contacts = open_contacts(table)
     classes = open_classes(table)

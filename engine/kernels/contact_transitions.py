@@ -87,7 +87,11 @@ def report(table: Table, contact: int) -> None:
 
 @kernel
 def route(table: Table) -> int:
-    """Take a contact in: reject it at the door, offer it at once, or leave it waiting."""
+    """
+    Take a contact in: reject it at the door, offer it at once, or leave it waiting.
+
+    One search; while it waits, the cost of its position.
+    """
     cell = open_cell(table)
     contacts = open_contacts(table)
     queues = open_queues(table)
@@ -127,7 +131,11 @@ def route(table: Table) -> int:
 
 @kernel
 def update(table: Table) -> int:
-    """Give an open contact a new class or routing age, and match it anew while it waits."""
+    """
+    Give an open contact a new class or routing age, and match it anew while it waits.
+
+    One search.
+    """
     cell = open_cell(table)
     contacts = open_contacts(table)
     contact = cell.request[IN_CONTACT]
@@ -147,7 +155,11 @@ def update(table: Table) -> int:
 
 @kernel
 def requeue(table: Table) -> int:
-    """Move a queued, offered or assigned contact to a class, keeping its routing age."""
+    """
+    Move a queued, offered or assigned contact to a class, keeping its routing age.
+
+    One search, one per offer made, and the cost of its position.
+    """
     cell = open_cell(table)
     contacts = open_contacts(table)
     contact = cell.request[IN_CONTACT]
@@ -172,7 +184,11 @@ def requeue(table: Table) -> int:
 
 @kernel
 def cancel(table: Table) -> int:
-    """End a queued or offered contact: the customer left, or the gateway withdrew it."""
+    """
+    End a queued or offered contact: the customer left, or the gateway withdrew it.
+
+    O(log contacts), and one search per offer made.
+    """
     cell = open_cell(table)
     contacts = open_contacts(table)
     contact = cell.request[IN_CONTACT]

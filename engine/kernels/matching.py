@@ -6,6 +6,8 @@ Every place where room or a contact appears ends in one of the `match_` kernels,
 looked at at once and an agent never sits beside a contact it could take. Where only one of the two
 appears (a new contact, a freed agent) one search is enough; where both do, every offer is checked
 from both sides, so that neither order nor strategy depends on who is looked at first.
+
+Where a docstring counts searches, one is a run of `best_agent` or `best_contact`.
 """
 
 import numpy as np
@@ -154,7 +156,11 @@ def offer(table: Table, contact: int, agent: int) -> None:
 
 @kernel
 def find_agent(table: Table, contact: int) -> int:
-    """Best agent for a waiting contact, -1 when there is none or its queue is paused."""
+    """
+    Best agent for a waiting contact, -1 when there is none or its queue is paused.
+
+    One search.
+    """
     if open_queues(table).intake[open_contacts(table).queue[contact]] == _PAUSED:
         return -1
     return best_agent(table, contact)
@@ -179,6 +185,7 @@ def match_new(table: Table, contact: int) -> bool:
     Offer a contact that has just joined its class to the best agent; True when offered.
 
     No agent with room has anything better to do, for it would have been offered that before.
+    One search.
     """
     agent = find_agent(table, contact)
     if agent < 0:
@@ -196,6 +203,7 @@ def match_returned(table: Table, contact: int) -> None:
     A contact comes back together with the room it took, and perhaps with other contacts. So the
     agent it would go to is offered the best of its backlog, and the contact looks again until it is
     offered itself or nobody has room. When effects run out of room it is made due at once.
+    Two searches per offer made.
     """
     contacts = open_contacts(table)
     while contacts.state[contact] == _QUEUED:
@@ -215,6 +223,7 @@ def match_freed(table: Table, agent: int) -> bool:
     Offer waiting contacts to an agent that has just got room, while it has room.
 
     Nobody else with room could take them. False when effects ran out of room: call again.
+    One search per offer made.
     """
     while has_effect_room(table):
         contact = best_contact(table, agent)
@@ -229,7 +238,7 @@ def match_backlog(table: Table, agent: int) -> bool:
     """
     Offer what waits for an agent, by strategy among all with room, when many may have had room.
 
-    False when effects ran out of room: call again.
+    False when effects ran out of room: call again. Three searches per offer made.
     """
     while has_effect_room(table):
         contact = best_contact(table, agent)

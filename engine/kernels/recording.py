@@ -69,27 +69,8 @@ def record_contact(table: Table, kind: int, contact: int, detail: int, reason: i
 
 
 @kernel
-def record_agent(table: Table, kind: int, agent: int, detail: int, reason: int) -> None:
-    """Append an effect about an agent, and mark its row to be written. O(1)."""
-    cell = open_cell(table)
-    place = cell.scalar[EFFECT_COUNT]
-    cell.scalar[EFFECT_COUNT] = place + 1
-    record = cell.effects[place]
-    for column in range(EFFECT_WIDTH):
-        record[column] = 0
-    record[_KIND] = kind
-    record[_AT] = cell.scalar[NOW_MS]
-    record[_CONTACT] = -1
-    record[_QUEUE] = -1
-    record[_AGENT] = agent
-    record[_DETAIL] = detail
-    record[_REASON] = reason
-    mark_agent(table, agent)
-
-
-@kernel
-def record_queue(table: Table, kind: int, queue: int, detail: int) -> None:
-    """Append an effect about a queue, and mark its row to be written. O(1)."""
+def _append(table: Table, kind: int, queue: int, agent: int) -> int:
+    """Append an effect about no contact, with nothing in its other columns; its place. O(1)."""
     cell = open_cell(table)
     place = cell.scalar[EFFECT_COUNT]
     cell.scalar[EFFECT_COUNT] = place + 1
@@ -100,8 +81,23 @@ def record_queue(table: Table, kind: int, queue: int, detail: int) -> None:
     record[_AT] = cell.scalar[NOW_MS]
     record[_CONTACT] = -1
     record[_QUEUE] = queue
-    record[_AGENT] = -1
+    record[_AGENT] = agent
+    return place
+
+
+@kernel
+def record_agent(table: Table, kind: int, agent: int, detail: int, reason: int) -> None:
+    """Append an effect about an agent, and mark its row to be written. O(1)."""
+    record = open_cell(table).effects[_append(table, kind, -1, agent)]
     record[_DETAIL] = detail
+    record[_REASON] = reason
+    mark_agent(table, agent)
+
+
+@kernel
+def record_queue(table: Table, kind: int, queue: int, detail: int) -> None:
+    """Append an effect about a queue, and mark its row to be written. O(1)."""
+    open_cell(table).effects[_append(table, kind, queue, -1)][_DETAIL] = detail
     mark_queue(table, queue)
 
 

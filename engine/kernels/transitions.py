@@ -70,7 +70,7 @@ _APPLIED = int(Refusal.NONE)
 
 @kernel
 def _apply_to_contact(table: Table, operation: int) -> int:
-    """Run the transition of a contact's operation."""
+    """Run the transition of a contact's operation. As the transition."""
     if operation == _ROUTE:
         return route(table)
     if operation == _ACCEPT:
@@ -92,7 +92,7 @@ def _apply_to_contact(table: Table, operation: int) -> int:
 
 @kernel
 def _apply_to_cell(table: Table, operation: int) -> int:
-    """Run the transition of an operation on an agent, a queue or the cell."""
+    """Run the transition of an operation on an agent, a queue or the cell. As the transition."""
     if operation == _HEARTBEAT:
         return heartbeat(table)
     if operation == _SET_PRESENCE:
@@ -114,7 +114,11 @@ def _apply_to_cell(table: Table, operation: int) -> int:
 
 @kernel
 def _apply_quietly(table: Table, operation: int) -> int:
-    """Run an operation that loads, reads, marks or frees one row and makes nothing due."""
+    """
+    Run an operation that loads, reads, marks or frees one row and makes nothing due.
+
+    As the operation.
+    """
     request = open_cell(table).request
     if operation == _FORGET_CONTACT:
         forget(table, request[IN_CONTACT])
@@ -138,6 +142,8 @@ def _apply_quietly(table: Table, operation: int) -> int:
 def apply(table: Table) -> int:
     """
     Run request[IN_OPERATION] at Cell.scalar[NOW_MS], then what it made due; returns the Refusal.
+
+    As the transition and `run_due`.
     """
     cell = open_cell(table)
     operation = cell.request[IN_OPERATION]

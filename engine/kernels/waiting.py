@@ -29,8 +29,7 @@ _PAUSED = int(Intake.PAUSED)
 @kernel
 def is_before(table: Table, left: int, right: int) -> bool:
     """
-    Whether contact `left` stands before `right` in a class: older routing age, then earlier
-    arrival.
+    Whether contact `left` stands before `right` in a class: older, or of like age and earlier.
 
     O(1).
     """

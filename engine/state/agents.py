@@ -20,8 +20,9 @@ from engine.state.store import Store
 @dataclass(frozen=True, slots=True)
 class AgentView:
     """
-    An agent as it stands; `definition.etag` is the present etag, times are milliseconds since the
-    Unix epoch.
+    An agent as it stands.
+
+    `definition.etag` is the present etag; times are milliseconds since the Unix epoch.
     """
 
     definition: UpsertAgent

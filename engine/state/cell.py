@@ -174,8 +174,9 @@ class CellState:
 
     def load(self, rows: Sequence[RowDelta]) -> None:
         """
-        Fill an empty cell from its durable rows; deadlines that have passed come due with the next
-        command.
+        Fill an empty cell from its durable rows.
+
+        Deadlines that have passed come due with the next command.
         """
         by_table: dict[RowTable, list[RowDelta]] = {table: [] for table in RowTable}
         for delta in rows:

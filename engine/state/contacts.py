@@ -15,8 +15,9 @@ from engine.state.store import Store
 @dataclass(frozen=True, slots=True)
 class ContactView:
     """
-    A contact as it stands; fields and units as of `Contact` on the wire, rows instead of ids where
-    so named.
+    A contact as it stands.
+
+    Fields and units are those of `Contact` on the wire, rows instead of ids where so named.
     """
 
     contact_id: str

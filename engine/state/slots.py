@@ -68,8 +68,9 @@ class Slots:
 
     def retire(self, row: int) -> None:
         """
-        End an id's claim on its row; the row keeps the name until `reclaim`, for effects not yet
-        handed over.
+        End an id's claim on its row.
+
+        The row keeps the name until `reclaim`, for effects not yet handed over.
         """
         self.disown(row)
         self._retired.append(row)
