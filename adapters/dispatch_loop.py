@@ -27,15 +27,14 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2
 
 from adapters.clock import Clock
+from adapters.commit_chain import CommitChain
 from adapters.commit_log import (
     CommitGroup,
     CommitLog,
     CommitLogError,
     Fenced,
-    InDoubt,
     LoggedGroup,
     LogHeld,
-    Ownership,
     StoredReply,
 )
 from adapters.errors import CallRefused, invalid, overloaded, refused_by_engine, unavailable
@@ -43,7 +42,7 @@ from adapters.event_hub import EventHub
 from adapters.methods import Method
 from adapters.metrics import CellMetrics
 from adapters.reply_window import ReplyWindow
-from adapters.turn import Call, LoopSettings, Tokens, Turn, digest_of
+from adapters.turn import Call, LoopSettings, Turn, digest_of
 from engine.commands import Expire, Recover
 from engine.effects import decode_effects
 from engine.engine import Engine
@@ -54,7 +53,6 @@ from engine.state.cell import Group
 _log = structlog.get_logger(__name__)
 
 TURN_CALLS_MAX: Final = 512
-_IN_DOUBT_TRIES: Final = 3
 _REOPEN_EVERY_S: Final = 1.0
 _RETRY_WHEN_FULL_MS: Final = 50
 # A commit that fails ends the turns until the cell is loaded again, so there is one at most.
@@ -94,8 +92,7 @@ class DispatchLoop:
         self._engine = Engine(settings.limits)
         self._clock = Clock()
         self._replies = ReplyWindow(settings.reply_window_ms, settings.replies_max)
-        self._ownership = Ownership(0, b"", 0)
-        self._tokens = Tokens()
+        self._chain = CommitChain(cell, log)
         self._is_open = False
         self._is_closing = False
         self._turn_is_due = False
@@ -114,11 +111,6 @@ class DispatchLoop:
         """The engine, for metrics and warm-up only; commands go through `submit`."""
         return self._engine
 
-    @property
-    def inbox_length(self) -> int:
-        """Calls waiting, for a metric."""
-        return len(self._inbox)
-
     def now_ms(self) -> int:
         """Engine time."""
         return self._clock.now_ms()
@@ -133,7 +125,7 @@ class DispatchLoop:
             The log cannot be acquired or read; the message says what to do.
         """
         self._owner = owner
-        self._ownership = await self._log.acquire(owner)
+        await self._chain.begin(owner)
         await self._load()
         self._is_open = True
         self._arm_timer()
@@ -275,7 +267,7 @@ class DispatchLoop:
         if group.effects:
             self._metrics.count_effects(group.effects)
         # Also without effects, so that the hub knows how far the log reaches.
-        self.hub.publish(self._ownership.sequence, group.effects)
+        self.hub.publish(self._chain.sequence, group.effects)
         self._turn_runs = False
         self._arm_timer()
         if self._inbox:
@@ -285,7 +277,7 @@ class DispatchLoop:
         """Steps 3 and 4; False when the log refused and the turn was dropped."""
         started_ns = time.perf_counter_ns()
         try:
-            await self._commit(CommitGroup(group.events, group.row_deltas, turn.kept))
+            await self._chain.append(CommitGroup(group.events, group.row_deltas, turn.kept))
         except Fenced as error:
             self._lose(turn, error)
         except CommitLogError as error:
@@ -301,27 +293,6 @@ class DispatchLoop:
             return True
         self._metrics.commit_failures.inc()
         return False
-
-    async def _commit(self, group: CommitGroup) -> None:
-        """
-        Step 4: append the group; when the outcome is in doubt, try again with the same token.
-
-        Raises
-        ------
-        CommitLogError
-            The group is not in the log, or nobody knows.
-        """
-        token = self._tokens.take()
-        for tried in range(_IN_DOUBT_TRIES):
-            try:
-                sequence = await self._log.commit(self._ownership.token, token, group)
-            except InDoubt as doubt:
-                _log.warning("commit_in_doubt", cell=self.cell, tried=tried + 1, error=str(doubt))
-                continue
-            self._ownership = Ownership(self._ownership.epoch, token, sequence)
-            return
-        message = f"the outcome of a commit stayed in doubt after {_IN_DOUBT_TRIES} tries"
-        raise InDoubt(message)
 
     def _abandon(self, turn: Turn, why: str) -> None:
         """
@@ -351,7 +322,7 @@ class DispatchLoop:
         """Load the cell from the log until that works; end for good when another owner has it."""
         while not self._is_closing:
             try:
-                self._ownership = await self._log.acquire(self._owner)
+                await self._chain.begin(self._owner)
                 await self._publish_unseen()
                 await self._load()
             except (LogHeld, Fenced) as error:
@@ -385,9 +356,9 @@ class DispatchLoop:
         engine.apply(Recover(), clock.now_ms())
         group = engine.take_group()
         if group.row_deltas:
-            await self._commit(CommitGroup(group.events, group.row_deltas, ()))
+            await self._chain.append(CommitGroup(group.events, group.row_deltas, ()))
         self._engine, self._clock, self._replies = engine, clock, replies
-        self.hub.publish(self._ownership.sequence, group.effects)
+        self.hub.publish(self._chain.sequence, group.effects)
 
     def _arm_timer(self) -> None:
         """

@@ -1,7 +1,6 @@
 """What a dispatch loop's turns are made of: calls, their answers, tokens, digests, bounds."""
 
 import hashlib
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -72,20 +71,6 @@ class Turn:
     def must_commit(self, group: Group) -> bool:
         """Whether anything changed; reads and refusals alone need no commit."""
         return bool(group.row_deltas or self.kept)
-
-
-class Tokens:
-    """Random 16-byte tokens, drawn from the system many at a time: a draw costs microseconds."""
-
-    def __init__(self) -> None:
-        self._drawn: list[bytes] = []
-
-    def take(self) -> bytes:
-        """A token never given before."""
-        if not self._drawn:
-            pool = secrets.token_bytes(16 * 256)
-            self._drawn = [pool[start : start + 16] for start in range(0, len(pool), 16)]
-        return self._drawn.pop()
 
 
 def digest_of(method: Method, request: Message) -> bytes:

@@ -43,21 +43,24 @@ def test_readme_shell_blocks_run_in_order(tmp_path: Path) -> None:
         "HEADGATE_ADDRESS": f"127.0.0.1:{grpc_port}",
         "HEADGATE_METRICS_ADDRESS": f"127.0.0.1:{http_port}",
     }
-    shell = subprocess.Popen(
-        ["bash", "-c", text],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    # A file, not a pipe: the server that a block leaves running would hold a pipe open.
+    log = tmp_path / "output"
+    with log.open("w") as output:
+        shell = subprocess.Popen(
+            ["bash", "-c", text],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     try:
-        output, _ = shell.communicate(timeout=540)
+        code = shell.wait(timeout=540)
     finally:
-        # The server that a block left running belongs to the shell's group.
+        # That server belongs to the shell's group.
         os.killpg(shell.pid, signal.SIGKILL)
-    assert shell.returncode == 0, output[-4000:]
+    assert code == 0, log.read_text()[-4000:]
 
 
 def _in_one_shell(blocks: list[str]) -> list[str]:

@@ -81,13 +81,19 @@ class Pair:
         return again
 
     def recover(self, now_ms: int) -> None:
-        """Recover here and on a fresh engine with the same rows: the same must follow."""
+        """
+        Recover here and on a fresh engine with the same rows: the same must follow.
+
+        From then on the fresh one is compared with the reference.
+        """
         self.seal()
         again = self.load()
+        self.reference.forget_what_no_row_tells()
         self.apply(Recover(), now_ms)
         again.apply(Recover(), now_ms)
         assert again.take_group().effects == self.seal()
         assert every_row(again) == every_row(self.engine)
+        self.engine = again
 
     def compare(self) -> None:
         """Every view of every contact, agent and queue must be the same."""

@@ -33,7 +33,14 @@ from engine.engine import Outcome
 from engine.lifecycle import CancelReason, ContactState, Intake, Presence, Trigger
 from engine.limits import NEVER_MS, PRESENCE_REASONS_MAX, SKILLS_MAX, TAGS_MAX, Limits
 from engine.refusals import Refusal
-from tests.engine.reference_floor import Floor, RefAgent, RefContact, RefQueue, Refused, merged
+from tests.engine.reference_floor import (
+    Floor,
+    RefAgent,
+    RefContact,
+    RefQueue,
+    Refused,
+    merged,
+)
 from tests.engine.reference_moves import (
     complete,
     fail_offer,
@@ -51,6 +58,7 @@ from tests.engine.reference_moves import (
 from tests.engine.reference_time import (
     call,
     change_presence,
+    forget_what_no_row_tells,
     look_at_backlog,
     next_deadline_ms,
     recover_floor,
@@ -121,6 +129,10 @@ class Reference:
         for rows in (floor.contact_rows, floor.agent_rows, floor.queue_rows):
             rows.reclaim()
         return effects
+
+    def forget_what_no_row_tells(self) -> None:
+        """Do what a restart does to what is not durable."""
+        forget_what_no_row_tells(self.floor)
 
     # Contacts
 

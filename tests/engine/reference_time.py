@@ -10,7 +10,14 @@ from typing import TypeVar
 from engine.effects import EffectKind
 from engine.lifecycle import ContactState, Presence
 from engine.limits import EFFECTS_PER_CALL, NEVER_MS
-from tests.engine.reference_floor import WORKING, Floor, RefAgent, RefContact, RefQueue
+from tests.engine.reference_floor import (
+    WORKING,
+    Floor,
+    RefAgent,
+    RefContact,
+    RefQueue,
+    order_in_class,
+)
 from tests.engine.reference_moves import (
     complete,
     end,
@@ -168,3 +175,18 @@ def recover_floor(floor: Floor) -> None:
         if agent.presence is not Presence.OFFLINE or agent.held:
             agent.due_ms = floor.now_ms
     begin_call(floor)
+
+
+def forget_what_no_row_tells(floor: Floor) -> None:
+    """After a restart names nobody uses are unknown, and lists stand in the order of loading."""
+    asked = [one.requirements for one in floor.contacts.values() if one.is_open]
+    agents = [agent.definition for agent in floor.agents.values()]
+    floor.skills = {item.skill for agent in agents for item in agent.skills}
+    floor.skills |= {item.skill for one in asked for item in one.skills}
+    floor.skills |= {item.skill for one in asked for item in one.preferred_skills}
+    floor.tags = {tag for agent in agents for tag in agent.tags}
+    floor.tags |= {tag for one in asked for tag in one.tags}
+    floor.reasons.clear()
+    floor.ended.sort(key=lambda one: (one.ended_ms, one.sequence))
+    for agent in floor.agents.values():
+        agent.held.sort(key=order_in_class, reverse=True)

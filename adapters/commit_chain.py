@@ -1,0 +1,82 @@
+"""One owner's chain of commits: each names the token of the one before and brings its own."""
+
+import secrets
+from typing import Final
+
+import structlog
+
+from adapters.commit_log import CommitGroup, CommitLog, InDoubt, Ownership
+
+_log = structlog.get_logger(__name__)
+
+_IN_DOUBT_TRIES: Final = 3
+
+
+class CommitChain:
+    """
+    Commits of one cell by one owner.
+
+    Parameters
+    ----------
+    cell
+        Name of the cell, for the log lines.
+    log
+        Where groups are appended.
+    """
+
+    def __init__(self, cell: str, log: CommitLog) -> None:
+        self._cell = cell
+        self._log = log
+        self._ownership = Ownership(0, b"", 0)
+        self._tokens = Tokens()
+
+    @property
+    def sequence(self) -> int:
+        """Sequence number of the last committed group."""
+        return self._ownership.sequence
+
+    async def begin(self, owner: str) -> None:
+        """
+        Acquire the log, or acquire it again.
+
+        Raises
+        ------
+        CommitLogError
+            As of `CommitLog.acquire`.
+        """
+        self._ownership = await self._log.acquire(owner)
+
+    async def append(self, group: CommitGroup) -> None:
+        """
+        Append a group; when the outcome is in doubt, try again with the same token.
+
+        Raises
+        ------
+        CommitLogError
+            The group is not in the log, or nobody knows.
+        """
+        token = self._tokens.take()
+        for tried in range(_IN_DOUBT_TRIES):
+            try:
+                sequence = await self._log.commit(self._ownership.token, token, group)
+            except InDoubt as doubt:
+                _log.warning("commit_in_doubt", cell=self._cell, tried=tried + 1, error=str(doubt))
+                continue
+            self._ownership = Ownership(self._ownership.epoch, token, sequence)
+            return
+        message = f"the outcome of a commit stayed in doubt after {_IN_DOUBT_TRIES} tries"
+        raise InDoubt(message)
+
+
+class Tokens:
+    """Random 16-byte tokens, drawn from the system many at a time: a draw costs microseconds."""
+
+    def __init__(self) -> None:
+        self._drawn: list[bytes] = []
+
+    def take(self) -> bytes:
+        """A token never given before."""
+        if not self._drawn:
+            pool = secrets.token_bytes(16 * 256)
+            self._drawn = [pool[start : start + 16] for start in range(0, len(pool), 16)]
+        return self._drawn.pop()
