@@ -27,12 +27,12 @@ from adapters.memory_log import MemoryLog, MemoryStore
 from adapters.metrics import Metrics
 from adapters.sqlite_log import SqliteLog
 from adapters.turn import Call, LoopSettings
-from benchmarks.floor_client import route_request
+from benchmarks.floor_client import route_request, set_up_requests
 from benchmarks.population import Population
 from benchmarks.settings import Settings
 from benchmarks.tables import Goals, Table, figure
 from benchmarks.timing import percentile, pin
-from engine.commands import Command, Route
+from engine.commands import Route
 from engine.lifecycle import ContactState
 from engine.limits import Limits
 from headgate.v1 import contact_pb2, routing_service_pb2
@@ -97,6 +97,8 @@ class Feeder:
     ----------
     latencies_s
         Of each answer, in the order of arrival.
+    refused
+        Calls that found the inbox full.
     """
 
     def __init__(self, cell: DispatchLoop, contacts: Sequence[Route]) -> None:
@@ -106,6 +108,7 @@ class Feeder:
         self._left = 0
         self._done = asyncio.Event()
         self.latencies_s: list[float] = []
+        self.refused = 0
 
     async def open_loop(self, per_s: float, seconds: float) -> None:
         """Send at random times at a mean rate."""
@@ -145,6 +148,7 @@ class Feeder:
 
     def _begin(self, count: int) -> None:
         self.latencies_s = []
+        self.refused = 0
         self._left = count
         self._done.clear()
 
@@ -156,16 +160,23 @@ class Feeder:
         self._serial += 1
 
         def answer(reply: bytes | CallRefused) -> None:
-            assert isinstance(reply, bytes), reply
-            self.latencies_s.append(time.perf_counter() - since_s)
+            if isinstance(reply, bytes):
+                self.latencies_s.append(time.perf_counter() - since_s)
+                if not self._serial % 1_000:
+                    state = routing_service_pb2.RouteResponse.FromString(reply).state
+                    assert state == _OFFERED, state
+            else:
+                self.refused += 1
             self._left -= 1
             if not self._left:
                 self._done.set()
-                assert routing_service_pb2.RouteResponse.FromString(reply).state == _OFFERED
             elif then:
                 then()
 
-        self._cell.submit(Call(_ROUTE, request, answer, _is_wanted))
+        try:
+            self._cell.submit(Call(_ROUTE, request, answer, _is_wanted))
+        except CallRefused as refused:
+            answer(refused)
 
 
 @dataclass(slots=True)
@@ -177,6 +188,7 @@ class Rounds:
     groups: dict[int, list[float]] = field(default_factory=dict)
     commit_ms: dict[int, list[float]] = field(default_factory=dict)
     per_s: list[float] = field(default_factory=list)
+    refused: dict[int, list[float]] = field(default_factory=dict)
 
 
 def run(settings: Settings) -> list[Table]:
@@ -193,14 +205,17 @@ def run(settings: Settings) -> list[Table]:
     for name, rounds in found.items():
         row = [name]
         for rate in rates:
-            row.append(f"{figure(rounds.p50_ms[rate])} / {figure(rounds.p99_ms[rate])}")
+            row.append(_latency(rounds, rate))
             row.append(f"{figure(rounds.groups[rate])}, {figure(rounds.commit_ms[rate])}")
         rows.append([*row, figure(rounds.per_s)])
     columns = ["log"]
     for rate in rates:
         columns += [f"{rate:,}/s p50 / p99 ms", "group, commit ms"]
     columns.append(f"saturated, {_IN_FLIGHT} in flight, /s")
-    note = "group: mean replies per commit; commit: median time in the log."
+    note = (
+        "group: mean replies per commit; commit: median time in the log; shed: calls refused "
+        "because the inbox was full, where the rate is more than the machine can do."
+    )
     table = Table("Acknowledgement of Route after its commit", columns, rows, note)
     return [table, _goals(settings, found)]
 
@@ -208,6 +223,12 @@ def run(settings: Settings) -> list[Table]:
 def contact_id(number: int) -> str:
     """Id of a contact as long as a UUID."""
     return f"contact-{number:028}"
+
+
+def _latency(rounds: Rounds, rate: int) -> str:
+    text = f"{figure(rounds.p50_ms[rate])} / {figure(rounds.p99_ms[rate])}"
+    shed = max(rounds.refused[rate])
+    return f"{text}, {shed:.0%} shed" if shed else text
 
 
 async def _round(
@@ -218,9 +239,7 @@ async def _round(
     cell = DispatchLoop("bench", log, bounds, Metrics().cell("bench"))
     await cell.start("bench")
     population = _population(settings)
-    await _apply(cell, list(population.queue_commands()))
-    await _apply(cell, list(population.agent_commands()))
-    await _apply(cell, list(population.presence_commands()))
+    await _set_up(cell, population)
     gc.collect()
     gc.freeze()
     gc.set_threshold(2_000, 10, 1_000_000_000)
@@ -237,6 +256,7 @@ async def _round(
             (rounds.p99_ms, percentile(latencies, 0.99) * 1e3),
             (rounds.groups, float(np.mean(log.replies))),
             (rounds.commit_ms, float(np.median(log.seconds)) * 1e3),
+            (rounds.refused, feeder.refused / (feeder.refused + len(latencies))),
         ):
             table.setdefault(rate, []).append(value)
     rounds.per_s.append(await feeder.closed_loop(round(settings.value("saturated")), _IN_FLIGHT))
@@ -246,13 +266,23 @@ async def _round(
     gc.unfreeze()
 
 
-async def _apply(cell: DispatchLoop, commands: list[Command]) -> None:
-    """Bring commands into a cell past its inbox, and commit them."""
-    for first in range(0, len(commands), 512):
-        for command in commands[first : first + 512]:
-            cell.engine.apply(command, cell.now_ms())
-        group = cell.engine.take_group()
-        await cell._commit(CommitGroup(group.events, group.row_deltas, ()))
+async def _set_up(cell: DispatchLoop, population: Population) -> None:
+    """Bring a population into a cell through its inbox."""
+    left = 0
+
+    def answer(reply: bytes | CallRefused) -> None:
+        nonlocal left
+        assert isinstance(reply, bytes), reply
+        left -= 1
+
+    for request in set_up_requests(population):
+        method = METHOD_BY_NAME[request.DESCRIPTOR.name.removesuffix("Request")]
+        left += 1
+        cell.submit(Call(method, request, answer, _is_wanted))
+        while left >= _IN_FLIGHT:
+            await asyncio.sleep(0)
+    while left:
+        await asyncio.sleep(0)
 
 
 def _population(settings: Settings) -> Population:

@@ -6,7 +6,7 @@ from typing import Any, Final
 import grpc
 
 from benchmarks.population import Population
-from engine.commands import Route, SetPresence, UpsertAgent
+from engine.commands import Route, UpsertAgent
 from headgate.v1 import (
     agent_pb2,
     agent_service_pb2,
@@ -24,6 +24,12 @@ from headgate.v1.gateway_service_pb2 import (
 )
 
 _FRAME: Final = 32
+SetUp = (
+    queue_service_pb2.UpsertQueueRequest
+    | agent_service_pb2.UpsertAgentRequest
+    | agent_service_pb2.SetPresenceRequest
+)
+
 _OPTIONS: Final = [("grpc.max_receive_message_length", 64 << 20)]
 
 
@@ -31,16 +37,34 @@ def set_up(address: str, population: Population) -> None:
     """Create queues and agents, and make the available ones available."""
     with grpc.insecure_channel(address, options=_OPTIONS) as channel:
         queues = queue_service_pb2_grpc.QueueServiceStub(channel)
-        for number, command in enumerate(population.queue_commands()):
-            queue = queue_pb2.Queue(
-                queue_id=command.queue_id, offer_timeout_ms=command.offer_timeout_ms
-            )
-            queues.UpsertQueue(
-                queue_service_pb2.UpsertQueueRequest(request_id=f"set-up-q{number}", queue=queue)
-            )
-        commands = [_agent_command(item) for item in population.agent_commands()]
-        commands += [_presence_command(item) for item in population.presence_commands()]
+        commands = []
+        for request in set_up_requests(population):
+            if isinstance(request, queue_service_pb2.UpsertQueueRequest):
+                queues.UpsertQueue(request)
+            elif isinstance(request, agent_service_pb2.UpsertAgentRequest):
+                commands.append(SessionCommand(upsert_agent=request))
+            else:
+                commands.append(SessionCommand(set_presence=request))
         _run(channel, commands)
+
+
+def set_up_requests(population: Population) -> Iterator[SetUp]:
+    """What brings a population into an engine, in order."""
+    for queue in population.queue_commands():
+        yield queue_service_pb2.UpsertQueueRequest(
+            request_id=f"set-up-{queue.queue_id}",
+            queue=queue_pb2.Queue(queue_id=queue.queue_id, offer_timeout_ms=queue.offer_timeout_ms),
+        )
+    for agent in population.agent_commands():
+        yield agent_service_pb2.UpsertAgentRequest(
+            request_id=f"set-up-{agent.agent_id}", agent=_agent_message(agent)
+        )
+    for presence in population.presence_commands():
+        yield agent_service_pb2.SetPresenceRequest(
+            request_id=f"set-up-{presence.agent_id}-presence",
+            agent_id=presence.agent_id,
+            presence=presence.presence,  # type: ignore[arg-type]
+        )
 
 
 def route_request(command: Route) -> routing_service_pb2.RouteRequest:
@@ -80,8 +104,8 @@ def _frames(commands: Sequence[SessionCommand]) -> Iterator[ConnectRequest]:
         yield ConnectRequest(commands=part, watch=watch)
 
 
-def _agent_command(command: UpsertAgent) -> SessionCommand:
-    agent = agent_pb2.Agent(
+def _agent_message(command: UpsertAgent) -> agent_pb2.Agent:
+    return agent_pb2.Agent(
         agent_id=command.agent_id,
         queue_ids=command.queue_ids,
         skills=[
@@ -90,16 +114,3 @@ def _agent_command(command: UpsertAgent) -> SessionCommand:
         ],
         capacity=command.capacity,
     )
-    request = agent_service_pb2.UpsertAgentRequest(
-        request_id=f"set-up-{command.agent_id}", agent=agent
-    )
-    return SessionCommand(upsert_agent=request)
-
-
-def _presence_command(command: SetPresence) -> SessionCommand:
-    request = agent_service_pb2.SetPresenceRequest(
-        request_id=f"set-up-{command.agent_id}-presence",
-        agent_id=command.agent_id,
-        presence=command.presence,  # type: ignore[arg-type]
-    )
-    return SessionCommand(set_presence=request)

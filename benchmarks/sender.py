@@ -181,6 +181,7 @@ class StreamLane:
         self._frames: deque[Frame] = deque()
         self.followers: deque[Step] = deque()
         self.due_s: deque[float] = deque()
+        self.wants_events = False
         self._is_first = True
         self._is_sending = False
 
@@ -218,7 +219,7 @@ class StreamLane:
                 request_id, request = self._sender.request(step)
                 steps[request_id] = step
                 out.append(embedded(2, embedded(_SESSION_FIELDS[step.kind], request)))
-            if self._is_first and self._sender.options.get("events", "0") == "0":
+            if self._is_first and not self.wants_events:
                 out.append(_REPLIES_ONLY)
             self._is_first = False
             self._frames.append(Frame(steps, since_s, len(steps)))
@@ -264,6 +265,8 @@ async def _run(options: dict[str, str]) -> Counts:
         streams = [
             StreamLane(sender, channel, own_window, frame) for _ in range(0 if is_unary else lanes)
         ]
+        for lane in streams:
+            lane.wants_events = options["events"] == "1"
         cleaner = StreamLane(sender, channel, _CLEANING_WINDOW, _CLEANING_FRAME)
         readers = [asyncio.create_task(lane.read()) for lane in (*streams, cleaner)]
         done_s = -slice_s

@@ -233,17 +233,29 @@ def _count_before(table: Table, class_row: int, key_ms: int, contact: int) -> in
 
 @kernel
 def join_ended(table: Table, contact: int) -> None:
-    """Put a contact at the end of the list of ended contacts. O(1)."""
+    """
+    Put a contact into the list of ended contacts, by time and, within a millisecond, by row.
+
+    By row, because the order within a millisecond is not kept: a restart must find the same list.
+    O(contacts that ended in the same millisecond).
+    """
     contacts = open_contacts(table)
     scalar = open_cell(table).scalar
-    tail = scalar[ENDED_TAIL]
-    contacts.preceding[contact] = tail
-    contacts.following[contact] = -1
-    if tail >= 0:
-        contacts.following[tail] = contact
+    before = scalar[ENDED_TAIL]
+    after = -1
+    while before > contact and contacts.ended_ms[before] == contacts.ended_ms[contact]:
+        after = before
+        before = contacts.preceding[before]
+    contacts.preceding[contact] = before
+    contacts.following[contact] = after
+    if before >= 0:
+        contacts.following[before] = contact
     else:
         scalar[ENDED_HEAD] = contact
-    scalar[ENDED_TAIL] = contact
+    if after >= 0:
+        contacts.preceding[after] = contact
+    else:
+        scalar[ENDED_TAIL] = contact
     scalar[ENDED_COUNT] += 1
 
 

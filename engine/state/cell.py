@@ -292,6 +292,6 @@ class CellState:
 
 
 def _values(delta: RowDelta) -> NDArray[np.int64]:
-    """Record of a loaded row as numbers."""
+    """Record of a loaded row as numbers; writable, since a read-only array is another signature."""
     assert delta.record is not None
-    return np.frombuffer(delta.record, np.int64)
+    return np.frombuffer(bytearray(delta.record), np.int64)

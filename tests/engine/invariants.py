@@ -142,7 +142,7 @@ def _check_ended(columns: ColumnSet, rows: list[int]) -> None:
     assert sorted(ended) == [row for row in rows if contacts.state[row] >= FIRST_ENDED_STATE]
     assert len(ended) == scalar[ENDED_COUNT] <= scalar[ENDED_MAX]
     assert scalar[ENDED_TAIL] == (ended[-1] if ended else -1)
-    ends = [int(contacts.ended_ms[row]) for row in ended]
+    ends = [(int(contacts.ended_ms[row]), row) for row in ended]
     assert ends == sorted(ends)
 
 

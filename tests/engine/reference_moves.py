@@ -136,6 +136,7 @@ def end(
     floor.open_count -= 1
     floor.queue_of(contact).totals[_TOTAL_OF_END[state]] += 1
     floor.ended.append(contact)
+    floor.ended.sort(key=lambda one: (one.ended_ms, one.row))
     contact.due_ms = floor.now_ms + floor.limits.ended_retention_ms
     record_contact(floor, kind, contact, contact.rejection, reason)
 

@@ -187,6 +187,5 @@ def forget_what_no_row_tells(floor: Floor) -> None:
     floor.tags = {tag for agent in agents for tag in agent.tags}
     floor.tags |= {tag for one in asked for tag in one.tags}
     floor.reasons.clear()
-    floor.ended.sort(key=lambda one: (one.ended_ms, one.sequence))
     for agent in floor.agents.values():
         agent.held.sort(key=order_in_class, reverse=True)

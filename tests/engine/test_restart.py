@@ -1,9 +1,12 @@
 """Loading rows and recovering: what was acknowledged before a crash is there after it."""
 
+from dataclasses import replace
+
 import pytest
 
 from engine.commands import (
     AcceptOffer,
+    CancelContact,
     DeclineOffer,
     Expire,
     Heartbeat,
@@ -15,7 +18,7 @@ from engine.commands import (
 )
 from engine.effects import EffectKind
 from engine.engine import Engine
-from engine.lifecycle import Channel, ContactState, Presence
+from engine.lifecycle import CancelReason, Channel, ContactState, Presence
 from engine.limits import EFFECTS_PER_CALL, Limits
 from engine.refusals import BadConfiguration
 from engine.state.rows import RowDelta
@@ -156,6 +159,24 @@ def test_load_with_limits_below_the_rows_names_the_limit() -> None:
     engine.apply(Route("c2", "q1", Channel.VOICE), 1_000)
     with pytest.raises(BadConfiguration, match=r"limits\.contacts_max: expected at least 2"):
         Engine(Limits(contacts_max=1, ended_max=0)).cell.load(_rows(engine))
+
+
+def test_contacts_that_ended_together_are_forgotten_in_one_order_after_a_restart() -> None:
+    """Which of two ended first within a millisecond is in no row, so it may not matter."""
+    limits = Limits(contacts_max=10, ended_max=1)
+    rows = []
+    for ended_max in (2, 1):
+        engine = Engine(replace(limits, ended_max=ended_max))
+        engine.apply(UpsertQueue("q1"), 1_000)
+        for name in ("c1", "c2"):
+            engine.apply(Route(name, "q1", Channel.VOICE), 1_000)
+        for name in ("c2", "c1"):
+            engine.apply(CancelContact(name, CancelReason.WITHDRAWN), 1_000)
+        rows.append(_rows(engine))
+    again = Engine(limits)
+    again.cell.load(rows[0])
+    again.apply(Recover(), 1_000)
+    assert sorted(_rows(again)) == sorted(rows[1])
 
 
 def test_load_leaves_rows_of_the_dead_free() -> None:
