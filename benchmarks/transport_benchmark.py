@@ -47,7 +47,7 @@ class Series:
     @property
     def cpu_us(self) -> list[float]:
         """Server CPU per command at saturation, by round."""
-        return [window.cpu_us_per_command for window in self.saturated]
+        return _cpu_us(self.saturated)
 
     @property
     def decision_us(self) -> list[float]:
@@ -165,7 +165,7 @@ def _table(load: Declared, settings: Settings, results: Results, generator: str)
         if load["content"] == "cycle":
             row.append(figure(series.decision_us))
         row += [figure(series.per_s), _latency(series.alone), _latency(series.steady)]
-        row.append(figure([window.cpu_us_per_command for window in series.steady] or [0]))
+        row.append(figure(_cpu_us(series.steady)) if series.steady else "")
         row.append(f"{max(window.own_share for window in series.saturated):.0%}")
         rows.append(row)
     columns = ["server", "CPU µs/command", "× raw echo"]
@@ -183,6 +183,10 @@ def _baseline(server: Declared) -> str:
     if server.get("pin") == "off":
         return f"{_RAW}, no SCHED_BATCH"
     return f"{_RAW}, default GC" if server.get("gc") == "default" else _RAW
+
+
+def _cpu_us(windows: list[Measured]) -> list[float]:
+    return [window.cpu_us_per_command for window in windows]
 
 
 def _latency(windows: list[Measured]) -> str:

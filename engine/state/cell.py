@@ -233,12 +233,16 @@ class CellState:
             ) in self.store.columns.cell.effects[:count].tolist()
         ]
 
+    def _unpack(self, delta: RowDelta) -> None:
+        """Read a row into its columns; by a plain int, for an enum is another signature."""
+        unpack_row(self.store.table, int(delta.table), delta.row, _values(delta))
+
     def _load_queues(self, deltas: Sequence[RowDelta]) -> None:
         self.queues.slots.place_all([(delta.row, delta.external_id) for delta in deltas])
         for delta in deltas:
             assert delta.payload
             self.queues.write(delta.row, queue_rows.definition_of(delta.payload))
-            unpack_row(self.store.table, delta.table, delta.row, _values(delta))
+            self._unpack(delta)
         self.queues.payload_is_new.clear()
 
     def _load_agents(self, deltas: Sequence[RowDelta]) -> None:
@@ -250,7 +254,7 @@ class CellState:
             agents.require_names(definition)
             served = [self.queues.slots.row_of(queue_id) for queue_id in definition.queue_ids]
             agents.write(delta.row, definition, served)
-            unpack_row(self.store.table, delta.table, delta.row, _values(delta))
+            self._unpack(delta)
             columns = self.store.columns.agents
             if columns.presence_reason[delta.row] >= FIRST_TEXT_REASON:
                 columns.presence_reason[delta.row] = agents.reason_code(reason)
@@ -262,7 +266,7 @@ class CellState:
         self.contacts.slots.place_all([(delta.row, delta.external_id) for delta in deltas])
         for delta in deltas:
             assert delta.payload
-            unpack_row(self.store.table, delta.table, delta.row, _values(delta))
+            self._unpack(delta)
             self.contacts.keep_payload(delta.row, delta.payload)
             self._load_class(delta.row, delta.payload)
         columns = self.store.columns.contacts

@@ -315,8 +315,7 @@ def test_packed_rows_are_what_was_unpacked() -> None:
     marks = {CONTACT_ROWS: mark_contact, AGENT_ROWS: mark_agent, QUEUE_ROWS: mark_queue}
     for subject, packed in records.items():
         for row, record in enumerate(packed):
-            # From bytes, as when loading: a second type of array would be a second compilation.
-            unpack_row(store.table, subject, row, np.frombuffer(record.tobytes(), np.int64))
+            unpack_row(store.table, subject, row, record)
             marks[subject](store.table, row)
             marks[subject](store.table, row)
     scalar = store.scalar

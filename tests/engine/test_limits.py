@@ -6,6 +6,7 @@ from engine.commands import (
     AgentSkill,
     CancelContact,
     DeleteAgent,
+    DeleteQueue,
     Expire,
     RequeueContact,
     Requirements,
@@ -117,7 +118,7 @@ def test_requirements_of_deleted_queues_are_swept_when_rows_run_out() -> None:
         engine.apply(Route("c1", "q1", Channel.VOICE, requirements=asked), 1_000)
         engine.apply(CancelContact("c1", CancelReason.WITHDRAWN), 1_000)
         engine.take_group()
-        engine.cell.remove_queue(engine.cell.queue_row("q1"))
+        engine.apply(DeleteQueue("q1"), 1_000)
         engine.take_group()
 
 
