@@ -267,7 +267,8 @@ async def _run(options: dict[str, str]) -> Counts:
         ]
         for lane in streams:
             lane.wants_events = options["events"] == "1"
-        cleaner = StreamLane(sender, channel, _CLEANING_WINDOW, _CLEANING_FRAME)
+        # No window: it sends only what is to be cancelled.
+        cleaner = StreamLane(sender, channel, 0, _CLEANING_FRAME)
         readers = [asyncio.create_task(lane.read()) for lane in (*streams, cleaner)]
         done_s = -slice_s
         while done_s < seconds - slice_s / 2:
