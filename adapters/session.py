@@ -53,10 +53,12 @@ class FrameStream(Protocol):
 
 def embedded(number: int, payload: bytes) -> bytes:
     """A length-delimited protobuf field."""
+    length = len(payload)
+    if number < 16 and length < 0x80:
+        return bytes((number << 3 | 2, length)) + payload
     header = bytearray(
         (number << 3 | 2,) if number < 16 else (number << 3 & 0x7F | 0x82, number >> 4)
     )
-    length = len(payload)
     while length > 0x7F:
         header.append(length & 0x7F | 0x80)
         length >>= 7

@@ -6,12 +6,14 @@ default, it becomes the default here; any other value goes to the engine as it c
 """
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
-from typing import TypeVar, cast
+from functools import cache, lru_cache
+from typing import Final, TypeVar, cast
 
 from adapters.errors import invalid
 from engine.commands import (
+    NO_REQUIREMENTS,
     AgentSkill,
     ChannelCapacity,
     RequeueContact,
@@ -51,6 +53,9 @@ from headgate.v1 import (
 
 E = TypeVar("E", bound=IntEnum)
 
+_REQUIREMENTS_REMEMBERED: Final = 4_096
+_REMEMBERED_BYTES_MAX: Final = 1_024
+
 
 def member(kind: type[E], value: int, default: E | None = None) -> E:
     """
@@ -61,10 +66,13 @@ def member(kind: type[E], value: int, default: E | None = None) -> E:
     """
     if value == 0 and default is not None:
         return default
-    try:
-        return kind(value)
-    except ValueError:
-        return cast(E, value)
+    return cast(E, _members(kind).get(value, value))
+
+
+@cache
+def _members(kind: type[IntEnum]) -> Mapping[int, IntEnum]:
+    """Members by value: a look-up costs a third of a call of the type."""
+    return {item.value: item for item in kind}
 
 
 def known_members(kind: type[E], field: str, values: Iterable[int]) -> list[E]:
@@ -87,7 +95,16 @@ def known_members(kind: type[E], field: str, values: Iterable[int]) -> list[E]:
 
 
 def requirements_of(message: contact_pb2.Requirements) -> Requirements:
-    """What a contact asks of agents."""
+    """What a contact asks of agents; often what others asked, so the last few are remembered."""
+    encoded = message.SerializeToString()
+    if len(encoded) > _REMEMBERED_BYTES_MAX:
+        return _read_requirements.__wrapped__(encoded)
+    return _read_requirements(encoded)
+
+
+@lru_cache(_REQUIREMENTS_REMEMBERED)
+def _read_requirements(encoded: bytes) -> Requirements:
+    message = contact_pb2.Requirements.FromString(encoded)
     return Requirements(
         tuple(SkillRequirement(item.skill, item.proficiency_min or 1) for item in message.skills),
         tuple(SkillPreference(item.skill, item.weight or 1.0) for item in message.preferred_skills),
@@ -104,7 +121,7 @@ def route_command(request: routing_service_pb2.RouteRequest) -> Route:
         priority=request.priority,
         requirements=requirements_of(request.requirements)
         if request.HasField("requirements")
-        else Requirements(),
+        else NO_REQUIREMENTS,
         attributes=dict(request.attributes),
         routing_age_ms=request.routing_age_ms,
         max_wait_ms=request.max_wait_ms,

@@ -32,6 +32,7 @@ from engine.kernels.recording import has_effect_room, mark_queue, record_contact
 from engine.kernels.scoring import claim_of_head, is_better_tie, score_agent
 from engine.kernels.waiting import is_before, leave_class
 from engine.lifecycle import ContactState, Intake
+from engine.limits import NEVER_MS
 
 _QUEUED = int(ContactState.QUEUED)
 _OFFERED = int(ContactState.OFFERED)
@@ -51,6 +52,7 @@ def best_agent(table: Table, contact: int) -> int:
     now_ms = open_cell(table).scalar[NOW_MS]
     class_row = contacts.class_row[contact]
     free = bitsets.free_agents[contacts.channel[contact]]
+    has_failed = exclusion_ends(table, contact, now_ms, NEVER_MS) < NEVER_MS
     best = -1
     best_score = -np.inf
     for word in range(free.shape[0]):
@@ -60,7 +62,7 @@ def best_agent(table: Table, contact: int) -> int:
         while candidates != np.uint64(0):
             agent = (word << 6) + lowest_bit(candidates)
             candidates &= candidates - np.uint64(1)
-            if is_excluded(table, contact, agent, now_ms):
+            if has_failed and is_excluded(table, contact, agent, now_ms):
                 continue
             score = score_agent(table, agent, class_row)
             if score > best_score or (score == best_score and is_better_tie(table, agent, best)):

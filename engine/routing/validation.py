@@ -6,6 +6,7 @@ Every broken rule is reported at once, with the field's path on the wire. Checks
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, Never
 
 from engine.commands import (
@@ -56,6 +57,7 @@ from engine.refusals import CommandRefused, Refusal, Violation, violation
 
 AGENT_QUEUES_MAX: Final = 10_000
 AGENT_TAGS_MAX: Final = 64
+_REQUIREMENTS_REMEMBERED: Final = 4_096
 
 
 def _has_surrogate(text: str) -> bool:
@@ -68,6 +70,11 @@ class _Checks:
 
     def __init__(self) -> None:
         self.violations: list[Violation] = []
+
+    def close(self) -> None:
+        """Refuse the command for the rules it broke, if any."""
+        if self.violations:
+            raise CommandRefused(Refusal.INVALID_FIELD, *self.violations)
 
     def fail(self, field: str, value: object, expected: str) -> None:
         self.violations.append(violation(field, value, expected))
@@ -103,41 +110,60 @@ class _Checks:
             self.fail(field, repeated[0], "each only once")
 
     def requirements(self, requirements: Requirements) -> None:
-        skills, preferred, tags = requirements
-        if not (skills or preferred or tags):
-            return
-        for path, items in (("skills", skills), ("preferred_skills", preferred), ("tags", tags)):
-            self.count(f"requirements.{path}", items, REQUIREMENT_ITEMS_MAX)
-        for place, required in enumerate(skills):
-            path = f"requirements.skills[{place}]"
-            self.name(f"{path}.skill", required.skill)
-            self.number(f"{path}.proficiency_min", required.proficiency_min, 1, PROFICIENCY_MAX)
-        for place, preference in enumerate(preferred):
-            path = f"requirements.preferred_skills[{place}]"
-            self.name(f"{path}.skill", preference.skill)
-            if not (0 < preference.weight <= PREFERENCE_WEIGHT_MAX):
-                self.fail(f"{path}.weight", preference.weight, "above 0 to 100")
-        for place, tag in enumerate(tags):
-            self.name(f"requirements.tags[{place}]", tag)
-        self.unique("requirements.skills", [item.skill for item in skills])
-        self.unique("requirements.preferred_skills", [item.skill for item in preferred])
-        self.unique("requirements.tags", tags)
+        if any(requirements):
+            try:
+                _check_requirements(requirements)
+            except CommandRefused as refused:
+                self.violations += refused.violations
 
     def attributes(self, attributes: Mapping[str, str]) -> None:
         if not attributes:
             return
         if len(attributes) > ATTRIBUTES_MAX:
             self.fail("attributes", len(attributes), f"at most {ATTRIBUTES_MAX} pairs")
-        texts = [*attributes.keys(), *attributes.values()]
-        size = sum(len(text.encode(errors="surrogatepass")) for text in texts)
+        text = "".join((*attributes.keys(), *attributes.values()))
+        size = len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
         if size > ATTRIBUTE_BYTES_MAX:
             expected = f"at most {ATTRIBUTE_BYTES_MAX:,} bytes together"
             self.fail("attributes", f"{size} bytes", expected)
-        halves = [text for text in texts if not text.isascii() and _has_surrogate(text)]
-        if halves:
-            self.fail("attributes", halves[0], "text that has an encoding in UTF-8")
+        if not text.isascii():
+            texts = (*attributes.keys(), *attributes.values())
+            for half in [item for item in texts if _has_surrogate(item)][:1]:
+                self.fail("attributes", half, "text that has an encoding in UTF-8")
         if "" in attributes:
             self.fail("attributes", "", "keys of at least one byte")
+
+
+@lru_cache(_REQUIREMENTS_REMEMBERED)
+def _check_requirements(requirements: Requirements) -> None:
+    """
+    Check what a contact asks of agents, which is often what others asked: what passes is
+    remembered, what fails, however large, is not.
+
+    Raises
+    ------
+    CommandRefused
+        INVALID_FIELD with every broken rule.
+    """
+    checks = _Checks()
+    skills, preferred, tags = requirements
+    for path, items in (("skills", skills), ("preferred_skills", preferred), ("tags", tags)):
+        checks.count(f"requirements.{path}", items, REQUIREMENT_ITEMS_MAX)
+    for place, required in enumerate(skills):
+        path = f"requirements.skills[{place}]"
+        checks.name(f"{path}.skill", required.skill)
+        checks.number(f"{path}.proficiency_min", required.proficiency_min, 1, PROFICIENCY_MAX)
+    for place, preference in enumerate(preferred):
+        path = f"requirements.preferred_skills[{place}]"
+        checks.name(f"{path}.skill", preference.skill)
+        if not (0 < preference.weight <= PREFERENCE_WEIGHT_MAX):
+            checks.fail(f"{path}.weight", preference.weight, "above 0 to 100")
+    for place, tag in enumerate(tags):
+        checks.name(f"requirements.tags[{place}]", tag)
+    checks.unique("requirements.skills", [item.skill for item in skills])
+    checks.unique("requirements.preferred_skills", [item.skill for item in preferred])
+    checks.unique("requirements.tags", tags)
+    checks.close()
 
 
 def _route(checks: _Checks, command: Route) -> None:
@@ -303,5 +329,4 @@ def validate(command: object) -> None:
     """
     checks = _Checks()
     _RULES[type(command)](checks, command)  # type: ignore[arg-type]
-    if checks.violations:
-        raise CommandRefused(Refusal.INVALID_FIELD, *checks.violations)
+    checks.close()

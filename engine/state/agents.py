@@ -1,7 +1,7 @@
 """Agents: ids, definitions, their columns and the sets they are in."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import orjson
@@ -146,7 +146,7 @@ class AgentRows:
     def definition(self, row: int) -> UpsertAgent:
         """Definition with the present etag."""
         definition, _ = definition_of(self.payloads[row])
-        return replace(definition, etag=str(self._store.columns.agents.version[row]))
+        return definition._replace(etag=str(self._store.columns.agents.version[row]))
 
     def view(self, row: int) -> AgentView:
         """The agent as it stands."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 import orjson
 
@@ -10,6 +12,8 @@ from engine.lifecycle import FIRST_ENDED_STATE, Channel, ContactState, Rejection
 from engine.limits import NEVER_MS
 from engine.state.slots import Slots
 from engine.state.store import Store
+
+_REQUIREMENTS_REMEMBERED: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +106,17 @@ class ContactRows:
 
 
 def _payload_of(requirements: Requirements, attributes: Mapping[str, str]) -> bytes:
+    return orjson.dumps((_encoded(requirements), dict(attributes)))
+
+
+@lru_cache(_REQUIREMENTS_REMEMBERED)
+def _encoded(requirements: Requirements) -> orjson.Fragment | None:
+    """What is asked as JSON; remembered, for contacts of one kind ask alike. None for nothing."""
+    if not any(requirements):
+        return None
     skills, preferred, tags = requirements
-    if not (skills or preferred or tags):
-        return orjson.dumps((None, attributes))
     asked = ([list(item) for item in skills], [list(item) for item in preferred], tags)
-    return orjson.dumps((asked, attributes))
+    return orjson.Fragment(orjson.dumps(asked))
 
 
 def definition_of(payload: bytes) -> tuple[Requirements, dict[str, str]]:

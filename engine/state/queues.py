@@ -1,6 +1,6 @@
 """Queues: ids, definitions and their columns."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -78,7 +78,7 @@ class QueueRows:
         queues.short_abandon_ms[row] = command.short_abandon_ms
         if len(self.payloads) <= row:
             self.payloads.extend([b""] * (row + 1 - len(self.payloads)))
-        self.payloads[row] = orjson.dumps(asdict(replace(command, etag="")))
+        self.payloads[row] = orjson.dumps(command._replace(etag="")._asdict())
         self.payload_is_new.add(row)
 
     def clear(self, row: int) -> None:
@@ -91,7 +91,7 @@ class QueueRows:
     def view(self, row: int) -> QueueView:
         """Definition and intake of a queue."""
         queues = self._store.columns.queues
-        definition = replace(definition_of(self.payloads[row]), etag=str(queues.version[row]))
+        definition = definition_of(self.payloads[row])._replace(etag=str(queues.version[row]))
         return QueueView(definition, Intake(int(queues.intake[row])))
 
     def snapshot(self, row: int, now_ms: int) -> QueueSnapshot:

@@ -1,7 +1,6 @@
 """Engine and reference side by side: the same commands, and every difference between them."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import numpy as np
 
@@ -220,7 +219,7 @@ def agent_view(engine: Engine, agent_id: str) -> View:
 
 def _reference_agent(agent: RefAgent) -> View:
     return {
-        "definition": replace(agent.definition, etag=str(agent.version)),
+        "definition": agent.definition._replace(etag=str(agent.version)),
         "presence": agent.presence,
         "reason": agent.reason,
         "presence_since_ms": agent.presence_since_ms,
@@ -262,7 +261,7 @@ def _reference_queue(floor: Floor, queue: RefQueue) -> View:
     }
     channels = range(1, 9)
     return {
-        "definition": replace(queue.definition, etag=str(queue.version)),
+        "definition": queue.definition._replace(etag=str(queue.version)),
         "intake": queue.intake,
         "waiting": count_of["QUEUED"],
         "offered": count_of["OFFERED"],

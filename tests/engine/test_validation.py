@@ -1,7 +1,6 @@
 """Commands that break a rule on their own: each rule has a row here that breaks it alone."""
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -52,7 +51,7 @@ UPDATE = UpdateContact("c1")
 REQUEUE = RequeueContact("c1")
 AGENT = UpsertAgent("a1")
 QUEUE = UpsertQueue("q1")
-TIMED = replace(QUEUE, wrap_up_mode=WrapUpMode.TIMED, wrap_up_ms=1)
+TIMED = QUEUE._replace(wrap_up_mode=WrapUpMode.TIMED, wrap_up_ms=1)
 
 
 def _asking(
@@ -60,7 +59,7 @@ def _asking(
     preferred: tuple[SkillPreference, ...] = (),
     tags: tuple[str, ...] = (),
 ) -> Route:
-    return replace(ROUTE, requirements=Requirements(skills, preferred, tags))
+    return ROUTE._replace(requirements=Requirements(skills, preferred, tags))
 
 
 def _names(count: int) -> list[str]:
@@ -68,25 +67,25 @@ def _names(count: int) -> list[str]:
 
 
 BROKEN: list[tuple[Command, str]] = [
-    (replace(ROUTE, contact_id=""), "contact_id"),  # empty
-    (replace(ROUTE, contact_id=LONG), "contact_id"),  # 129 bytes
-    (replace(ROUTE, contact_id="ü" * 65), "contact_id"),  # 130 bytes in 65 characters
-    (replace(ROUTE, contact_id="a\nb"), "contact_id"),  # a control character
-    (replace(ROUTE, contact_id="a\ud800"), "contact_id"),  # half a pair: no encoding in UTF-8
-    (replace(ROUTE, queue_id=""), "queue_id"),  # empty
-    (replace(ROUTE, queue_id=LONG), "queue_id"),  # 129 bytes
-    (replace(ROUTE, channel=NOT_SET), "channel"),  # not set on the wire
-    (replace(ROUTE, channel=BEYOND), "channel"),  # beyond the last
-    (replace(ROUTE, priority=1_001), "priority"),  # above the maximum
-    (replace(ROUTE, priority=-1_001), "priority"),  # below the minimum
-    (replace(ROUTE, routing_age_ms=-1), "routing_age_ms"),  # from the future
-    (replace(ROUTE, routing_age_ms=FORTNIGHT_MS + 1), "routing_age_ms"),  # older than a fortnight
-    (replace(ROUTE, max_wait_ms=-2), "max_wait_ms"),  # below never
-    (replace(ROUTE, max_wait_ms=FORTNIGHT_MS + 1), "max_wait_ms"),  # longer than a fortnight
-    (replace(ROUTE, attributes=dict.fromkeys(_names(65), "")), "attributes"),  # 65 pairs
-    (replace(ROUTE, attributes={"a": "x" * 16_384}), "attributes"),  # one byte too many
-    (replace(ROUTE, attributes={"": "x"}), "attributes"),  # a key without a name
-    (replace(ROUTE, attributes={"a": "\udcff"}), "attributes"),  # no encoding in UTF-8
+    (ROUTE._replace(contact_id=""), "contact_id"),  # empty
+    (ROUTE._replace(contact_id=LONG), "contact_id"),  # 129 bytes
+    (ROUTE._replace(contact_id="ü" * 65), "contact_id"),  # 130 bytes in 65 characters
+    (ROUTE._replace(contact_id="a\nb"), "contact_id"),  # a control character
+    (ROUTE._replace(contact_id="a\ud800"), "contact_id"),  # half a pair: no encoding in UTF-8
+    (ROUTE._replace(queue_id=""), "queue_id"),  # empty
+    (ROUTE._replace(queue_id=LONG), "queue_id"),  # 129 bytes
+    (ROUTE._replace(channel=NOT_SET), "channel"),  # not set on the wire
+    (ROUTE._replace(channel=BEYOND), "channel"),  # beyond the last
+    (ROUTE._replace(priority=1_001), "priority"),  # above the maximum
+    (ROUTE._replace(priority=-1_001), "priority"),  # below the minimum
+    (ROUTE._replace(routing_age_ms=-1), "routing_age_ms"),  # from the future
+    (ROUTE._replace(routing_age_ms=FORTNIGHT_MS + 1), "routing_age_ms"),  # older than a fortnight
+    (ROUTE._replace(max_wait_ms=-2), "max_wait_ms"),  # below never
+    (ROUTE._replace(max_wait_ms=FORTNIGHT_MS + 1), "max_wait_ms"),  # longer than a fortnight
+    (ROUTE._replace(attributes=dict.fromkeys(_names(65), "")), "attributes"),  # 65 pairs
+    (ROUTE._replace(attributes={"a": "x" * 16_384}), "attributes"),  # one byte too many
+    (ROUTE._replace(attributes={"": "x"}), "attributes"),  # a key without a name
+    (ROUTE._replace(attributes={"a": "\udcff"}), "attributes"),  # no encoding in UTF-8
     (_asking(SkillRequirement("")), "requirements.skills[0].skill"),  # empty
     (_asking(SkillRequirement(LONG)), "requirements.skills[0].skill"),  # 129 bytes
     (_asking(SkillRequirement("s", 0)), "requirements.skills[0].proficiency_min"),  # asks nothing
@@ -125,17 +124,17 @@ BROKEN: list[tuple[Command, str]] = [
     (_asking(tags=("",)), "requirements.tags[0]"),  # empty
     (_asking(tags=tuple(_names(9))), "requirements.tags"),  # nine of eight
     (_asking(tags=("t", "t")), "requirements.tags"),  # twice
-    (replace(UPDATE, contact_id=""), "contact_id"),  # empty
-    (replace(UPDATE, priority=2_000), "priority"),  # above the maximum
-    (replace(UPDATE, routing_age_ms=-5), "routing_age_ms"),  # from the future
+    (UPDATE._replace(contact_id=""), "contact_id"),  # empty
+    (UPDATE._replace(priority=2_000), "priority"),  # above the maximum
+    (UPDATE._replace(routing_age_ms=-5), "routing_age_ms"),  # from the future
     (
-        replace(UPDATE, requirements=_asking(SkillRequirement("s", 6)).requirements),
+        UPDATE._replace(requirements=_asking(SkillRequirement("s", 6)).requirements),
         "requirements.skills[0].proficiency_min",
     ),  # nobody has 6
-    (replace(UPDATE, attributes={"": ""}), "attributes"),  # a key without a name
-    (replace(REQUEUE, contact_id=""), "contact_id"),  # empty
-    (replace(REQUEUE, queue_id=LONG), "queue_id"),  # 129 bytes
-    (replace(REQUEUE, priority=-2_000), "priority"),  # below the minimum
+    (UPDATE._replace(attributes={"": ""}), "attributes"),  # a key without a name
+    (REQUEUE._replace(contact_id=""), "contact_id"),  # empty
+    (REQUEUE._replace(queue_id=LONG), "queue_id"),  # 129 bytes
+    (REQUEUE._replace(priority=-2_000), "priority"),  # below the minimum
     (CancelContact("", CancelReason.ABANDONED), "contact_id"),  # empty
     (CancelContact("c1", NOT_SET), "reason"),  # not set on the wire
     (AcceptOffer("", "a1"), "offer_id"),  # empty
@@ -148,79 +147,79 @@ BROKEN: list[tuple[Command, str]] = [
     (CompleteAssignment("c1", ""), "agent_id"),  # empty
     (EndWrapUp("", "a1"), "contact_id"),  # empty
     (ReleaseAssignment("c1", ""), "agent_id"),  # empty
-    (replace(AGENT, agent_id=""), "agent.agent_id"),  # empty
-    (replace(AGENT, agent_id=LONG), "agent.agent_id"),  # 129 bytes
-    (replace(AGENT, kind=BEYOND), "agent.kind"),  # neither person nor bot
-    (replace(AGENT, queue_ids=("",)), "agent.queue_ids[0]"),  # empty
-    (replace(AGENT, queue_ids=("q1", "q1")), "agent.queue_ids"),  # twice
-    (replace(AGENT, queue_ids=tuple(_names(10_001))), "agent.queue_ids"),  # 10,001 of 10,000
-    (replace(AGENT, skills=(AgentSkill("", 1),)), "agent.skills[0].skill"),  # empty
-    (replace(AGENT, skills=(AgentSkill("s", 7),)), "agent.skills[0].proficiency"),  # above 5
-    (replace(AGENT, skills=(AgentSkill("s", -1),)), "agent.skills[0].proficiency"),  # below 0
-    (replace(AGENT, skills=(AgentSkill("s", 1), AgentSkill("s", 2))), "agent.skills"),  # twice
+    (AGENT._replace(agent_id=""), "agent.agent_id"),  # empty
+    (AGENT._replace(agent_id=LONG), "agent.agent_id"),  # 129 bytes
+    (AGENT._replace(kind=BEYOND), "agent.kind"),  # neither person nor bot
+    (AGENT._replace(queue_ids=("",)), "agent.queue_ids[0]"),  # empty
+    (AGENT._replace(queue_ids=("q1", "q1")), "agent.queue_ids"),  # twice
+    (AGENT._replace(queue_ids=tuple(_names(10_001))), "agent.queue_ids"),  # 10,001 of 10,000
+    (AGENT._replace(skills=(AgentSkill("", 1),)), "agent.skills[0].skill"),  # empty
+    (AGENT._replace(skills=(AgentSkill("s", 7),)), "agent.skills[0].proficiency"),  # above 5
+    (AGENT._replace(skills=(AgentSkill("s", -1),)), "agent.skills[0].proficiency"),  # below 0
+    (AGENT._replace(skills=(AgentSkill("s", 1), AgentSkill("s", 2))), "agent.skills"),  # twice
     (
-        replace(AGENT, skills=tuple(AgentSkill(name, 1) for name in _names(257))),
+        AGENT._replace(skills=tuple(AgentSkill(name, 1) for name in _names(257))),
         "agent.skills",
     ),  # 257 of 256
-    (replace(AGENT, tags=("",)), "agent.tags[0]"),  # empty
-    (replace(AGENT, tags=("t", "t")), "agent.tags"),  # twice
-    (replace(AGENT, tags=tuple(_names(65))), "agent.tags"),  # 65 of 64
-    (replace(AGENT, capacity=0), "agent.capacity"),  # none at all
-    (replace(AGENT, capacity=-5), "agent.capacity"),  # negative
-    (replace(AGENT, capacity=1_000_001), "agent.capacity"),  # above the maximum
+    (AGENT._replace(tags=("",)), "agent.tags[0]"),  # empty
+    (AGENT._replace(tags=("t", "t")), "agent.tags"),  # twice
+    (AGENT._replace(tags=tuple(_names(65))), "agent.tags"),  # 65 of 64
+    (AGENT._replace(capacity=0), "agent.capacity"),  # none at all
+    (AGENT._replace(capacity=-5), "agent.capacity"),  # negative
+    (AGENT._replace(capacity=1_000_001), "agent.capacity"),  # above the maximum
     (
-        replace(AGENT, channels=(ChannelCapacity(NOT_SET),)),
+        AGENT._replace(channels=(ChannelCapacity(NOT_SET),)),
         "agent.channels[0].channel",
     ),  # not set on the wire
     (
-        replace(AGENT, channels=(ChannelCapacity(Channel.CHAT, 0),)),
+        AGENT._replace(channels=(ChannelCapacity(Channel.CHAT, 0),)),
         "agent.channels[0].cost",
     ),  # free of cost would be without end
     (
-        replace(AGENT, channels=(ChannelCapacity(Channel.CHAT, -1),)),
+        AGENT._replace(channels=(ChannelCapacity(Channel.CHAT, -1),)),
         "agent.channels[0].cost",
     ),  # negative
     (
-        replace(AGENT, channels=(ChannelCapacity(Channel.CHAT, 1, -1),)),
+        AGENT._replace(channels=(ChannelCapacity(Channel.CHAT, 1, -1),)),
         "agent.channels[0].contacts_max",
     ),  # negative
-    (replace(AGENT, channels=(ChannelCapacity(Channel.CHAT),) * 2), "agent.channels"),  # twice
-    (replace(AGENT, missed_offers_max=-2), "agent.missed_offers_max"),  # below never
-    (replace(AGENT, missed_offers_max=1_001), "agent.missed_offers_max"),  # above the maximum
-    (replace(AGENT, lease_ms=999), "agent.lease_ms"),  # shorter than a second
-    (replace(AGENT, lease_ms=-1), "agent.lease_ms"),  # negative
-    (replace(AGENT, lease_ms=DAY_MS + 1), "agent.lease_ms"),  # longer than a day
+    (AGENT._replace(channels=(ChannelCapacity(Channel.CHAT),) * 2), "agent.channels"),  # twice
+    (AGENT._replace(missed_offers_max=-2), "agent.missed_offers_max"),  # below never
+    (AGENT._replace(missed_offers_max=1_001), "agent.missed_offers_max"),  # above the maximum
+    (AGENT._replace(lease_ms=999), "agent.lease_ms"),  # shorter than a second
+    (AGENT._replace(lease_ms=-1), "agent.lease_ms"),  # negative
+    (AGENT._replace(lease_ms=DAY_MS + 1), "agent.lease_ms"),  # longer than a day
     (DeleteAgent(""), "agent_id"),  # empty
     (Heartbeat(LONG), "agent_id"),  # 129 bytes
     (SetPresence("", Presence.BUSY), "agent_id"),  # empty
     (SetPresence("a1", Presence.NONE), "presence"),  # marks free rows, is no presence
     (SetPresence("a1", BEYOND), "presence"),  # beyond the last
     (SetPresence("a1", Presence.BUSY, LONG), "reason"),  # 129 bytes
-    (replace(QUEUE, queue_id=""), "queue.queue_id"),  # empty
-    (replace(QUEUE, service_level_ratio=0.0), "queue.service_level.ratio"),  # promises nothing
-    (replace(QUEUE, service_level_ratio=1.01), "queue.service_level.ratio"),  # more than all
-    (replace(QUEUE, service_level_ratio=math.nan), "queue.service_level.ratio"),  # not a number
-    (replace(QUEUE, service_level_within_ms=0), "queue.service_level.within_ms"),  # divides by it
-    (replace(QUEUE, service_level_within_ms=DAY_MS + 1), "queue.service_level.within_ms"),  # a day
-    (replace(QUEUE, strategy=NOT_SET), "queue.strategy"),  # not set on the wire
-    (replace(QUEUE, offer_timeout_ms=99), "queue.offer_timeout_ms"),  # nobody answers in time
-    (replace(QUEUE, offer_timeout_ms=DAY_MS + 1), "queue.offer_timeout_ms"),  # longer than a day
-    (replace(QUEUE, wrap_up_mode=NOT_SET), "queue.wrap_up_mode"),  # not set
-    (replace(TIMED, wrap_up_ms=0), "queue.wrap_up_ms"),  # timed without a time
-    (replace(QUEUE, wrap_up_ms=1), "queue.wrap_up_ms"),  # a time that nothing reads
-    (replace(QUEUE, max_wait_ms=0), "queue.max_wait_ms"),  # would expire every contact at once
-    (replace(QUEUE, max_wait_ms=-2), "queue.max_wait_ms"),  # below never
-    (replace(QUEUE, max_wait_ms=FORTNIGHT_MS + 1), "queue.max_wait_ms"),  # longer than a fortnight
-    (replace(QUEUE, max_length=-1), "queue.max_length"),  # negative
-    (replace(QUEUE, max_length=1_000_001), "queue.max_length"),  # above the maximum
-    (replace(QUEUE, reoffer_delay_ms=DAY_MS + 1), "queue.reoffer_delay_ms"),  # longer than a day
-    (replace(QUEUE, reoffer_delay_ms=999), "queue.reoffer_delay_only_agent_ms"),  # the other is 1 s
+    (QUEUE._replace(queue_id=""), "queue.queue_id"),  # empty
+    (QUEUE._replace(service_level_ratio=0.0), "queue.service_level.ratio"),  # promises nothing
+    (QUEUE._replace(service_level_ratio=1.01), "queue.service_level.ratio"),  # more than all
+    (QUEUE._replace(service_level_ratio=math.nan), "queue.service_level.ratio"),  # not a number
+    (QUEUE._replace(service_level_within_ms=0), "queue.service_level.within_ms"),  # divides by it
+    (QUEUE._replace(service_level_within_ms=DAY_MS + 1), "queue.service_level.within_ms"),  # a day
+    (QUEUE._replace(strategy=NOT_SET), "queue.strategy"),  # not set on the wire
+    (QUEUE._replace(offer_timeout_ms=99), "queue.offer_timeout_ms"),  # nobody answers in time
+    (QUEUE._replace(offer_timeout_ms=DAY_MS + 1), "queue.offer_timeout_ms"),  # longer than a day
+    (QUEUE._replace(wrap_up_mode=NOT_SET), "queue.wrap_up_mode"),  # not set
+    (TIMED._replace(wrap_up_ms=0), "queue.wrap_up_ms"),  # timed without a time
+    (QUEUE._replace(wrap_up_ms=1), "queue.wrap_up_ms"),  # a time that nothing reads
+    (QUEUE._replace(max_wait_ms=0), "queue.max_wait_ms"),  # would expire every contact at once
+    (QUEUE._replace(max_wait_ms=-2), "queue.max_wait_ms"),  # below never
+    (QUEUE._replace(max_wait_ms=FORTNIGHT_MS + 1), "queue.max_wait_ms"),  # longer than a fortnight
+    (QUEUE._replace(max_length=-1), "queue.max_length"),  # negative
+    (QUEUE._replace(max_length=1_000_001), "queue.max_length"),  # above the maximum
+    (QUEUE._replace(reoffer_delay_ms=DAY_MS + 1), "queue.reoffer_delay_ms"),  # longer than a day
+    (QUEUE._replace(reoffer_delay_ms=999), "queue.reoffer_delay_only_agent_ms"),  # the other is 1 s
     (
-        replace(QUEUE, reoffer_delay_only_agent_ms=-2),
+        QUEUE._replace(reoffer_delay_only_agent_ms=-2),
         "queue.reoffer_delay_only_agent_ms",
     ),  # below at once
-    (replace(QUEUE, priority_age_ms=0), "queue.priority_age_ms"),  # priority worth nothing
-    (replace(QUEUE, short_abandon_ms=-1), "queue.short_abandon_ms"),  # negative
+    (QUEUE._replace(priority_age_ms=0), "queue.priority_age_ms"),  # priority worth nothing
+    (QUEUE._replace(short_abandon_ms=-1), "queue.short_abandon_ms"),  # negative
     (DeleteQueue(""), "queue_id"),  # empty
     (SetIntake("", Intake.OPEN), "queue_id"),  # empty
     (SetIntake("q1", Intake.NONE), "intake"),  # marks free rows, is no intake
@@ -255,16 +254,16 @@ def test_command_with_many_broken_rules_names_them_all() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        replace(ROUTE, contact_id="x" * 128, priority=-1_000, max_wait_ms=-1),  # all at a bound
-        replace(ROUTE, contact_id="ü" * 64, priority=1_000),  # 128 bytes in 64 characters
-        replace(ROUTE, routing_age_ms=FORTNIGHT_MS, max_wait_ms=FORTNIGHT_MS),
-        replace(ROUTE, attributes={"a": "x" * 16_383}),  # the last byte that fits
-        replace(AGENT, capacity=1_000_000, missed_offers_max=-1, lease_ms=1_000),  # all at a bound
-        replace(AGENT, kind=AgentKind.BOT, skills=(AgentSkill("s", 0), AgentSkill("t", 5))),
-        replace(QUEUE, service_level_ratio=1.0, service_level_within_ms=DAY_MS, max_wait_ms=-1),
-        replace(QUEUE, reoffer_delay_ms=-1, reoffer_delay_only_agent_ms=-1),
-        replace(QUEUE, strategy=Strategy.BEST_SCORE),
-        replace(TIMED, wrap_up_ms=DAY_MS, offer_timeout_ms=100, priority_age_ms=1, max_wait_ms=1),
+        ROUTE._replace(contact_id="x" * 128, priority=-1_000, max_wait_ms=-1),  # all at a bound
+        ROUTE._replace(contact_id="ü" * 64, priority=1_000),  # 128 bytes in 64 characters
+        ROUTE._replace(routing_age_ms=FORTNIGHT_MS, max_wait_ms=FORTNIGHT_MS),
+        ROUTE._replace(attributes={"a": "x" * 16_383}),  # the last byte that fits
+        AGENT._replace(capacity=1_000_000, missed_offers_max=-1, lease_ms=1_000),  # all at a bound
+        AGENT._replace(kind=AgentKind.BOT, skills=(AgentSkill("s", 0), AgentSkill("t", 5))),
+        QUEUE._replace(service_level_ratio=1.0, service_level_within_ms=DAY_MS, max_wait_ms=-1),
+        QUEUE._replace(reoffer_delay_ms=-1, reoffer_delay_only_agent_ms=-1),
+        QUEUE._replace(strategy=Strategy.BEST_SCORE),
+        TIMED._replace(wrap_up_ms=DAY_MS, offer_timeout_ms=100, priority_age_ms=1, max_wait_ms=1),
     ],
 )  # fmt: skip
 def test_command_at_its_bounds_is_taken(command: Command) -> None:
@@ -299,7 +298,7 @@ def test_offer_id_that_is_not_ours_is_gone(offer_id: str) -> None:
     """An offer id comes from outside: whatever it holds may reach no row but that of its offer."""
     engine = Engine()
     engine.apply(QUEUE, 1_000)
-    engine.apply(replace(AGENT, queue_ids=("q1",)), 1_000)
+    engine.apply(AGENT._replace(queue_ids=("q1",)), 1_000)
     engine.apply(SetPresence("a1", Presence.AVAILABLE), 1_000)
     assert engine.apply(ROUTE, 1_000).offer_id == "o1.0"
     for command in (AcceptOffer(offer_id, "a1"), DeclineOffer(offer_id, "a1")):

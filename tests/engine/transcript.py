@@ -17,7 +17,6 @@ one before; `show` prints a view.
 """
 
 from collections.abc import Callable
-from dataclasses import fields
 from typing import NamedTuple
 
 from engine.commands import (
@@ -160,7 +159,7 @@ def _queue(subject: str, words: Words) -> Command:
     strategy = Strategy[words.pop("strategy", "longest_idle").upper()]
     wrap_up_mode = WrapUpMode[words.pop("wrap_up", "none").upper()]
     etag = words.pop("etag", "")
-    names = {field.name.removesuffix("_ms"): field.name for field in fields(UpsertQueue)}
+    names = {field.removesuffix("_ms"): field for field in UpsertQueue._fields}
     names["wrap_up_for"] = names.pop("wrap_up")
     return UpsertQueue(
         subject,
