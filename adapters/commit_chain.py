@@ -56,15 +56,17 @@ class CommitChain:
             The group is not in the log, or nobody knows.
         """
         token = self._tokens.take()
+        cause = ""
         for tried in range(_IN_DOUBT_TRIES):
             try:
                 sequence = await self._log.commit(self._ownership.token, token, group)
             except InDoubt as doubt:
-                _log.warning("commit_in_doubt", cell=self._cell, tried=tried + 1, error=str(doubt))
+                cause = str(doubt)
+                _log.warning("commit_in_doubt", cell=self._cell, tried=tried + 1, error=cause)
                 continue
             self._ownership = Ownership(self._ownership.epoch, token, sequence)
             return
-        message = f"the outcome of a commit stayed in doubt after {_IN_DOUBT_TRIES} tries"
+        message = f"the outcome of a commit stayed in doubt after {_IN_DOUBT_TRIES} tries: {cause}"
         raise InDoubt(message)
 
 

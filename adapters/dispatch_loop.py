@@ -26,6 +26,7 @@ import structlog
 from google.protobuf.message import Message
 from google.rpc import code_pb2
 
+from adapters.alarm import Alarm
 from adapters.clock import Clock
 from adapters.commit_chain import CommitChain
 from adapters.commit_log import (
@@ -33,6 +34,7 @@ from adapters.commit_log import (
     CommitLog,
     CommitLogError,
     Fenced,
+    LogCorrupt,
     LoggedGroup,
     LogHeld,
     StoredReply,
@@ -46,9 +48,10 @@ from adapters.turn import Call, LoopSettings, Turn, digest_of
 from engine.commands import Expire, Recover
 from engine.effects import decode_effects
 from engine.engine import Engine
-from engine.limits import DAY_MS, ID_BYTES_MAX, NEVER_MS
+from engine.limits import ID_BYTES_MAX
 from engine.refusals import CommandRefused, violation
 from engine.state.cell import Group
+from engine.state.rows import DamagedRow
 
 _log = structlog.get_logger(__name__)
 
@@ -94,11 +97,11 @@ class DispatchLoop:
         self._replies = ReplyWindow(settings.reply_window_ms, settings.replies_max)
         self._chain = CommitChain(cell, log)
         self._is_open = False
+        self._opened_s = 0.0
         self._is_closing = False
         self._turn_is_due = False
         self._turn_runs = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_ms = NEVER_MS
+        self._alarm = Alarm(self._schedule_turn)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -127,8 +130,7 @@ class DispatchLoop:
         self._owner = owner
         await self._chain.begin(owner)
         await self._load()
-        self._is_open = True
-        self._arm_timer()
+        self._open()
 
     async def tail(self, after_sequence: int, groups_max: int) -> Sequence[LoggedGroup]:
         """Committed groups after a sequence number; see `CommitLog.tail`."""
@@ -138,14 +140,16 @@ class DispatchLoop:
         """First group of the log; see `CommitLog.oldest_sequence`."""
         return await self._log.oldest_sequence()
 
-    async def stop(self) -> None:
-        """Finish the calls in the inbox, then release the log."""
+    async def stop(self, timeout_s: float = 10.0) -> None:
+        """Finish the calls in the inbox, or as many as the time allows, then release the log."""
         self._is_closing = True
+        give_up_at = time.monotonic() + timeout_s
         while (self._inbox or self._turn_runs) and self._is_open:
+            if time.monotonic() > give_up_at:
+                break
             await asyncio.sleep(0.001)
         self._is_open = False
-        if self._timer:
-            self._timer.cancel()
+        self._alarm.cancel()
         for task in self._tasks:
             task.cancel()
         await self._log.release()
@@ -190,8 +194,8 @@ class DispatchLoop:
         except Exception:
             # A bug, not a caller's mistake: the engine may have stopped half-way, so its state is
             # dropped whole.
-            _log.exception("turn_failed", cell=self.cell, calls=len(turn.calls))
             self._abandon(turn, _INTERNAL_ERROR)
+            _log.exception("turn_failed", cell=self.cell, calls=len(turn.calls))
             return
         ending = self._finish(turn, group)
         if self._log.answers_at_once or not turn.must_commit(group):
@@ -269,7 +273,7 @@ class DispatchLoop:
         # Also without effects, so that the hub knows how far the log reaches.
         self.hub.publish(self._chain.sequence, group.effects)
         self._turn_runs = False
-        self._arm_timer()
+        self._arm()
         if self._inbox:
             self._schedule_turn()
 
@@ -281,18 +285,23 @@ class DispatchLoop:
         except Fenced as error:
             self._lose(turn, error)
         except CommitLogError as error:
-            _log.error("commit_failed", cell=self.cell, error=str(error))
             self._abandon(turn, f"the commit log refused: {error}")
+            _log.error("commit_failed", cell=self.cell, error=str(error))
         except Exception:
             # A bug in the log, so nobody knows what it wrote.
-            _log.exception("commit_failed", cell=self.cell)
             self._abandon(turn, _INTERNAL_ERROR)
+            _log.exception("commit_failed", cell=self.cell)
         else:
             self._metrics.commit_seconds.observe((time.perf_counter_ns() - started_ns) * 1e-9)
             self._metrics.group_calls.observe(len(turn.calls))
             return True
         self._metrics.commit_failures.inc()
         return False
+
+    def _open(self) -> None:
+        self._is_open = True
+        self._opened_s = asyncio.get_running_loop().time()
+        self._arm()
 
     def _abandon(self, turn: Turn, why: str) -> None:
         """
@@ -304,9 +313,9 @@ class DispatchLoop:
 
     def _lose(self, turn: Turn, error: Fenced) -> None:
         """Leave the cell to its new owner: to acquire it again would take it back from there."""
-        _log.error("cell_lost", cell=self.cell, error=str(error))
         self._close(turn, f"another process owns the cell: {error}")
         self.lost.set()
+        _log.error("cell_lost", cell=self.cell, error=str(error))
 
     def _close(self, turn: Turn, why: str) -> None:
         """Take no more calls, and answer those of the turn and of the inbox."""
@@ -320,6 +329,10 @@ class DispatchLoop:
 
     async def _reopen(self) -> None:
         """Load the cell from the log until that works; end for good when another owner has it."""
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._opened_s + _REOPEN_EVERY_S:
+            # It failed again at once: a full disk is not worth a reload for every call.
+            await asyncio.sleep(_REOPEN_EVERY_S)
         while not self._is_closing:
             try:
                 await self._chain.begin(self._owner)
@@ -329,15 +342,15 @@ class DispatchLoop:
                 _log.error("cell_lost", cell=self.cell, error=str(error))
                 self.lost.set()
                 return
-            except Exception:
+            except Exception as error:
                 # Whatever keeps the state from being read, the cell opens when it no longer does.
-                _log.exception("reload_failed", cell=self.cell)
+                is_bug = not isinstance(error, CommitLogError)
+                _log.error("reload_failed", cell=self.cell, error=str(error), exc_info=is_bug)
                 await asyncio.sleep(_REOPEN_EVERY_S)
                 continue
             _log.info("cell_reloaded", cell=self.cell)
             self._metrics.reloads.inc()
-            self._is_open = True
-            self._arm_timer()
+            self._open()
             return
 
     async def _publish_unseen(self) -> None:
@@ -349,7 +362,11 @@ class DispatchLoop:
         """Make the engine anew from the log, and commit what recovery changes."""
         state = await self._log.load()
         engine = Engine(self._limits)
-        engine.cell.load(state.rows)
+        try:
+            engine.cell.load(state.rows)
+        except DamagedRow as damaged:
+            message = f"what is stored for cell {self.cell!r} is damaged: {damaged}; restore a copy"
+            raise LogCorrupt(message) from damaged
         clock = Clock(not_before_ms=engine.now_ms())
         replies = ReplyWindow(self._settings.reply_window_ms, self._settings.replies_max)
         replies.load(state.replies)
@@ -360,28 +377,10 @@ class DispatchLoop:
         self._engine, self._clock, self._replies = engine, clock, replies
         self.hub.publish(self._chain.sequence, group.effects)
 
-    def _arm_timer(self) -> None:
-        """
-        Have a turn begin when the engine's next deadline comes; moves the timer only to an earlier
-        time.
-        """
-        deadline_ms = self._engine.next_deadline_ms()
-        if self._timer is not None and deadline_ms >= self._timer_ms:
-            # An early timer costs one empty turn, moving it at every accepted offer costs more.
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._timer_ms = deadline_ms
-        if deadline_ms < NEVER_MS and self._is_open:
-            # Timers may fire a little early, so aim past the millisecond; a day's cap keeps the
-            # delay a sane float.
-            delay_s = min(max(deadline_ms - self._clock.now_ms(), 0) + 1, DAY_MS) / 1_000
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._deadline)
-
-    def _deadline(self) -> None:
-        self._timer = None
-        self._schedule_turn()
+    def _arm(self) -> None:
+        """Have a turn begin when the engine's next deadline comes."""
+        if self._is_open:
+            self._alarm.set(self._engine.next_deadline_ms(), self._clock.now_ms())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -39,7 +39,7 @@ from engine.limits import (
     SERVICE_LEVEL_RATIO,
     SERVICE_LEVEL_WITHIN_MS,
 )
-from engine.refusals import violation
+from engine.refusals import one_of, violation
 from engine.state.agents import AgentView
 from engine.state.contacts import ContactView
 from engine.state.queues import QueueSnapshot, QueueView
@@ -88,8 +88,7 @@ def known_members(kind: type[E], field: str, values: Iterable[int]) -> list[E]:
     for place, value in enumerate(values):
         chosen = member(kind, value)
         if not isinstance(chosen, kind) or chosen == 0:
-            names = ", ".join(item.name for item in kind if item != 0)
-            raise invalid(violation(f"{field}[{place}]", value, f"one of {names}"))
+            raise invalid(violation(f"{field}[{place}]", value, one_of(kind)))
         found.append(chosen)
     return found
 
@@ -373,4 +372,6 @@ def event_message(effect: Effect, cursor: str) -> event_pb2.Event:
         event.presence = effect.detail  # type: ignore[assignment]
     elif kind == EffectKind.CONTACT_REJECTED:
         event.rejection_reason = effect.detail  # type: ignore[assignment]
+    elif kind == EffectKind.QUEUE_INTAKE_CHANGED:
+        event.intake = effect.detail  # type: ignore[assignment]
     return event

@@ -26,12 +26,13 @@ ID_BYTES_MAX: Final = 128
 ATTRIBUTES_MAX: Final = 64
 ATTRIBUTE_BYTES_MAX: Final = 16_384
 PREFERENCE_WEIGHT_MAX: Final = 100.0
-PRESENCE_REASONS_MAX: Final = 1_024
 
-# Agents that recently failed with a contact, remembered per contact. With more failures than this
-# inside one re-offer delay the longest-remembered one is forgotten first, so the contact is never
-# blocked.
-EXCLUSIONS_MAX: Final = 4
+# Agents that recently failed with a contact, remembered per contact, and one place for a rest from
+# everybody. With more failures than this inside one re-offer delay the one that ends first is
+# forgotten; from then on the contact rests between offers, and goes round by whose last offer is
+# longest ago, so that a crowd that declines neither keeps it from a willing agent nor rings without
+# pause.
+EXCLUSIONS_MAX: Final = 8
 
 # Effects one kernel call may record before it leaves the rest due at once, so that no call is long.
 EFFECTS_PER_CALL: Final = 1_024

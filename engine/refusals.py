@@ -4,6 +4,7 @@ What the engine refuses, in words a caller can act on.
 A refusal changes nothing. Adapters map each reason to a wire status in one table.
 """
 
+import re
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -21,9 +22,9 @@ class Refusal(IntEnum):
     UNKNOWN_AGENT = 3
     # No such contact, or it ended long ago; do not retry.
     UNKNOWN_CONTACT = 4
-    # No agent was ever given this skill; correct the name, or define an agent that holds it first.
+    # No agent holds this skill; correct the name, or define an agent that holds it first.
     UNKNOWN_SKILL = 5
-    # No agent was ever given this tag; as for skills.
+    # No agent carries this tag; as for skills.
     UNKNOWN_TAG = 6
     # The contact's state does not allow it; read the contact.
     ILLEGAL_TRANSITION = 7
@@ -67,9 +68,20 @@ class Violation:
     expected: str
 
 
+def wire_name(member: IntEnum) -> str:
+    """Name of a member in the contract: its type's words, then its own, as CHANNEL_VOICE."""
+    words = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(member).__name__)
+    return f"{words}_{member.name}".upper()
+
+
+def one_of(kind: type[IntEnum]) -> str:
+    """What a field of an enum's type expects; a member of value 0 is no choice."""
+    return "one of " + ", ".join(wire_name(item) for item in kind if item != 0)
+
+
 def violation(field: str, value: object, expected: str) -> Violation:
     """Make a violation, with the value shortened for display."""
-    shown = repr(value)
+    shown = wire_name(value) if isinstance(value, IntEnum) else repr(value)
     return Violation(field, shown if len(shown) <= 80 else shown[:77] + "...", expected)
 
 

@@ -19,7 +19,7 @@ def upsert_agent(cell: CellState, command: UpsertAgent) -> Outcome:
         cell.queue_row(queue_id, f"agent.queue_ids[{place}]")
         for place, queue_id in enumerate(command.queue_ids)
     ]
-    agents.require_names(command)
+    cell.require_names_of(command)
     if row < 0:
         row = agents.slots.take(command.agent_id)
         agents.clear(row, cell.store.scalar[NOW_MS])

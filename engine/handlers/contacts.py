@@ -17,6 +17,7 @@ from engine.kernels.requests import (
 from engine.lifecycle import Channel, ContactState
 from engine.limits import NEVER_MS
 from engine.refusals import CommandRefused, Refusal, violation
+from engine.routing.validation import check_attributes
 from engine.state.cell import CellState
 
 # Looked up once: an enum's members are slow to reach.
@@ -29,6 +30,7 @@ def route(cell: CellState, command: Route) -> Outcome:
     if row >= 0 and cell.store.columns.contacts.state[row] != _FREE:
         return _route_again(cell, command, row)
     queue_row = cell.queue_row(command.queue_id)
+    cell.names.check(command.requirements)
     class_row = cell.classes.row_of(
         queue_row, command.requirements, command.channel, command.priority
     )
@@ -68,6 +70,11 @@ def update(cell: CellState, command: UpdateContact) -> Outcome:
     requirements = command.requirements
     if requirements is None:
         requirements = cell.classes.requirements_of(old_class)
+    else:
+        cell.names.check(requirements)
+    attributes = {**cell.contacts.attributes(row), **command.attributes}
+    kept = {key: value for key, value in attributes.items() if value}
+    check_attributes(kept)
     priority = command.priority
     if priority is None:
         priority = int(classes.priority[old_class])
@@ -80,8 +87,6 @@ def update(cell: CellState, command: UpdateContact) -> Outcome:
     )
     request[IN_CONTACT] = row
     request[IN_SINCE_MS] = since_ms
-    attributes = {**cell.contacts.attributes(row), **command.attributes}
-    kept = {key: value for key, value in attributes.items() if value}
     run(cell, Operation.UPDATE)
     cell.contacts.write(row, requirements, kept)
     return Outcome(contact_id=command.contact_id)

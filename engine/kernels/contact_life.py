@@ -24,7 +24,7 @@ from engine.kernels.columns import (
 )
 from engine.kernels.compilation import kernel
 from engine.kernels.deadlines import schedule_contact
-from engine.kernels.eligibility import exclude, is_only_agent
+from engine.kernels.eligibility import exclude, is_crowded, is_only_agent, rest
 from engine.kernels.matching import schedule_wait
 from engine.kernels.recording import mark_contact, mark_queue, record_contact
 from engine.kernels.waiting import join_class, join_ended, leave_class, leave_ended
@@ -43,8 +43,10 @@ _CANCELLED = int(ContactState.CANCELLED)
 _REJECTED = int(ContactState.REJECTED)
 _CONTACT_REQUEUED = int(EffectKind.CONTACT_REQUEUED)
 _CONTACT_COMPLETED = int(EffectKind.CONTACT_COMPLETED)
+_CONTACT_EXPIRED = int(EffectKind.CONTACT_EXPIRED)
 _OFFER_RESCINDED = int(EffectKind.OFFER_RESCINDED)
 _SHORT_ABANDON = int(Reason.SHORT_ABANDON)
+_MAX_WAIT = int(Reason.MAX_WAIT)
 _NONE = int(Reason.NONE)
 
 
@@ -134,13 +136,17 @@ def take_from_agent(table: Table, contact: int) -> int:
 @kernel
 def return_to_queue(table: Table, contact: int, reason: int) -> None:
     """
-    Put a contact that no agent holds any more back to its place, by routing age. O(log contacts).
+    Put a contact that no agent holds any more back to its place, by routing age, or end it when it
+    has waited long enough. O(log contacts).
 
     It is made due at once: whoever wants it matched sooner calls `match_returned`.
     """
     contacts = open_contacts(table)
-    contacts.state[contact] = _QUEUED
     contacts.agent[contact] = -1
+    if contacts.expires_ms[contact] <= open_cell(table).scalar[NOW_MS]:
+        end_contact(table, contact, _EXPIRED, _CONTACT_EXPIRED, _MAX_WAIT)
+        return
+    contacts.state[contact] = _QUEUED
     join_class(table, contact)
     record_contact(table, _CONTACT_REQUEUED, contact, 0, reason)
     mark_queue(table, contacts.queue[contact])
@@ -168,17 +174,22 @@ def pass_over(table: Table, contact: int, agent: int, retry_after_ms: int) -> No
     Keep a contact from an agent it just failed with, for the agent's own time or else the queue's.
 
     When no other agent signed in could take it the queue's shorter delay applies, so that a single
-    agent is neither left out nor rung without pause. O(agents / 64).
+    agent is neither left out nor rung without pause. It is also how long a contact rests that has
+    failed with more agents than can be remembered. O(agents / 64).
     """
     queues = open_queues(table)
     queue = open_contacts(table).queue[contact]
+    now_ms = open_cell(table).scalar[NOW_MS]
+    shorter_ms = queues.reoffer_delay_only_agent_ms[queue]
     delay_ms = retry_after_ms
     if delay_ms == 0:
         delay_ms = queues.reoffer_delay_ms[queue]
         if is_only_agent(table, contact, agent):
-            delay_ms = min(delay_ms, queues.reoffer_delay_only_agent_ms[queue])
+            delay_ms = min(delay_ms, shorter_ms)
     if delay_ms > 0:
-        exclude(table, contact, agent, open_cell(table).scalar[NOW_MS] + delay_ms)
+        if is_crowded(table, contact, now_ms) and shorter_ms > 0:
+            rest(table, contact, now_ms + shorter_ms)
+        exclude(table, contact, agent, now_ms + delay_ms)
 
 
 @kernel

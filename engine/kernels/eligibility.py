@@ -22,6 +22,10 @@ from engine.kernels.columns import LEVELS
 from engine.kernels.compilation import kernel
 from engine.limits import EXCLUSIONS_MAX
 
+# Stands for all agents in an exclusion, and the place kept for it.
+EVERYONE = -2
+_REST = EXCLUSIONS_MAX - 1
+
 
 @kernel
 def skilled_word(table: Table, class_row: int, word: int, candidates: np.uint64) -> np.uint64:
@@ -72,13 +76,12 @@ def meets_class(table: Table, agent: int, class_row: int) -> bool:
 
 @kernel
 def is_excluded(table: Table, contact: int, agent: int, now_ms: int) -> bool:
-    """Whether the contact recently failed with the agent. O(1)."""
+    """Whether the contact recently failed with the agent, or rests from everybody. O(1)."""
     contacts = open_contacts(table)
     for place in range(EXCLUSIONS_MAX):
-        if (
-            contacts.excluded_agent[contact, place] == agent
-            and contacts.excluded_until_ms[contact, place] > now_ms
-        ):
+        excluded = contacts.excluded_agent[contact, place]
+        is_meant = excluded in (agent, EVERYONE)
+        if is_meant and contacts.excluded_until_ms[contact, place] > now_ms:
             return True
     return False
 
@@ -92,7 +95,7 @@ def exclude(table: Table, contact: int, agent: int, until_ms: int) -> None:
     """
     contacts = open_contacts(table)
     chosen = 0
-    for place in range(EXCLUSIONS_MAX):
+    for place in range(_REST):
         if contacts.excluded_agent[contact, place] == agent:
             chosen = place
             break
@@ -100,6 +103,24 @@ def exclude(table: Table, contact: int, agent: int, until_ms: int) -> None:
             chosen = place
     contacts.excluded_agent[contact, chosen] = agent
     contacts.excluded_until_ms[contact, chosen] = until_ms
+
+
+@kernel
+def rest(table: Table, contact: int, until_ms: int) -> None:
+    """Offer the contact to nobody until a time. O(1)."""
+    contacts = open_contacts(table)
+    contacts.excluded_agent[contact, _REST] = EVERYONE
+    contacts.excluded_until_ms[contact, _REST] = until_ms
+
+
+@kernel
+def is_crowded(table: Table, contact: int, now_ms: int) -> bool:
+    """Whether as many agents recently failed with the contact as can be remembered. O(1)."""
+    contacts = open_contacts(table)
+    earliest_ms = contacts.excluded_until_ms[contact, 0]
+    for place in range(1, _REST):
+        earliest_ms = min(earliest_ms, contacts.excluded_until_ms[contact, place])
+    return earliest_ms > now_ms
 
 
 @kernel

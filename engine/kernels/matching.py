@@ -27,7 +27,13 @@ from engine.kernels.capacity import hold_contact
 from engine.kernels.columns import NEXT_OFFER, NOW_MS, OFFERS
 from engine.kernels.compilation import kernel
 from engine.kernels.deadlines import schedule_contact
-from engine.kernels.eligibility import exclusion_ends, is_excluded, meets_class, skilled_word
+from engine.kernels.eligibility import (
+    exclusion_ends,
+    is_crowded,
+    is_excluded,
+    meets_class,
+    skilled_word,
+)
 from engine.kernels.recording import has_effect_room, mark_queue, record_contact
 from engine.kernels.scoring import claim_of_head, is_better_tie, score_agent
 from engine.kernels.waiting import is_before, leave_class
@@ -45,6 +51,7 @@ def best_agent(table: Table, contact: int) -> int:
     """
     Row of the best agent with room for a waiting contact, -1 when there is none.
 
+    For a contact that many agents failed with, best is whose last offer is longest ago.
     O(agents / 64 + eligible).
     """
     contacts = open_contacts(table)
@@ -53,6 +60,7 @@ def best_agent(table: Table, contact: int) -> int:
     class_row = contacts.class_row[contact]
     free = bitsets.free_agents[contacts.channel[contact]]
     has_failed = exclusion_ends(table, contact, now_ms, NEVER_MS) < NEVER_MS
+    goes_round = has_failed and is_crowded(table, contact, now_ms)
     best = -1
     best_score = -np.inf
     for word in range(free.shape[0]):
@@ -64,7 +72,10 @@ def best_agent(table: Table, contact: int) -> int:
             candidates &= candidates - np.uint64(1)
             if has_failed and is_excluded(table, contact, agent, now_ms):
                 continue
-            score = score_agent(table, agent, class_row)
+            if goes_round:
+                score = -1.0 * open_agents(table).last_offer[agent]
+            else:
+                score = score_agent(table, agent, class_row)
             if score > best_score or (score == best_score and is_better_tie(table, agent, best)):
                 best = agent
                 best_score = score

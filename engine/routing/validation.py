@@ -6,6 +6,7 @@ Every broken rule is reported at once, with the field's path on the wire. Checks
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum
 from functools import lru_cache
 from typing import Final, Never
 
@@ -53,7 +54,7 @@ from engine.limits import (
     REQUIREMENT_ITEMS_MAX,
     SKILLS_MAX,
 )
-from engine.refusals import CommandRefused, Refusal, Violation, violation
+from engine.refusals import CommandRefused, Refusal, Violation, one_of, violation
 
 AGENT_QUEUES_MAX: Final = 10_000
 AGENT_TAGS_MAX: Final = 64
@@ -95,10 +96,9 @@ class _Checks:
         if not (low <= value <= high):
             self.fail(field, value, f"{low:,} to {high:,}")
 
-    def member(self, field: str, value: object, kind: type) -> None:
+    def member(self, field: str, value: object, kind: type[IntEnum]) -> None:
         if not isinstance(value, kind):
-            names = ", ".join(item.name for item in kind)  # type: ignore[attr-defined]
-            self.fail(field, value, f"one of {names}")
+            self.fail(field, value, one_of(kind))
 
     def count(self, field: str, items: Sequence[object], count_max: int) -> None:
         if len(items) > count_max:
@@ -247,8 +247,7 @@ def _set_presence(checks: _Checks, command: SetPresence) -> None:
     checks.name("agent_id", command.agent_id)
     checks.name("reason", command.reason, may_be_empty=True)
     if not isinstance(command.presence, Presence) or command.presence is Presence.NONE:
-        names = ", ".join(item.name for item in Presence if item is not Presence.NONE)
-        checks.fail("presence", command.presence, f"one of {names}")
+        checks.fail("presence", command.presence, one_of(Presence))
 
 
 def _upsert_queue(checks: _Checks, command: UpsertQueue) -> None:
@@ -280,7 +279,7 @@ def _upsert_queue(checks: _Checks, command: UpsertQueue) -> None:
 def _set_intake(checks: _Checks, command: SetIntake) -> None:
     checks.name("queue_id", command.queue_id)
     if not isinstance(command.intake, Intake) or command.intake is Intake.NONE:
-        checks.fail("intake", command.intake, "one of OPEN, PAUSED, CLOSED")
+        checks.fail("intake", command.intake, one_of(Intake))
 
 
 def _agent_id(checks: _Checks, command: DeleteAgent | Heartbeat) -> None:
@@ -316,6 +315,20 @@ _RULES: Final[dict[type, Callable[[_Checks, Never], None]]] = {
     Expire: _nothing,
     Recover: _nothing,
 }
+
+
+def check_attributes(attributes: Mapping[str, str]) -> None:
+    """
+    Check what a contact's attributes come to when some are added.
+
+    Raises
+    ------
+    CommandRefused
+        INVALID_FIELD with every broken rule.
+    """
+    checks = _Checks()
+    checks.attributes(attributes)
+    checks.close()
 
 
 def validate(command: object) -> None:

@@ -2,19 +2,23 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
 from engine.commands import AgentSkill, ChannelCapacity, UpsertAgent
-from engine.effects import FIRST_TEXT_REASON, Reason
-from engine.kernels.columns import LEVELS
+from engine.effects import FIRST_TEXT_REASON, EffectColumn, Reason
+from engine.kernels.columns import EFFECT_COUNT, LEVELS
 from engine.lifecycle import AgentKind, Channel, Presence
-from engine.limits import CAPACITY_MAX, PRESENCE_REASONS_MAX
-from engine.refusals import CommandRefused, Refusal, violation
+from engine.limits import CAPACITY_MAX
+from engine.state.names import Names
 from engine.state.slots import Slots, Vocabulary
 from engine.state.store import Store
+
+# Texts of presence reasons at which those no longer needed are first looked for.
+_REASONS_SWEPT_AT: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,36 +41,22 @@ class AgentView:
 
 
 class AgentRows:
-    """Rows of agents by id, with their definitions and the names they use."""
+    """Rows of agents by id, with their definitions and presence reasons."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, names: Names) -> None:
         self._store = store
+        self._names = names
         self.slots = Slots(store, "agents")
-        self.skills = Vocabulary()
-        self.tags = Vocabulary()
         self.reasons = Vocabulary()
+        self._reasons_swept_at = _REASONS_SWEPT_AT
         # Definition and presence reason as JSON, by row.
         self.payloads: list[bytes] = []
         # Rows whose payload the open commit group must write.
         self.payload_is_new: set[int] = set()
 
-    def require_names(self, command: UpsertAgent) -> None:
-        """
-        Make room for the skills and tags an agent brings.
-
-        Raises
-        ------
-        CommandRefused
-            LIMIT_REACHED, when the cell knows as many as it may; nothing was interned.
-        """
-        new_skills = sum(self.skills.number_of(item.skill) < 0 for item in command.skills)
-        new_tags = sum(self.tags.number_of(tag) < 0 for tag in command.tags)
-        self._store.require("skills", len(self.skills) + new_skills)
-        self._store.require("tags", len(self.tags) + new_tags)
-
     def write(self, row: int, command: UpsertAgent, queue_rows: Iterable[int]) -> None:
         """
-        Write a definition into its row and sets; `require_names` came before.
+        Write a definition into its row and sets; room for its names was made before.
 
         Matches nothing.
         """
@@ -87,12 +77,14 @@ class AgentRows:
             _add(bitsets.queue_agents[queue_row], row)
             _add(bitsets.agent_queues[row], queue_row)
         for skill in command.skills:
-            number = self.skills.intern(skill.skill)
+            if skill.proficiency == 0:
+                continue
+            number = self._names.skills.intern(skill.skill)
             agents.proficiency[row, number] = skill.proficiency
             for level in range(skill.proficiency):
                 _add(bitsets.skill_agents[number * LEVELS + level], row)
         for tag in command.tags:
-            _add(bitsets.tag_agents[self.tags.intern(tag)], row)
+            _add(bitsets.tag_agents[self._names.tags.intern(tag)], row)
         self._write_payload(row, command)
 
     def clear(self, row: int, now_ms: int) -> None:
@@ -114,20 +106,23 @@ class AgentRows:
         self.slots.retire(row)
 
     def reason_code(self, text: str) -> int:
-        """
-        Code of a client's presence reason.
-
-        Raises
-        ------
-        CommandRefused
-            LIMIT_REACHED, when the cell has met as many distinct texts as it may.
-        """
+        """Code of a client's presence reason; codes nobody refers to any more are given anew."""
         if not text:
             return int(Reason.NONE)
-        if self.reasons.number_of(text) < 0 and len(self.reasons) >= PRESENCE_REASONS_MAX:
-            expected = f"one of the {PRESENCE_REASONS_MAX} texts used so far"
-            raise CommandRefused(Refusal.LIMIT_REACHED, violation("reason", text, expected))
+        if self.reasons.number_of(text) < 0 and len(self.reasons) >= self._reasons_swept_at:
+            self._sweep_reasons()
         return FIRST_TEXT_REASON + self.reasons.intern(text)
+
+    def _sweep_reasons(self) -> None:
+        """Free the texts that no agent has and no effect of the open group tells of."""
+        columns = self._store.columns
+        count = self._store.scalar[EFFECT_COUNT]
+        codes = {
+            *columns.agents.presence_reason.tolist(),
+            *columns.cell.effects[:count, EffectColumn.REASON].tolist(),
+        }
+        self.reasons.keep_only({code - FIRST_TEXT_REASON for code in codes})
+        self._reasons_swept_at = max(_REASONS_SWEPT_AT, 2 * len(self.reasons))
 
     def reason_text(self, code: int) -> str:
         """Word or text of a reason code."""
@@ -178,6 +173,7 @@ class AgentRows:
         self.payload_is_new.add(row)
 
     def _leave_sets(self, row: int) -> None:
+        self._names.agents_changed()
         columns = self._store.columns
         bitsets = columns.bitsets
         columns.agents.proficiency[row] = 0

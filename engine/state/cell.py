@@ -1,11 +1,13 @@
 """Everything a cell holds, and its way to and from the rows of the commit log."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.commands import UpsertAgent
 from engine.effects import FIRST_TEXT_REASON, encode_effects
 from engine.kernels.columns import (
     EFFECT_COUNT,
@@ -13,9 +15,7 @@ from engine.kernels.columns import (
     NEXT_OFFER,
     NOW_MS,
 )
-from engine.kernels.packing import (
-    unpack_row,
-)
+from engine.kernels.packing import AGENT_WIDTH, CONTACT_WIDTH, QUEUE_WIDTH, unpack_row
 from engine.kernels.requests import IN_AGENT, IN_CONTACT, IN_OPERATION, IN_QUEUE, Operation
 from engine.lifecycle import FIRST_ENDED_STATE, Channel, ContactState, Intake
 from engine.limits import EFFECTS_PER_CALL, Limits
@@ -24,12 +24,14 @@ from engine.state import agents as agent_rows
 from engine.state import contacts as contact_rows
 from engine.state import queues as queue_rows
 from engine.state.classes import ContactClasses
-from engine.state.deltas import DeltaTaker
-from engine.state.rows import RowDelta, RowTable
+from engine.state.deltas import CELL_WIDTH, DeltaTaker
+from engine.state.names import Names
+from engine.state.rows import DamagedRow, RowDelta, RowTable
 from engine.state.store import Store
 
 # Looked up once: an enum's members are slow to reach.
 _FREE: Final = int(ContactState.FREE)
+_QUEUED: Final = int(ContactState.QUEUED)
 
 # Effects that recovery records for one outstanding offer: rescinded, requeued.
 _RECOVERY_EFFECTS: Final = 2
@@ -62,9 +64,10 @@ class CellState:
     def __init__(self, limits: Limits) -> None:
         self.store = Store(limits)
         self.queues = queue_rows.QueueRows(self.store)
-        self.agents = agent_rows.AgentRows(self.store)
+        self.names = Names(self.store)
+        self.agents = agent_rows.AgentRows(self.store, self.names)
         self.contacts = contact_rows.ContactRows(self.store)
-        self.classes = ContactClasses(self.store, self.agents.skills, self.agents.tags)
+        self.classes = ContactClasses(self.store, self.names)
         self._deltas = DeltaTaker(self.store, self.queues, self.agents, self.contacts)
 
     def make_effect_room(self) -> None:
@@ -124,6 +127,24 @@ class CellState:
             raise CommandRefused(Refusal.UNKNOWN_AGENT, refused)
         return row
 
+    def require_names_of(self, agent: UpsertAgent) -> None:
+        """
+        Make room for the skills and tags of a definition.
+
+        Raises
+        ------
+        CommandRefused
+            LIMIT_REACHED, when the cell knows as many as it may; nothing changed.
+        """
+        skills = {item.skill for item in agent.skills if item.proficiency > 0}
+        self._require_names(skills, set(agent.tags))
+
+    def _require_names(self, skills: set[str], tags: set[str]) -> None:
+        if not self.names.has_room(skills, tags):
+            self.classes.sweep()
+            self.names.give_back(self.classes.requirement_rows())
+        self.names.require(skills, tags)
+
     def open_contacts_in(self, queue_row: int) -> int:
         """Open contacts of a queue."""
         queues = self.store.columns.queues
@@ -177,6 +198,11 @@ class CellState:
         Fill an empty cell from its durable rows.
 
         Deadlines that have passed come due with the next command.
+
+        Raises
+        ------
+        DamagedRow
+            A row cannot be one that a cell wrote.
         """
         by_table: dict[RowTable, list[RowDelta]] = {table: [] for table in RowTable}
         for delta in rows:
@@ -233,6 +259,20 @@ class CellState:
             ) in self.store.columns.cell.effects[:count].tolist()
         ]
 
+    def _check_references(self, rows: NDArray[np.int64]) -> None:
+        """Refuse loaded contacts whose queue or agent is not there: kernels trust rows."""
+        contacts = self.store.columns.contacts
+        queue, agent, state = contacts.queue[rows], contacts.agent[rows], contacts.state[rows]
+        has_queue = np.isin(queue, self.queues.slots.rows())
+        has_agent = np.isin(agent, [-1, *self.agents.slots.rows()])
+        is_held = (state > _QUEUED) & (state < FIRST_ENDED_STATE)
+        is_sound = has_queue & has_agent & (state > _FREE) & (state < len(ContactState))
+        is_sound &= ~is_held | (agent >= 0)
+        if not is_sound.all():
+            row = int(rows[np.argmin(is_sound)])
+            message = f"contact {self.contacts.slots.ids[row]!r}, row {row}: state or references"
+            raise DamagedRow(message)
+
     def _unpack(self, delta: RowDelta) -> None:
         """Read a row into its columns; by a plain int, for an enum is another signature."""
         unpack_row(self.store.table, int(delta.table), delta.row, _values(delta))
@@ -240,8 +280,8 @@ class CellState:
     def _load_queues(self, deltas: Sequence[RowDelta]) -> None:
         self.queues.slots.place_all([(delta.row, delta.external_id) for delta in deltas])
         for delta in deltas:
-            assert delta.payload
-            self.queues.write(delta.row, queue_rows.definition_of(delta.payload))
+            with _naming(delta):
+                self.queues.write(delta.row, queue_rows.definition_of(delta.payload or b""))
             self._unpack(delta)
         self.queues.payload_is_new.clear()
 
@@ -249,28 +289,30 @@ class CellState:
         agents = self.agents
         agents.slots.place_all([(delta.row, delta.external_id) for delta in deltas])
         for delta in deltas:
-            assert delta.payload
-            definition, reason = agent_rows.definition_of(delta.payload)
-            agents.require_names(definition)
+            with _naming(delta):
+                definition, reason = agent_rows.definition_of(delta.payload or b"")
+            self.require_names_of(definition)
             served = [self.queues.slots.row_of(queue_id) for queue_id in definition.queue_ids]
             agents.write(delta.row, definition, served)
             self._unpack(delta)
             columns = self.store.columns.agents
             if columns.presence_reason[delta.row] >= FIRST_TEXT_REASON:
                 columns.presence_reason[delta.row] = agents.reason_code(reason)
-            agents.keep_payload(delta.row, delta.payload)
+            agents.keep_payload(delta.row, delta.payload or b"")
             self._run(Operation.RESTORE_AGENT, IN_AGENT, delta.row)
         agents.payload_is_new.clear()
 
     def _load_contacts(self, deltas: Sequence[RowDelta]) -> None:
         self.contacts.slots.place_all([(delta.row, delta.external_id) for delta in deltas])
         for delta in deltas:
-            assert delta.payload
             self._unpack(delta)
-            self.contacts.keep_payload(delta.row, delta.payload)
-            self._load_class(delta.row, delta.payload)
-        columns = self.store.columns.contacts
+            self.contacts.keep_payload(delta.row, delta.payload or b"")
         rows = np.array([delta.row for delta in deltas], np.int64)
+        self._check_references(rows)
+        for delta in deltas:
+            with _naming(delta):
+                self._load_class(delta.row, delta.payload or b"")
+        columns = self.store.columns.contacts
         is_ended = columns.state[rows] >= FIRST_ENDED_STATE
         age = np.where(is_ended, columns.ended_ms[rows], columns.since_ms[rows])
         for place in np.lexsort((columns.sequence[rows], age)):
@@ -285,7 +327,9 @@ class CellState:
         if columns.state[row] >= FIRST_ENDED_STATE:
             return
         requirements, _ = contact_rows.definition_of(payload)
-        self.classes.know_names(requirements)
+        skills = {item.skill for item in requirements.skills}
+        skills |= {item.skill for item in requirements.preferred_skills}
+        self._require_names(skills, set(requirements.tags))
         class_row = self.classes.row_of(
             int(columns.queue[row]),
             requirements,
@@ -295,7 +339,33 @@ class CellState:
         self.store.columns.contacts.class_row[row] = class_row
 
 
+_WIDTHS: Final = {
+    RowTable.CELL: CELL_WIDTH,
+    RowTable.QUEUE: QUEUE_WIDTH,
+    RowTable.AGENT: AGENT_WIDTH,
+    RowTable.CONTACT: CONTACT_WIDTH,
+}
+
+
 def _values(delta: RowDelta) -> NDArray[np.int64]:
     """Record of a loaded row as numbers; writable, since a read-only array is another signature."""
-    assert delta.record is not None
-    return np.frombuffer(bytearray(delta.record), np.int64)
+    record = delta.record or b""
+    expected = 8 * _WIDTHS[RowTable(delta.table)]
+    if len(record) != expected:
+        message = f"{_name(delta)}: a record of {len(record)} bytes, expected {expected}"
+        raise DamagedRow(message)
+    return np.frombuffer(bytearray(record), np.int64)
+
+
+@contextmanager
+def _naming(delta: RowDelta) -> Iterator[None]:
+    """Say which row it is whose definition cannot be read."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        message = f"{_name(delta)}: its definition cannot be read ({error})"
+        raise DamagedRow(message) from error
+
+
+def _name(delta: RowDelta) -> str:
+    return f"{RowTable(delta.table).name.lower()} {delta.external_id!r}, row {delta.row}"

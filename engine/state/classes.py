@@ -5,12 +5,12 @@ Rows whose last contact has gone are kept, since the next one is likely alike, a
 run out.
 """
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from engine.commands import Requirements
 from engine.lifecycle import Channel
-from engine.refusals import CommandRefused, Refusal, Violation, violation
-from engine.state.slots import Vocabulary
+from engine.state.names import Names
 from engine.state.store import Store
 
 
@@ -26,10 +26,9 @@ class ClassKey(NamedTuple):
 class ContactClasses:
     """Rows of classes and of the requirements they name."""
 
-    def __init__(self, store: Store, skills: Vocabulary, tags: Vocabulary) -> None:
+    def __init__(self, store: Store, names: Names) -> None:
         self._store = store
-        self._skills = skills
-        self._tags = tags
+        self._names = names
         self._class_of: dict[ClassKey, int] = {}
         self._requirement_of: dict[Requirements, int] = {}
         self._requirements: list[Requirements] = []
@@ -46,8 +45,7 @@ class ContactClasses:
         Raises
         ------
         CommandRefused
-            UNKNOWN_SKILL or UNKNOWN_TAG for a name no agent was ever given; LIMIT_REACHED when the
-            cell holds as many classes as it may.
+            LIMIT_REACHED when the cell holds as many classes as it may.
         """
         requirement_row = self._requirement_of.get(requirements, -1)
         if requirement_row >= 0:
@@ -55,20 +53,9 @@ class ContactClasses:
             if row >= 0:
                 return row
         if self._is_full():
-            self._sweep()
+            self.sweep()
         requirement_row = self._requirement_row(requirements)
         return self._make_class(ClassKey(queue_row, requirement_row, channel, priority))
-
-    def know_names(self, requirements: Requirements) -> None:
-        """Intern the names of a loaded requirement, which no agent may hold any more."""
-        for required in requirements.skills:
-            self._skills.intern(required.skill)
-        for preferred in requirements.preferred_skills:
-            self._skills.intern(preferred.skill)
-        for tag in requirements.tags:
-            self._tags.intern(tag)
-        self._store.require("skills", len(self._skills))
-        self._store.require("tags", len(self._tags))
 
     def requirements_of(self, class_row: int) -> Requirements:
         """What the class's contacts ask of agents."""
@@ -98,7 +85,10 @@ class ContactClasses:
         row = self._requirement_of.get(requirements, -1)
         if row >= 0:
             return row
-        skills, preferred, tags = self._numbers(requirements)
+        intern_skill, intern_tag = self._names.skills.intern, self._names.tags.intern
+        skills = [intern_skill(item.skill) for item in requirements.skills]
+        preferred = [intern_skill(item.skill) for item in requirements.preferred_skills]
+        tags = [intern_tag(tag) for tag in requirements.tags]
         if self._free_requirements:
             row = self._free_requirements.pop()
             self._requirements[row] = requirements
@@ -121,32 +111,9 @@ class ContactClasses:
         self._requirement_of[requirements] = row
         return row
 
-    def _numbers(self, requirements: Requirements) -> tuple[list[int], list[int], list[int]]:
-        """Numbers of the names in a requirement; refuses names that no agent was ever given."""
-        skills = [self._skills.number_of(item.skill) for item in requirements.skills]
-        preferred = [self._skills.number_of(item.skill) for item in requirements.preferred_skills]
-        tags = [self._tags.number_of(tag) for tag in requirements.tags]
-        hint = "a name some agent was given"
-        unknown: list[Violation] = []
-        for path, numbers, items in (
-            ("skills", skills, requirements.skills),
-            ("preferred_skills", preferred, requirements.preferred_skills),
-        ):
-            unknown += [
-                violation(f"requirements.{path}[{place}].skill", items[place].skill, hint)
-                for place, number in enumerate(numbers)
-                if number < 0
-            ]
-        if unknown:
-            raise CommandRefused(Refusal.UNKNOWN_SKILL, *unknown)
-        unknown = [
-            violation(f"requirements.tags[{place}]", requirements.tags[place], hint)
-            for place, number in enumerate(tags)
-            if number < 0
-        ]
-        if unknown:
-            raise CommandRefused(Refusal.UNKNOWN_TAG, *unknown)
-        return skills, preferred, tags
+    def requirement_rows(self) -> Collection[int]:
+        """Rows of requirements in use."""
+        return self._requirement_of.values()
 
     def _is_full(self) -> bool:
         """Whether the next class or the next requirement would need a row beyond the limit."""
@@ -155,7 +122,7 @@ class ContactClasses:
             not self._free_requirements and len(self._requirements) >= rows_max
         )
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
         """Free every class no open contact refers to, then every requirement no class names."""
         references = self._store.columns.classes.references
         for key in [key for key, row in self._class_of.items() if references[row] == 0]:

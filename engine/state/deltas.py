@@ -29,7 +29,8 @@ _CONTACT: Final = RowTable.CONTACT
 
 # State, presence or intake, first in a record, is 0 where the row holds nothing any more.
 _GONE: Final = bytes(8)
-_CELL_RECORD: Final = struct.Struct("<3q")
+CELL_WIDTH: Final = 3
+_CELL_RECORD: Final = struct.Struct(f"<{CELL_WIDTH}q")
 
 
 class DeltaTaker:

@@ -19,6 +19,10 @@ class RowTable(IntEnum):
     QUEUE = QUEUE_ROWS
 
 
+class DamagedRow(ValueError):
+    """A stored row does not say what a row of its table says."""
+
+
 class RowDelta(NamedTuple):
     """
     One durable row to be written or deleted.

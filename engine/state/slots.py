@@ -1,7 +1,7 @@
 """External ids and the rows they stand for."""
 
 import heapq
-from collections.abc import KeysView, Sequence
+from collections.abc import Collection, Iterable, KeysView, Sequence
 
 from engine.state.store import Store
 
@@ -98,24 +98,42 @@ class Slots:
 
 
 class Vocabulary:
-    """Names to small numbers, for skills, tags and texts; a number is never taken back."""
+    """Names to small numbers, for skills, tags and texts."""
 
     def __init__(self) -> None:
         self._number_of: dict[str, int] = {}
         self.names: list[str] = []
+        self._free: list[int] = []
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self._number_of)
 
     def number_of(self, name: str) -> int:
-        """Number of a name, -1 when it was never given one."""
+        """Number of a name, -1 when it has none."""
         return self._number_of.get(name, -1)
 
+    def count_with(self, names: Iterable[str]) -> int:
+        """How many numbers there would be with these names added, freed ones not counted."""
+        return len(self._number_of) + sum(name not in self._number_of for name in set(names))
+
     def intern(self, name: str) -> int:
-        """Number of a name, given now when it had none."""
+        """Number of a name, given now when it had none: the lowest that is free."""
         number = self._number_of.get(name)
         if number is None:
-            number = len(self.names)
+            if self._free:
+                number = heapq.heappop(self._free)
+                self.names[number] = name
+            else:
+                number = len(self.names)
+                self.names.append(name)
             self._number_of[name] = number
-            self.names.append(name)
         return number
+
+    def keep_only(self, numbers: Collection[int]) -> None:
+        """Free every other number."""
+        kept = {name: number for name, number in self._number_of.items() if number in numbers}
+        for name, number in self._number_of.items():
+            if name not in kept:
+                self.names[number] = ""
+                heapq.heappush(self._free, number)
+        self._number_of = kept

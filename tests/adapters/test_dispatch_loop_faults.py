@@ -302,3 +302,40 @@ async def test_fenced_cell_is_lost_for_good(log_type: type[TokenLog]) -> None:
     await is_applied_once(other, 3)
     await other.stop()
     await cell.stop()
+
+
+class BrokenPipe:
+    """A logger whose reader has gone."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        """Any method fails."""
+
+        def fail(*_arguments: object, **_values: object) -> None:
+            raise BrokenPipeError
+
+        return fail
+
+
+async def test_failed_commit_whose_log_line_cannot_be_written_does_not_wedge_the_cell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A full volume refuses the commit and the log line alike; the cell must open again."""
+    log = MemoryLog(MemoryStore(), faults(CommitStep.AFTER_CHECK, Fault.FULL))
+    cell = await stands(log)
+    monkeypatch.setattr("adapters.dispatch_loop._log", BrokenPipe())
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    future = put(cell, routing("c0"))
+    assert await outcome(future) == "UNAVAILABLE"
+    monkeypatch.undo()
+    await reopened(cell)
+    await send(cell, routing("c0"))
+    await is_applied_once(cell, 1)
+    await cell.stop()
+
+
+async def test_stop_does_not_wait_for_a_turn_that_never_ends() -> None:
+    """Whatever holds a turn up, the process must be able to end within its grace."""
+    cell = await stands(MemoryLog(MemoryStore()))
+    cell._turn_runs = True
+    async with asyncio.timeout(5):
+        await cell.stop(timeout_s=0.05)

@@ -23,6 +23,7 @@ from engine.kernels.columns import (
     OPEN_COUNT,
     QUEUE_DIRTY_COUNT,
 )
+from engine.kernels.eligibility import EVERYONE
 from engine.lifecycle import FIRST_ENDED_STATE, Channel, ContactState, Intake, Presence
 from engine.limits import NEVER_MS
 
@@ -156,9 +157,11 @@ def _check_sets(engine: Engine, agents: list[int], queues: list[int]) -> None:
     for agent in agents:
         definition = cell.agents.definition(agent)
         served |= {(cell.queues.slots.row_of(name), agent) for name in definition.queue_ids}
-        tagged |= {(cell.agents.tags.number_of(tag), agent) for tag in definition.tags}
+        tagged |= {(cell.names.tags.number_of(tag), agent) for tag in definition.tags}
         for skill, proficiency in definition.skills:
-            number = cell.agents.skills.number_of(skill)
+            number = cell.names.skills.number_of(skill)
+            if proficiency == 0:
+                continue
             assert columns.agents.proficiency[agent, number] == proficiency
             levels |= {(number * LEVELS + level, agent) for level in range(proficiency)}
     assert _bits(sets.queue_agents) == served
@@ -218,6 +221,8 @@ def _check_nobody_waits_beside_room(
             )
             if until_ms > now_ms
         }
+        if EVERYONE in passed_over:
+            continue
         for agent in with_room[int(contacts.channel[row])]:
             assert agent in passed_over or not _could_take(columns, agent, row), (agent, row)
 

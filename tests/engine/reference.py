@@ -31,7 +31,7 @@ from engine.commands import (
 from engine.effects import EffectKind
 from engine.engine import Outcome
 from engine.lifecycle import CancelReason, ContactState, Intake, Presence, Trigger
-from engine.limits import NEVER_MS, PRESENCE_REASONS_MAX, SKILLS_MAX, TAGS_MAX, Limits
+from engine.limits import NEVER_MS, SKILLS_MAX, TAGS_MAX, Limits
 from engine.refusals import Refusal
 from tests.engine.reference_floor import (
     Floor,
@@ -167,7 +167,8 @@ class Reference:
         contact = open_contact(self.floor, command.contact_id, command.etag)
         asked = contact.requirements if command.requirements is None else command.requirements
         priority = contact.priority if command.priority is None else command.priority
-        require_names(self.floor, asked)
+        if command.requirements is not None:
+            require_names(self.floor, asked)
         require_class(self.floor, (contact.queue_id, asked, contact.channel, priority))
 
         def change() -> Outcome:
@@ -271,15 +272,17 @@ class Reference:
         check_etag(command.etag, agent.version if agent else 0)
         for queue_id in command.queue_ids:
             named_queue(self.floor, queue_id)
-        skills = self.floor.skills | {item.skill for item in command.skills}
-        tags = self.floor.tags | set(command.tags)
+        asked = self.floor.asked
+        skills = self.floor.skills | {item.skill for item in command.skills if item.proficiency}
+        skills |= {item.skill for one in asked for item in one.skills}
+        skills |= {item.skill for one in asked for item in one.preferred_skills}
+        tags = self.floor.tags | set(command.tags) | {tag for one in asked for tag in one.tags}
         if len(skills) > SKILLS_MAX or len(tags) > TAGS_MAX:
             raise Refused(Refusal.LIMIT_REACHED)
         if agent is None:
             row = self.floor.agent_rows.take(self.floor.limits.agents_max)
             agent = RefAgent(command, row, self.floor.now_ms, self.floor.now_ms)
             self.floor.agents[command.agent_id] = agent
-        self.floor.skills, self.floor.tags = skills, tags
         agent.definition = command
         agent.version += 1
         return call(self.floor, lambda: redefine(self.floor, agent))
@@ -307,10 +310,6 @@ class Reference:
 
     def set_presence(self, command: SetPresence) -> Outcome:
         agent = named_agent(self.floor, command.agent_id)
-        reasons = self.floor.reasons | ({command.reason} if command.reason else set())
-        if len(reasons) > PRESENCE_REASONS_MAX:
-            raise Refused(Refusal.LIMIT_REACHED)
-        self.floor.reasons = reasons
 
         def set_it() -> Outcome:
             is_handling = any(one.state is not ContactState.OFFERED for one in agent.held)

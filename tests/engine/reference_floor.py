@@ -75,8 +75,9 @@ class RefContact:
     rejection: int = 0
     due_ms: int = NEVER_MS
     passed_over: list[PassedOver] = field(
-        default_factory=lambda: [PassedOver() for _ in range(EXCLUSIONS_MAX)]
+        default_factory=lambda: [PassedOver() for _ in range(EXCLUSIONS_MAX - 1)]
     )
+    rests_until_ms: int = 0
 
     @property
     def offer_id(self) -> str:
@@ -236,10 +237,6 @@ class Floor:
         # Ended contacts still readable, the oldest first.
         self.ended: list[RefContact] = []
         self.open_count = 0
-        # Names ever given.
-        self.skills: set[str] = set()
-        self.tags: set[str] = set()
-        self.reasons: set[str] = set()
         # Effects since the last group, fields of `engine.effects.Effect`.
         self.effects: list[tuple[int | str, ...]] = []
         # Number of effects at which the running call leaves the rest for the next one.
@@ -273,11 +270,31 @@ class Floor:
                 yield from alike
 
     def is_passed_over(self, contact: RefContact, agent: RefAgent) -> bool:
-        """Whether the contact recently failed with the agent."""
-        return any(
+        """Whether the contact recently failed with the agent, or rests from everybody."""
+        return contact.rests_until_ms > self.now_ms or any(
             entry.agent_id == agent.agent_id and entry.until_ms > self.now_ms
             for entry in contact.passed_over
         )
+
+    def is_crowded(self, contact: RefContact) -> bool:
+        """Whether as many agents recently failed with the contact as can be remembered."""
+        return all(entry.until_ms > self.now_ms for entry in contact.passed_over)
+
+    @property
+    def skills(self) -> set[str]:
+        """Skills that some agent holds."""
+        agents = (agent.definition for agent in self.agents.values())
+        return {item.skill for agent in agents for item in agent.skills if item.proficiency}
+
+    @property
+    def tags(self) -> set[str]:
+        """Tags that some agent carries."""
+        return {tag for agent in self.agents.values() for tag in agent.definition.tags}
+
+    @property
+    def asked(self) -> list[Requirements]:
+        """What open contacts ask for."""
+        return [contact.requirements for contact in self.contacts.values() if contact.is_open]
 
     def key_ms(self, contact: RefContact) -> int:
         """Order key in the queue: routing age's origin less what priority is worth; lower first."""
@@ -326,10 +343,11 @@ class Floor:
             and agent.has_room(contact.channel)
             and not self.is_passed_over(contact, agent)
         ]
+        goes_round = self.is_crowded(contact)
         return min(
             candidates,
             key=lambda agent: (
-                -self.score(agent, contact),
+                agent.last_offer if goes_round else -self.score(agent, contact),
                 agent.load_ratio,
                 agent.idle_since_ms,
                 agent.row,

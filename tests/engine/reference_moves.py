@@ -88,8 +88,11 @@ def release_from_state(floor: Floor, contact: RefContact) -> RefAgent | None:
 
 
 def return_to_queue(floor: Floor, contact: RefContact, reason: str) -> None:
-    contact.state = ContactState.QUEUED
     contact.agent_id = ""
+    if contact.expires_ms <= floor.now_ms:
+        end(floor, contact, ContactState.EXPIRED, EffectKind.CONTACT_EXPIRED, "max_wait")
+        return
+    contact.state = ContactState.QUEUED
     floor.join(contact)
     record_contact(floor, EffectKind.CONTACT_REQUEUED, contact, 0, reason)
     contact.due_ms = floor.now_ms
@@ -110,6 +113,9 @@ def pass_over(floor: Floor, contact: RefContact, agent: RefAgent, retry_after_ms
     if delay_ms == 0:
         return
     entries = contact.passed_over
+    rest_ms = definition.reoffer_delay_only_agent_ms
+    if floor.is_crowded(contact) and rest_ms > 0:
+        contact.rests_until_ms = floor.now_ms + rest_ms
     own = [entry for entry in entries if entry.agent_id == agent.agent_id]
     # Where none is free, the entry that ends first makes room.
     entry = own[0] if own else min(entries, key=lambda entry: entry.until_ms)
@@ -179,6 +185,8 @@ def find_agent(floor: Floor, contact: RefContact) -> RefAgent | None:
 
 def keep_waiting(floor: Floor, contact: RefContact) -> None:
     ends = [entry.until_ms for entry in contact.passed_over if entry.until_ms > floor.now_ms]
+    if contact.rests_until_ms > floor.now_ms:
+        ends.append(contact.rests_until_ms)
     contact.due_ms = min([contact.expires_ms, *ends])
 
 

@@ -178,14 +178,6 @@ def recover_floor(floor: Floor) -> None:
 
 
 def forget_what_no_row_tells(floor: Floor) -> None:
-    """After a restart names nobody uses are unknown, and lists stand in the order of loading."""
-    asked = [one.requirements for one in floor.contacts.values() if one.is_open]
-    agents = [agent.definition for agent in floor.agents.values()]
-    floor.skills = {item.skill for agent in agents for item in agent.skills}
-    floor.skills |= {item.skill for one in asked for item in one.skills}
-    floor.skills |= {item.skill for one in asked for item in one.preferred_skills}
-    floor.tags = {tag for agent in agents for tag in agent.tags}
-    floor.tags |= {tag for one in asked for tag in one.tags}
-    floor.reasons.clear()
+    """After a restart lists stand in the order of loading."""
     for agent in floor.agents.values():
         agent.held.sort(key=order_in_class, reverse=True)

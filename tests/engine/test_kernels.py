@@ -171,14 +171,15 @@ def _place(store: Store, waiting: list[int], row: int) -> int:
 def test_exclude_keeps_the_entries_that_last_longest(store: Store) -> None:
     """With more failures than there is memory for, the one that ends first is forgotten."""
     generator = np.random.default_rng(9)
-    twin: list[tuple[int, int]] = [(-1, 0)] * EXCLUSIONS_MAX
+    places = EXCLUSIONS_MAX - 1
+    twin: list[tuple[int, int]] = [(-1, 0)] * places
     for _ in range(300):
-        agent, until_ms = int(generator.integers(7)), int(generator.integers(1, 50))
+        agent, until_ms = int(generator.integers(12)), int(generator.integers(1, 50))
         exclude(store.table, 0, agent, until_ms)
         own = [place for place, entry in enumerate(twin) if entry[0] == agent]
-        soonest = min(range(EXCLUSIONS_MAX), key=lambda place: (twin[place][1], place))
+        soonest = min(range(places), key=lambda place: (twin[place][1], place))
         twin[own[0] if own else soonest] = agent, until_ms
-        for other in range(7):
+        for other in range(12):
             expected = any(entry[0] == other and entry[1] > 20 for entry in twin)
             assert is_excluded(store.table, 0, other, 20) == expected
 
@@ -242,7 +243,7 @@ def _sit_down(pair: Pair, generator: np.random.Generator) -> None:
         store.columns.agents.idle_since_ms[agent.row] = agent.idle_since_ms
         refresh_room(store.table, agent.row)
     for contact in floor.contacts.values():
-        for entry in contact.passed_over[: int(generator.integers(EXCLUSIONS_MAX))]:
+        for entry in contact.passed_over[: int(generator.integers(EXCLUSIONS_MAX - 1))]:
             agent = agents[int(generator.integers(AGENTS))]
             entry.agent_id, entry.until_ms = agent.agent_id, 1 << 40
             exclude(store.table, contact.row, agent.row, entry.until_ms)

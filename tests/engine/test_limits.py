@@ -18,7 +18,7 @@ from engine.commands import (
 )
 from engine.engine import Engine
 from engine.lifecycle import CancelReason, Channel, ContactState, Presence
-from engine.limits import PRESENCE_REASONS_MAX, SKILLS_MAX, TAGS_MAX, Limits
+from engine.limits import SKILLS_MAX, TAGS_MAX, Limits
 from engine.refusals import BadConfiguration, CommandRefused, Refusal
 
 
@@ -47,21 +47,55 @@ def test_tags_beyond_the_limit_are_refused() -> None:
     engine = Engine()
     for start in range(0, TAGS_MAX, 64):
         tags = tuple(f"t{number}" for number in range(start, start + 64))
-        engine.apply(UpsertAgent("a1", tags=tags), 1_000)
-    assert _refusal(engine, UpsertAgent("a1", tags=("one_more",))) is Refusal.LIMIT_REACHED
-    engine.apply(UpsertAgent("a1", tags=("t0", "t4095")), 1_000)
+        engine.apply(UpsertAgent(f"a{start}", tags=tags), 1_000)
+    assert _refusal(engine, UpsertAgent("b", tags=("one_more",))) is Refusal.LIMIT_REACHED
+    engine.apply(UpsertAgent("b", tags=("t0", "t4095")), 1_000)
 
 
-def test_presence_reasons_beyond_the_limit_are_refused() -> None:
-    """Reasons are meant to be few; one made up for every call would grow without end."""
+def test_presence_reasons_are_free_text_without_end() -> None:
+    """A desktop may send a new text each time; those nobody has any more make room."""
     engine = Engine()
     engine.apply(UpsertAgent("a1"), 1_000)
-    for number in range(PRESENCE_REASONS_MAX):
-        engine.apply(SetPresence("a1", Presence.AWAY, f"reason {number}"), 1_000)
-    one_more = SetPresence("a1", Presence.AWAY, "one more")
-    assert _refusal(engine, one_more) is Refusal.LIMIT_REACHED
-    engine.apply(SetPresence("a1", Presence.AWAY, "reason 7"), 1_000)
-    assert engine.read.agent("a1").presence_reason == "reason 7"
+    engine.apply(UpsertAgent("a2"), 1_000)
+    engine.apply(SetPresence("a2", Presence.AWAY, "kept"), 1_000)
+    for number in range(3_000):
+        engine.apply(SetPresence("a1", Presence.AWAY, f"meeting {number}"), 1_000)
+        if number % 1_000 == 999:
+            last = engine.take_group().effects[-1]
+            assert last[9] == f"meeting {number}"
+    assert engine.read.agent("a1").presence_reason == "meeting 2999"
+    assert engine.read.agent("a2").presence_reason == "kept"
+    assert len(engine.cell.agents.reasons) < 2_500
+
+
+def test_skills_and_tags_nobody_holds_make_room_for_others() -> None:
+    """The limit is on what is in use: a centre that renames its skills must not run into it."""
+    engine = Engine()
+    engine.apply(UpsertQueue("q1"), 1_000)
+    for number in range(3 * SKILLS_MAX):
+        skills = (AgentSkill(f"s{number}", 3), AgentSkill(f"not held {number}", 0))
+        engine.apply(UpsertAgent("a1", queue_ids=("q1",), skills=skills), 1_000)
+    last = f"s{3 * SKILLS_MAX - 1}"
+    engine.apply(SetPresence("a1", Presence.AVAILABLE), 1_000)
+    asked = Requirements((SkillRequirement(last, 3),))
+    outcome = engine.apply(Route("c1", "q1", Channel.VOICE, requirements=asked), 1_000)
+    assert outcome.agent_id == "a1"
+
+
+def test_skills_that_contacts_wait_for_keep_their_place() -> None:
+    """A contact must not find that the skill it asks for has become another one."""
+    engine = Engine()
+    engine.apply(UpsertQueue("q1"), 1_000)
+    engine.apply(UpsertAgent("a1", queue_ids=("q1",), skills=(AgentSkill("rare", 5),)), 1_000)
+    asked = Requirements((SkillRequirement("rare", 5),))
+    engine.apply(Route("c1", "q1", Channel.VOICE, requirements=asked), 1_000)
+    for number in range(2 * SKILLS_MAX):
+        skills = (AgentSkill(f"s{number}", 5),)
+        engine.apply(UpsertAgent("a1", queue_ids=("q1",), skills=skills), 1_000)
+        engine.apply(SetPresence("a1", Presence.AVAILABLE), 1_000)
+    assert engine.read.contact("c1", 1_000).state is ContactState.QUEUED
+    engine.apply(UpsertAgent("a1", queue_ids=("q1",), skills=(AgentSkill("rare", 5),)), 1_000)
+    assert engine.read.contact("c1", 1_000).state is ContactState.OFFERED
 
 
 def test_small_limits_hold_from_the_first_row() -> None:

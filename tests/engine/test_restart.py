@@ -21,7 +21,7 @@ from engine.engine import Engine
 from engine.lifecycle import CancelReason, Channel, ContactState, Presence
 from engine.limits import EFFECTS_PER_CALL, Limits
 from engine.refusals import BadConfiguration
-from engine.state.rows import RowDelta
+from engine.state.rows import DamagedRow, RowDelta, RowTable
 
 
 def _rows(engine: Engine) -> list[RowDelta]:
@@ -207,3 +207,40 @@ def test_contact_state_of_every_kind_survives_a_restart() -> None:
     states = [again.read.contact(name, 4_000).state for name in ("c1", "c2", "c3")]
     assert states == [ContactState.ASSIGNED, ContactState.OFFERED, ContactState.QUEUED]
     assert again.read.agent("a1") == engine.read.agent("a1")
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        (RowTable.CONTACT, {"record": bytes(3)}),  # too short
+        (RowTable.CONTACT, {"payload": b"[[[["}),  # no JSON
+        (RowTable.CONTACT, {"payload": b'[["x"], {}]'}),  # JSON of another shape
+        (RowTable.CONTACT, {"record": (99).to_bytes(8, "little") + bytes(8 * 35)}),  # no such state
+        (RowTable.CONTACT, {"row": 0, "record": None}),  # nothing
+        (RowTable.AGENT, {"payload": None}),  # no definition
+        (RowTable.QUEUE, {"payload": b'{"queue_id": "q1"}'}),  # half a definition
+        (RowTable.CELL, {"record": b""}),  # nothing
+    ],
+)
+def test_damaged_row_is_refused_by_name(table: RowTable, change: dict[str, object]) -> None:
+    """Kernels trust what they load, so what no cell wrote must stop at the door."""
+    engine = Engine()
+    engine.apply(UpsertQueue("q1"), 1_000)
+    engine.apply(UpsertAgent("a1", queue_ids=("q1",)), 1_000)
+    engine.apply(Route("c1", "q1", Channel.VOICE), 1_000)
+    rows = [
+        delta._replace(**change) if delta.table is table else delta  # type: ignore[arg-type]
+        for delta in _rows(engine)
+    ]
+    with pytest.raises(DamagedRow, match=r"cell|'q1'|'a1'|'c1'"):
+        Engine().cell.load(rows)
+
+
+def test_contact_of_a_queue_that_is_gone_is_refused() -> None:
+    """A reference to a row that is not there would have a kernel write where it must not."""
+    engine = Engine()
+    engine.apply(UpsertQueue("q1"), 1_000)
+    engine.apply(Route("c1", "q1", Channel.VOICE), 1_000)
+    rows = [delta for delta in _rows(engine) if delta.table is not RowTable.QUEUE]
+    with pytest.raises(DamagedRow, match="'c1'"):
+        Engine().cell.load(rows)

@@ -68,6 +68,10 @@ class LifeTracer:
             assert state is ContactState.OFFERED, "why, is told next"
         elif kind is EffectKind.CONTACT_REQUEUED:
             self._return(effect)
+        elif kind is EffectKind.CONTACT_EXPIRED and state is ContactState.OFFERED:
+            # Its offer was taken back after it had waited long enough.
+            self._move(contact_id, Trigger.RESCIND)
+            self._move(contact_id, Trigger.EXPIRE_WAIT)
         elif kind is EffectKind.CONTACT_COMPLETED:
             is_wrapped_up = state is ContactState.WRAP_UP
             trigger = Trigger.END_WRAP_UP if is_wrapped_up else Trigger.COMPLETE_WITHOUT_WRAP_UP

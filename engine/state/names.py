@@ -1,0 +1,106 @@
+"""Skills and tags: numbers by name, given back when nobody needs them any more."""
+
+from collections.abc import Collection, Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.commands import Requirements
+from engine.kernels.columns import LEVELS
+from engine.limits import SKILLS_MAX, TAGS_MAX
+from engine.refusals import CommandRefused, Refusal, Violation, violation
+from engine.state.slots import Vocabulary
+from engine.state.store import Store
+
+
+class Names:
+    """The skills and tags of one cell."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.skills = Vocabulary()
+        self.tags = Vocabulary()
+        # Requirements whose every name some agent holds, until agents change.
+        self._checked: set[Requirements] = set()
+
+    def agents_changed(self) -> None:
+        """Have every requirement checked again: a name may have lost its last holder."""
+        self._checked.clear()
+
+    def check(self, requirements: Requirements) -> None:
+        """
+        Refuse a requirement that names what no agent of the cell holds, for that is a mistake.
+
+        Raises
+        ------
+        CommandRefused
+            UNKNOWN_SKILL or UNKNOWN_TAG, with every such name.
+        """
+        if requirements in self._checked:
+            return
+        unknown = [
+            violation(f"requirements.{path}[{place}].skill", name, "a skill some agent holds")
+            for path, names in (
+                ("skills", [item.skill for item in requirements.skills]),
+                ("preferred_skills", [item.skill for item in requirements.preferred_skills]),
+            )
+            for place, name in enumerate(names)
+            if not self._is_held(name)
+        ]
+        _refuse(Refusal.UNKNOWN_SKILL, unknown)
+        unknown = [
+            violation(f"requirements.tags[{place}]", tag, "a tag some agent carries")
+            for place, tag in enumerate(requirements.tags)
+            if not self._is_carried(tag)
+        ]
+        _refuse(Refusal.UNKNOWN_TAG, unknown)
+        self._checked.add(requirements)
+
+    def has_room(self, skills: Iterable[str], tags: Iterable[str]) -> bool:
+        """Whether these names, known or not, can all have numbers."""
+        return (
+            self.skills.count_with(skills) <= SKILLS_MAX and self.tags.count_with(tags) <= TAGS_MAX
+        )
+
+    def require(self, skills: Collection[str], tags: Collection[str]) -> None:
+        """
+        Make room for names about to be numbered.
+
+        Raises
+        ------
+        CommandRefused
+            LIMIT_REACHED, when there are more than the cell can know at a time; nothing changed.
+        """
+        self._store.require("skills", self.skills.count_with(skills))
+        self._store.require("tags", self.tags.count_with(tags))
+
+    def give_back(self, requirement_rows: Collection[int]) -> None:
+        """Forget names that no agent holds and none of these requirements asks for."""
+        columns = self._store.columns
+        asked = columns.requirements
+        rows = np.array(sorted(requirement_rows), np.int64)
+        wanted = _items(asked.skill, asked.skill_count, rows)
+        wanted |= _items(asked.preferred_skill, asked.preferred_count, rows)
+        held = np.flatnonzero(columns.agents.proficiency.any(axis=0)).tolist()
+        self.skills.keep_only(wanted | set(held))
+        carried = np.flatnonzero(columns.bitsets.tag_agents.any(axis=1)).tolist()
+        self.tags.keep_only(_items(asked.tag, asked.tag_count, rows) | set(carried))
+
+    def _is_held(self, skill: str) -> bool:
+        number = self.skills.number_of(skill)
+        return number >= 0 and bool(self._store.columns.bitsets.skill_agents[number * LEVELS].any())
+
+    def _is_carried(self, tag: str) -> bool:
+        number = self.tags.number_of(tag)
+        return number >= 0 and bool(self._store.columns.bitsets.tag_agents[number].any())
+
+
+def _items(items: NDArray[np.int64], count: NDArray[np.int64], rows: NDArray[np.int64]) -> set[int]:
+    """Numbers that stand in some rows of a requirement's column."""
+    is_read = np.arange(items.shape[1]) < count[rows, np.newaxis]
+    return set(items[rows][is_read].tolist())
+
+
+def _refuse(reason: Refusal, violations: list[Violation]) -> None:
+    if violations:
+        raise CommandRefused(reason, *violations)
