@@ -64,12 +64,20 @@ def test_readme_shell_blocks_run_in_order(tmp_path: Path) -> None:
 
 
 def _in_one_shell(blocks: list[str]) -> list[str]:
-    """Blocks one after the other, each from the root; a `cd` in one does not reach the next."""
-    lines = []
-    for block in blocks:
-        if block not in RUN_BY_OTHERS:
-            lines += [block.rstrip("\n"), f"cd {ROOT}"]
-    return lines
+    """Blocks one after the other, as they are pasted: each begins where the last one ended."""
+    return [block.rstrip("\n") for block in blocks if block not in RUN_BY_OTHERS]
+
+
+def test_readme_blocks_all_start_at_the_root() -> None:
+    """A `cd` in one block would make the paths of the next one wrong."""
+    moves = [block for block in SHELL_BLOCKS if re.search(r"^\s*cd ", block, re.MULTILINE)]
+    assert moves == []
+
+
+def test_readme_first_call_begins_with_the_environment() -> None:
+    """Who skips the demo has no .venv, and the first command must not fail for want of it."""
+    _, first_call = README.split("## First call", 1)
+    assert first_call.index("\nmake setup\n") < first_call.index(".venv/bin/")
 
 
 def test_readme_test_command_is_what_ci_runs() -> None:

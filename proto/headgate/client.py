@@ -4,28 +4,31 @@ A thin asyncio client: the generated stubs, plus what every caller would write a
     async with Client("127.0.0.1:7443") as client:
         reply = await client.route(RouteRequest(queue_id="billing", channel=CHANNEL_VOICE))
 
-Every write gets a request id, and a retry repeats it, so that a call may be tried again without
-harm: the engine answers a request it has seen with the reply it gave. Retried are UNAVAILABLE and
-RESOURCE_EXHAUSTED, after the delay the engine names or else with growing, jittered pauses, until
-the call's timeout.
+Every write that has no request id is sent with one of its own, in a copy: a message of the caller's
+is never changed. A retry repeats the id, so that a call may be tried again without harm: the engine
+answers a request it has seen with the reply it gave.
+
+Unary calls are retried until their timeout: on UNAVAILABLE, after the delay the engine names or
+else with growing, jittered pauses; on RESOURCE_EXHAUSTED only where the engine names a delay.
+Without one, a limit is reached or a message is too large, and the same call would fail again.
+Commands of a session and requests of a batch are not retried here; for them the same rule reads
+`error.retry_after_ms > 0`.
 """
 
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 import grpc
 import grpc.aio
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
+from headgate.errors import CommandFailed, SessionEnded, details_of, named_delay_s, reason_of
 from headgate.v1 import (
-    agent_service_pb2,
     agent_service_pb2_grpc,
-    error_pb2,
     event_pb2,
     event_service_pb2,
     event_service_pb2_grpc,
@@ -37,34 +40,31 @@ from headgate.v1 import (
     routing_service_pb2_grpc,
 )
 
-_RETRIED: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
+__all__ = [
+    "Client",
+    "CommandFailed",
+    "Session",
+    "SessionEnded",
+    "SessionEvents",
+    "details_of",
+    "reason_of",
+]
+
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 2.0
 _TIMEOUT_S: Final = 10.0
 
 # Largest message either way: the engine's own bound is 1 MiB in, lists and snapshots out may be
-# larger.
+# larger. Left to themselves, channels wait one second after a refused connection, then up to two
+# minutes, while an engine starts again in two seconds. The "min" is how long one attempt to connect
+# may take at least: a TLS handshake over a slow line must fit in.
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
     ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
 )
-
-R = TypeVar("R")
-
-
-class CommandFailed(Exception):
-    """
-    The engine refused a command of a session frame.
-
-    Attributes
-    ----------
-    error
-        Code, message, reason and field violations.
-    """
-
-    def __init__(self, error: error_pb2.Error) -> None:
-        super().__init__(f"{error.reason}: {error.message}")
-        self.error = error
 
 
 class Client:
@@ -125,8 +125,7 @@ class Client:
         grpc.aio.AioRpcError
             The engine refused, or the time was up; `details()` says why.
         """
-        if "request_id" in request.DESCRIPTOR.fields_by_name and not request.request_id:
-            request.request_id = uuid.uuid4().hex
+        request = _with_ids(request)
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + timeout_s
         pause_s = _FIRST_PAUSE_S
@@ -135,10 +134,8 @@ class Client:
             try:
                 return await method(request, timeout=max(left_s, 0.001))
             except grpc.aio.AioRpcError as error:
-                if error.code() not in _RETRIED:
-                    raise
-                wait_s = _named_delay_s(error) or pause_s * random.uniform(0.5, 1.0)
-                if loop.time() + wait_s >= give_up_at:
+                wait_s = _wait_s(error, pause_s)
+                if wait_s is None or loop.time() + wait_s >= give_up_at:
                     raise
             await asyncio.sleep(wait_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
@@ -153,6 +150,7 @@ class Client:
         resumed.CopyFrom(request)
         pause_s = _FIRST_PAUSE_S
         while True:
+            wait_s = pause_s
             try:
                 async for response in self.events.Subscribe(resumed):
                     pause_s = _FIRST_PAUSE_S
@@ -160,9 +158,11 @@ class Client:
                         yield event
                     resumed.cursor = response.cursor
             except grpc.aio.AioRpcError as error:
-                if error.code() not in _RETRIED:
+                named_s = _wait_s(error, pause_s)
+                if named_s is None:
                     raise
-            await asyncio.sleep(pause_s)
+                wait_s = named_s
+            await asyncio.sleep(wait_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     def session(
@@ -175,34 +175,73 @@ class Client:
         return Session(self, cell, watch or gateway_service_pb2.SessionWatch())
 
 
+class SessionEvents:
+    """What a session was told; what came before its end can still be got after it."""
+
+    def __init__(self, queue: asyncio.Queue[event_pb2.Event | SessionEnded]) -> None:
+        self._queue = queue
+
+    async def get(self) -> event_pb2.Event:
+        """
+        The next event.
+
+        Raises
+        ------
+        SessionEnded
+            There will be none: the session is over, and all its events were taken.
+        """
+        event = await self._queue.get()
+        if isinstance(event, SessionEnded):
+            # It stays, for every other waiter and every later call.
+            self._queue.put_nowait(event)
+            raise SessionEnded(event.cause)
+        return event
+
+    def empty(self) -> bool:
+        """Whether `get` would have to wait."""
+        return self._queue.empty()
+
+
 class Session:
     """
     One session stream; use it as an async context manager.
+
+    When the stream breaks, everybody who waits for a reply or an event gets SessionEnded, and so
+    does every later call. To go on, open another session with `SessionWatch(cursor=...,
+    contact_ids=..., agent_ids=...)`: it begins with what happened after that cursor. Whether a
+    command without a reply was applied is not known: send it again with the same request id, one of
+    your own. deploy/examples/python/session.py does all that.
 
     Attributes
     ----------
     events
         What happened to the contacts and agents this session named, in order.
     cursor
-        Place to resume from: pass it in `SessionWatch.cursor`, with the ids to watch, to the next
-        session.
+        Place after the last event that came. Each event carries its own: resume from that of the
+        last one you have handled, or from here when you have handled all.
     """
 
     def __init__(self, client: Client, cell: str, watch: gateway_service_pb2.SessionWatch) -> None:
         self._client = client
         self._first = gateway_service_pb2.ConnectRequest(cell=cell, watch=watch)
         self._waiting: dict[str, asyncio.Future[Any]] = {}
-        self._heartbeats: list[asyncio.Future[Any]] = []
-        self.events: asyncio.Queue[event_pb2.Event] = asyncio.Queue()
+        self._heartbeats: deque[asyncio.Future[Any]] = deque()
+        self._told: asyncio.Queue[event_pb2.Event | SessionEnded] = asyncio.Queue()
+        self.events = SessionEvents(self._told)
         self.cursor = watch.cursor
         self._stream: Any = None
         self._reader: asyncio.Task[None] | None = None
+        self._ended: SessionEnded | None = None
         self._write_lock = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         self._stream = self._client.gateway.Connect()
-        await self._stream.write(self._first)
         self._reader = asyncio.create_task(self._read())
+        try:
+            await self._write(self._first)
+        except asyncio.CancelledError:
+            self._stream.cancel()
+            raise
         return self
 
     async def __aexit__(
@@ -223,24 +262,24 @@ class Session:
     ) -> list[asyncio.Future[Any]]:
         """
         Send commands in one frame; returns a future per command, which gives its reply or raises
-        CommandFailed.
+        CommandFailed or SessionEnded.
 
-        Commands without a request id get one.
+        Commands without a request id are sent with one.
+
+        Raises
+        ------
+        SessionEnded
+            The session is over; whether these commands were applied is not known.
+        ValueError
+            A request id is awaited already, or a command is empty; nothing was sent.
         """
-        loop = asyncio.get_running_loop()
-        futures: list[asyncio.Future[Any]] = []
-        for command in commands:
-            request = getattr(command, command.WhichOneof("command") or "route")
-            future: asyncio.Future[Any] = loop.create_future()
-            if isinstance(request, agent_service_pb2.HeartbeatRequest):
-                self._heartbeats.append(future)
-            else:
-                request.request_id = request.request_id or uuid.uuid4().hex
-                self._waiting[request.request_id] = future
-            futures.append(future)
+        # The frame holds copies.
         frame = gateway_service_pb2.ConnectRequest(commands=commands)
         async with self._write_lock:
-            await self._stream.write(frame)
+            if self._ended is not None:
+                raise SessionEnded(self._ended.cause)
+            futures = self._await_replies(frame)
+            await self._write(frame)
         return futures
 
     async def ask(self, **command: Any) -> Any:
@@ -248,64 +287,104 @@ class Session:
         (future,) = await self.send([gateway_service_pb2.SessionCommand(**command)])
         return await future
 
+    def _await_replies(
+        self, frame: gateway_service_pb2.ConnectRequest
+    ) -> list[asyncio.Future[Any]]:
+        """Name the commands of a frame, and note who waits for their replies: all, or none."""
+        loop = asyncio.get_running_loop()
+        futures: list[asyncio.Future[Any]] = []
+        named: dict[str, asyncio.Future[Any]] = {}
+        heartbeats: list[asyncio.Future[Any]] = []
+        for place, command in enumerate(frame.commands):
+            kind = command.WhichOneof("command")
+            if kind is None:
+                raise ValueError(f"commands[{place}] is empty")
+            future: asyncio.Future[Any] = loop.create_future()
+            futures.append(future)
+            if kind == "heartbeat":
+                heartbeats.append(future)
+                continue
+            request = getattr(command, kind)
+            _ensure_id(request)
+            before = named.get(request.request_id) or self._waiting.get(request.request_id)
+            # One that nobody waits for any more may be asked again: the reply is the same.
+            if before is not None and not before.done():
+                raise ValueError(f"request id {request.request_id!r} is awaited already")
+            named[request.request_id] = future
+        self._waiting.update(named)
+        self._heartbeats.extend(heartbeats)
+        return futures
+
+    async def _write(self, frame: gateway_service_pb2.ConnectRequest) -> None:
+        try:
+            await self._stream.write(frame)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if self._reader is None or (task is not None and task.cancelling()):
+                raise
+            # The stream is done; its reader learns why, and has told the others by then.
+            await asyncio.wait((self._reader,))
+            raise SessionEnded(self._ended.cause if self._ended else None) from None
+
     async def _read(self) -> None:
-        failure: BaseException = ConnectionError("the session has ended")
+        cause: grpc.aio.AioRpcError | None = None
         try:
             async for frame in self._stream:
                 for reply in frame.replies:
                     self._settle(reply)
                 for event in frame.events:
-                    self.events.put_nowait(event)
+                    self._told.put_nowait(event)
                 self.cursor = frame.cursor or self.cursor
         except grpc.aio.AioRpcError as error:
-            failure = error
-            raise
+            cause = error
         finally:
-            for future in (*self._waiting.values(), *self._heartbeats):
-                if not future.done():
-                    future.set_exception(failure)
-                    # A caller that never looks at its future is not told twice.
-                    future.exception()
+            self._end(SessionEnded(cause))
+
+    def _end(self, ended: SessionEnded) -> None:
+        self._ended = ended
+        self._told.put_nowait(ended)
+        for future in (*self._waiting.values(), *self._heartbeats):
+            if not future.done():
+                future.set_exception(SessionEnded(ended.cause))
+                # A caller that never looks at its future is not told twice.
+                future.exception()
 
     def _settle(self, reply: gateway_service_pb2.SessionReply) -> None:
-        name = reply.WhichOneof("result")
-        future = self._waiting.pop(reply.request_id, None)
-        if future is None and self._heartbeats:
-            future = self._heartbeats.pop(0)
+        if reply.request_id:
+            future = self._waiting.pop(reply.request_id, None)
+        else:
+            # Heartbeats alone have no request id on the wire: theirs come in order.
+            future = self._heartbeats.popleft() if self._heartbeats else None
         if future is None or future.done():
             return
-        if name == "error":
+        name = reply.WhichOneof("result")
+        if name is None or name == "error":
             future.set_exception(CommandFailed(reply.error))
         else:
-            future.set_result(getattr(reply, name or ""))
+            future.set_result(getattr(reply, name))
 
 
-def details_of(error: grpc.aio.AioRpcError) -> Mapping[str, str]:
-    """Broken rules of a refused request: what was expected, by field."""
-    found: dict[str, str] = {}
-    status = rpc_status.from_call(error)
-    for detail in status.details if status else ():
-        bad_request = error_details_pb2.BadRequest()
-        if detail.Unpack(bad_request):
-            for item in bad_request.field_violations:
-                found[item.field] = item.description
-    return found
+def _ensure_id(request: Any) -> None:
+    if "request_id" in request.DESCRIPTOR.fields_by_name and not request.request_id:
+        request.request_id = uuid.uuid4().hex
 
 
-def reason_of(error: grpc.aio.AioRpcError) -> str:
-    """The fixed word of a refusal, for example OFFER_GONE; "" where the engine gave none."""
-    status = rpc_status.from_call(error)
-    for detail in status.details if status else ():
-        info = error_details_pb2.ErrorInfo()
-        if detail.Unpack(info):
-            return str(info.reason)
-    return ""
+def _with_ids(request: Any) -> Any:
+    """A copy in which every write has a request id, those of a batch as well."""
+    copy = type(request)()
+    copy.CopyFrom(request)
+    _ensure_id(copy)
+    if isinstance(copy, routing_service_pb2.RouteBatchRequest):
+        for item in copy.requests:
+            _ensure_id(item)
+    return copy
 
 
-def _named_delay_s(error: grpc.aio.AioRpcError) -> float:
-    status = rpc_status.from_call(error)
-    for detail in status.details if status else ():
-        retry = error_details_pb2.RetryInfo()
-        if detail.Unpack(retry):
-            return float(retry.retry_delay.ToMilliseconds()) / 1_000
-    return 0.0
+def _wait_s(error: grpc.aio.AioRpcError, pause_s: float) -> float | None:
+    """Seconds after which to try again, the pause where none are named; None to give up."""
+    named_s = named_delay_s(error)
+    if error.code() == grpc.StatusCode.UNAVAILABLE:
+        return named_s or pause_s * random.uniform(0.5, 1.0)
+    if error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and named_s > 0:
+        return named_s
+    return None

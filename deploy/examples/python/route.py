@@ -39,7 +39,7 @@ async def main() -> None:
         if routed.agent_id:
             accept = AcceptOfferRequest(offer_id=routed.offer.offer_id, agent_id=routed.agent_id)
             await client.call(client.offers.AcceptOffer, accept)
-            done = CompleteAssignmentRequest(contact_id=routed.contact_id, agent_id="ada")
+            done = CompleteAssignmentRequest(contact_id=routed.contact_id, agent_id=routed.agent_id)
             finished = await client.call(client.offers.CompleteAssignment, done)
             print(f"then {ContactState.Name(finished.state)}")
 

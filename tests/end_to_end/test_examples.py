@@ -1,0 +1,116 @@
+"""The examples against a server: each runs as its own README says, to its end."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.serving import Served
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+EXAMPLES = ROOT / "deploy" / "examples"
+# What the others import.
+NOT_RUN_ALONE = {"node/headgate.mjs"}
+# Has tests of its own in tests/examples.
+TESTED_BY_ITSELF = "bank_day"
+
+
+def run(*command: str | Path, cwd: Path, address: str) -> str:
+    """What an example prints; it must succeed and complain of nothing."""
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, "HEADGATE_ADDRESS": address},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def node_example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Node example with its packages, in a copy, so that the checkout stays as it was."""
+    root = tmp_path_factory.mktemp("node")
+    folder = root / "deploy" / "examples" / "node"
+    left_out = shutil.ignore_patterns("node_modules")
+    shutil.copytree(EXAMPLES / "node", folder, ignore=left_out)
+    (root / "proto").symlink_to(ROOT / "proto")
+    run("npm", "ci", "--silent", "--no-audit", "--no-fund", cwd=folder, address="")
+    return folder
+
+
+def test_python_example_routes_one_contact_to_its_end(server: Served) -> None:
+    """The first thing a gateway developer runs; again, because the second run finds all there."""
+    for _ in range(2):
+        script = EXAMPLES / "python" / "route.py"
+        told = run(sys.executable, "-W", "error", script, cwd=ROOT, address=server.address)
+        assert re.fullmatch(
+            r"contact \S+: CONTACT_STATE_OFFERED to ada\nthen CONTACT_STATE_COMPLETED\n", told
+        )
+
+
+def test_python_session_answers_an_offer_when_its_event_comes(server: Served) -> None:
+    """Its breaks are in test_client_examples.py; here it runs again where all is there already."""
+    for _ in range(2):
+        script = EXAMPLES / "python" / "session.py"
+        told = run(sys.executable, "-W", "error", script, cwd=ROOT, address=server.address)
+        assert re.search(r"event EVENT_KIND_CONTACT_COMPLETED \S+\n$", told)
+
+
+@pytest.mark.slow
+@pytest.mark.needs_node
+@pytest.mark.timeout(300)
+def test_node_example_routes_one_contact_to_its_end(server: Served, node_example: Path) -> None:
+    """The same over stubs that Node makes from the .proto files."""
+    for _ in range(2):
+        told = run("node", "route.mjs", cwd=node_example, address=server.address)
+        assert re.fullmatch(
+            r"contact \S+: CONTACT_STATE_OFFERED to \S+\nthen CONTACT_STATE_COMPLETED\n", told
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.needs_node
+@pytest.mark.timeout(300)
+def test_node_session_answers_an_offer_when_its_event_comes(
+    server: Served, node_example: Path
+) -> None:
+    """Every command is answered by its name, the contact's story is told in order, and it ends."""
+    for _ in range(2):
+        lines = run("node", "session.mjs", cwd=node_example, address=server.address).splitlines()
+        replies = [line.split()[1] for line in lines if line.startswith("reply ")]
+        assert replies == [
+            "upsert_agent",
+            "set_presence",
+            "route",
+            "accept_offer",
+            "complete_assignment",
+        ]
+        events = [line.split() for line in lines if line.startswith("event ")]
+        kinds = [kind.removeprefix("EVENT_KIND_") for _, kind, *of_contact in events if of_contact]
+        assert kinds == [
+            "CONTACT_RECEIVED",
+            "OFFER_ISSUED",
+            "OFFER_ACCEPTED",
+            "CONTACT_ASSIGNED",
+            "CONTACT_COMPLETED",
+        ]
+
+
+def test_every_example_is_run_by_a_test() -> None:
+    """An example that is added and not run goes stale."""
+    scripts = {
+        str(path.relative_to(EXAMPLES))
+        for path in EXAMPLES.glob("*/*")
+        if path.suffix in {".py", ".mjs", ".js", ".sh"} and path.parent.name != TESTED_BY_ITSELF
+    }
+    here = Path(__file__).read_text(encoding="utf-8")
+    left = {name for name in scripts - NOT_RUN_ALONE if f'"{Path(name).name}"' not in here}
+    assert left == set()
