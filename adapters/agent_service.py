@@ -1,16 +1,18 @@
 """AgentService: what its unary methods do."""
 
+from dataclasses import replace
 from typing import Final
 
 from google.protobuf.message import Message
 
 from adapters.errors import invalid
-from adapters.methods import Method, first_after, page_bounds
+from adapters.methods import Method, fitting, ids_after, page_bounds
 from adapters.translation import agent_command, agent_message, known_members, member
 from engine.commands import DeleteAgent, Heartbeat, SetPresence
 from engine.engine import Engine
 from engine.lifecycle import Presence
-from engine.refusals import violation
+from engine.refusals import CommandRefused, violation
+from engine.routing.validation import validate
 from headgate.v1 import agent_service_pb2 as pb
 
 HEARTBEAT_AGENTS_MAX: Final = 10_000
@@ -33,12 +35,11 @@ def list_agents(engine: Engine, request: pb.ListAgentsRequest, now_ms: int) -> M
     """List agents by id."""
     del now_ms
     presences = known_members(Presence, "presences", request.presences)
-    ids = engine.read.agent_ids(request.queue_id, presences)
-    page, token = first_after(ids, request.page_token, page_bounds(request.page_size))
-    response = pb.ListAgentsResponse(next_page_token=token)
-    for agent_id in page:
-        response.agents.append(agent_message(engine, engine.read.agent(agent_id)))
-    return response
+    ids = ids_after(engine.read.agent_ids(request.queue_id, presences), request.page_token)
+    count = page_bounds(request.page_size)
+    page = fitting(agent_message(engine, engine.read.agent(agent_id)) for agent_id in ids[:count])
+    token = page[-1].agent_id if len(page) < len(ids) else ""
+    return pb.ListAgentsResponse(agents=page, next_page_token=token)
 
 
 def delete_agent(engine: Engine, request: pb.DeleteAgentRequest, now_ms: int) -> Message:
@@ -69,11 +70,23 @@ def heartbeat(engine: Engine, request: pb.HeartbeatRequest, now_ms: int) -> Mess
     if not (1 <= len(request.agent_ids) <= HEARTBEAT_AGENTS_MAX):
         expected = f"1 to {HEARTBEAT_AGENTS_MAX:,} agents"
         raise invalid(violation("agent_ids", len(request.agent_ids), expected))
+    beats = [Heartbeat(agent_id) for agent_id in request.agent_ids]
+    # All before the first is applied: a refused call has renewed nothing.
+    for place, beat in enumerate(beats):
+        _check(beat, f"agent_ids[{place}]")
     response = pb.HeartbeatResponse()
-    for agent_id in request.agent_ids:
-        if engine.apply(Heartbeat(agent_id), now_ms).count == 0:
-            response.not_renewed_agent_ids.append(agent_id)
+    for beat in beats:
+        if engine.apply(beat, now_ms).count == 0:
+            response.not_renewed_agent_ids.append(beat.agent_id)
     return response
+
+
+def _check(beat: Heartbeat, field: str) -> None:
+    try:
+        validate(beat)
+    except CommandRefused as refused:
+        found = [replace(item, field=field) for item in refused.violations]
+        raise CommandRefused(refused.reason, *found) from None
 
 
 METHODS: Final = (

@@ -103,6 +103,7 @@ class DispatchLoop:
         self._turn_runs = False
         self._alarm = Alarm(self._schedule_turn)
         self._tasks: set[asyncio.Task[None]] = set()
+        metrics.show(inbox_calls=lambda: len(self._inbox), kept_replies=lambda: len(self._replies))
 
     @property
     def is_open(self) -> bool:
@@ -111,7 +112,7 @@ class DispatchLoop:
 
     @property
     def engine(self) -> Engine:
-        """The engine, for metrics and warm-up only; commands go through `submit`."""
+        """The engine, to be read only; commands go through `submit`."""
         return self._engine
 
     def now_ms(self) -> int:

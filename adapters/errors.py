@@ -6,7 +6,6 @@ statuses.
 from collections.abc import Sequence
 from typing import Final
 
-import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
@@ -14,6 +13,12 @@ from engine.refusals import CommandRefused, Refusal, Violation
 from headgate.v1 import error_pb2
 
 DOMAIN: Final = "headgate"
+# A status travels in trailers, which gRPC bounds at 8 KiB: a larger one reaches the caller as
+# RESOURCE_EXHAUSTED, which is retried. The message goes twice, percent-encoded (up to 3 bytes for
+# one) and within the status, and the status in base64.
+_MESSAGE_BYTES_MAX: Final = 900
+_VIOLATION_BYTES_MAX: Final = 2_000
+assert (3 + 4 / 3) * _MESSAGE_BYTES_MAX + 4 / 3 * (_VIOLATION_BYTES_MAX + 512) < 8_192 - 512
 
 # Refusal -> canonical code. A caller may retry RESOURCE_EXHAUSTED and UNAVAILABLE, after a while,
 # with the same id.
@@ -112,24 +117,27 @@ def as_error(refused: CallRefused) -> error_pb2.Error:
 
 def as_status(refused: CallRefused) -> status_pb2.Status:
     """
-    The refusal of a unary call, with ErrorInfo and, where they apply, BadRequest and RetryInfo.
+    The refusal of a unary call, with ErrorInfo and, where they apply, BadRequest and RetryInfo; of
+    many broken rules as many as trailers hold.
     """
     details = [_packed(error_details_pb2.ErrorInfo(reason=refused.reason, domain=DOMAIN))]
     if refused.violations:
         bad_request = error_details_pb2.BadRequest()
         for item in refused.violations:
             bad_request.field_violations.add(field=item.field, description=_description(item))
+            if bad_request.ByteSize() > _VIOLATION_BYTES_MAX:
+                del bad_request.field_violations[-1]
+                break
         details.append(_packed(bad_request))
     if refused.retry_after_ms:
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(refused.retry_after_ms)
         details.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
-    return status_pb2.Status(code=refused.code, message=str(refused), details=details)
-
-
-def status_code(refused: CallRefused) -> grpc.StatusCode:
-    """The refusal's code as grpcio's enum."""
-    return next(code for code in grpc.StatusCode if code.value[0] == refused.code)
+    message = str(refused).encode()
+    if len(message) > _MESSAGE_BYTES_MAX:
+        message = message[: _MESSAGE_BYTES_MAX - 3] + b"..."
+    text = message.decode(errors="ignore")
+    return status_pb2.Status(code=refused.code, message=text, details=details)
 
 
 def _description(item: Violation) -> str:

@@ -16,6 +16,9 @@ from engine.lifecycle import FIRST_ENDED_STATE
 from headgate.v1 import event_pb2
 
 BUFFERED_EVENTS_MAX: Final = 10_000
+# Events of one message, so that a peer with gRPC's usual bound of 4 MiB can read it whatever the
+# ids: an event is six texts of at most 128 bytes, and numbers.
+EVENTS_PER_MESSAGE: Final = 512
 
 # Effects after which nothing more happens to a contact.
 _CONTACT_ENDS: Final = frozenset(
@@ -91,10 +94,6 @@ class Subscription:
             self.events = deque(missed)
             self.cursor = missed[-1].cursor
 
-    def wants(self, contact_id: str, agent_id: str) -> bool:
-        """Whether events of the contact or agent belong to this watcher."""
-        return self.wants_all or contact_id in self.contact_ids or agent_id in self.agent_ids
-
     @property
     def is_cut_off(self) -> bool:
         """Whether the watcher is behind and has taken all that was buffered before."""
@@ -105,6 +104,12 @@ class Subscription:
         taken = list(self.events)
         self.events.clear()
         return taken
+
+    def take_in_parts(self) -> list[list[event_pb2.Event]]:
+        """Everything buffered, in parts that fit a message."""
+        events = self.take()
+        starts = range(0, len(events), EVENTS_PER_MESSAGE)
+        return [events[start : start + EVENTS_PER_MESSAGE] for start in starts]
 
 
 class EventHub:
@@ -127,6 +132,12 @@ class EventHub:
         """Send the contact's events to the subscription until the contact ends."""
         subscription.contact_ids.add(contact_id)
         _add(self._of_contact, contact_id, subscription)
+
+    def unwatch_contact(self, subscription: Subscription, contact_id: str) -> None:
+        """Send the contact's events to the subscription no more."""
+        if contact_id in subscription.contact_ids:
+            subscription.contact_ids.discard(contact_id)
+            _remove(self._of_contact, contact_id, subscription)
 
     def watch_agent(self, subscription: Subscription, agent_id: str) -> None:
         """Send the agent's events, and those of contacts offered to it, to the subscription."""

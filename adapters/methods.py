@@ -8,7 +8,7 @@ listener's and the dispatch loop's business.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
 
@@ -18,6 +18,13 @@ from engine.refusals import violation
 
 PAGE_SIZE: Final = 100
 PAGE_SIZE_MAX: Final = 1_000
+# Items of one page together, so that a peer with gRPC's usual bound of 4 MiB can read it; an item
+# that is larger by itself goes alone.
+PAGE_BYTES_MAX: Final = 2_097_152
+# Field number and length before each item.
+_ITEM_HEADER_BYTES: Final = 5
+
+M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +73,18 @@ def page_bounds(page_size: int) -> int:
     return page_size or PAGE_SIZE
 
 
-def first_after(ids: Iterable[str], token: str, count: int) -> tuple[list[str], str]:
-    """
-    The first `count` ids after a page token, in order, and the token of the next page, "" on the
-    last.
-    """
-    following = sorted(item for item in ids if item > token)
-    page = following[:count]
-    return page, page[-1] if len(following) > count else ""
+def ids_after(ids: Iterable[str], token: str) -> list[str]:
+    """Ids that come after a page token, in order; a token is the last id of the page before."""
+    return sorted(item for item in ids if item > token)
+
+
+def fitting(items: Iterable[M]) -> list[M]:
+    """The first items, as many as fit a page in bytes; one at least where there is one."""
+    page: list[M] = []
+    size = 0
+    for item in items:
+        size += item.ByteSize() + _ITEM_HEADER_BYTES
+        if page and size > PAGE_BYTES_MAX:
+            break
+        page.append(item)
+    return page

@@ -1,6 +1,7 @@
 """One core for the loop's thread, chosen before gRPC starts threads of its own."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -19,8 +20,16 @@ def pin(setting: str) -> str:
         return "off: one core, or a CPU quota"
     # Spread engines of one host over its cores instead of stacking them all on the first.
     core = allowed[os.getpid() % len(allowed)]
-    os.sched_setaffinity(0, {core})
-    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    try:
+        os.sched_setaffinity(0, {core})
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    except OSError as error:
+        if setting == "on":
+            raise
+        # gVisor and strict seccomp profiles refuse; half a pin would be worse than none.
+        with suppress(OSError):
+            os.sched_setaffinity(0, allowed)
+        return f"off: the kernel refused, {error.strerror}"
     return f"core {core}, SCHED_BATCH"
 
 

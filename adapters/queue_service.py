@@ -6,7 +6,7 @@ from typing import Final
 from google.protobuf.message import Message
 
 from adapters.errors import invalid
-from adapters.methods import Method, first_after, page_bounds
+from adapters.methods import Method, fitting, ids_after, page_bounds
 from adapters.translation import member, queue_command, queue_message, snapshot_message
 from engine.commands import DeleteQueue, SetIntake
 from engine.engine import Engine
@@ -33,12 +33,11 @@ def get_queue(engine: Engine, request: pb.GetQueueRequest, now_ms: int) -> Messa
 def list_queues(engine: Engine, request: pb.ListQueuesRequest, now_ms: int) -> Message:
     """List queues by id."""
     del now_ms
-    ids = engine.read.queue_ids()
-    page, token = first_after(ids, request.page_token, page_bounds(request.page_size))
-    response = pb.ListQueuesResponse(next_page_token=token)
-    for queue_id in page:
-        response.queues.append(queue_message(engine.read.queue(queue_id)))
-    return response
+    ids = ids_after(engine.read.queue_ids(), request.page_token)
+    count = page_bounds(request.page_size)
+    page = fitting(queue_message(engine.read.queue(queue_id)) for queue_id in ids[:count])
+    token = page[-1].queue_id if len(page) < len(ids) else ""
+    return pb.ListQueuesResponse(queues=page, next_page_token=token)
 
 
 def delete_queue(engine: Engine, request: pb.DeleteQueueRequest, now_ms: int) -> Message:
@@ -49,7 +48,7 @@ def delete_queue(engine: Engine, request: pb.DeleteQueueRequest, now_ms: int) ->
 
 def pause_queue(engine: Engine, request: pb.PauseQueueRequest, now_ms: int) -> Message:
     """Set what a queue does with contacts."""
-    intake = member(Intake, request.intake, Intake.PAUSED)
+    intake = member(Intake, request.intake)
     engine.apply(SetIntake(request.queue_id, intake), now_ms)
     return pb.PauseQueueResponse(queue=queue_message(engine.read.queue(request.queue_id)))
 

@@ -6,7 +6,7 @@ import numpy as np
 from google.protobuf.message import Message
 
 from adapters.errors import invalid
-from adapters.methods import Method, page_bounds
+from adapters.methods import Method, fitting, page_bounds
 from adapters.translation import (
     contact_message,
     known_members,
@@ -71,14 +71,12 @@ def list_contacts(engine: Engine, request: pb.ListContactsRequest, now_ms: int) 
     wanted &= columns.sequence > _sequence_of(request.page_token)
     rows = np.flatnonzero(wanted)
     rows = rows[np.argsort(columns.sequence[rows])]
-    page = rows[: page_bounds(request.page_size)]
     ids = engine.cell.contacts.slots.ids
-    response = pb.ListContactsResponse()
-    for row in page:
-        response.contacts.append(contact_message(engine, engine.read.contact(ids[row], now_ms)))
-    if len(page) < len(rows):
-        response.next_page_token = str(columns.sequence[page[-1]])
-    return response
+    count = page_bounds(request.page_size)
+    views = (engine.read.contact(ids[row], now_ms) for row in rows[:count])
+    page = fitting(contact_message(engine, view) for view in views)
+    token = str(columns.sequence[rows[len(page) - 1]]) if len(page) < len(rows) else ""
+    return pb.ListContactsResponse(contacts=page, next_page_token=token)
 
 
 def _sequence_of(page_token: str) -> int:

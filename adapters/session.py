@@ -16,11 +16,12 @@ from adapters.calls import METHODS, Cells, parse, request_field
 from adapters.dispatch_loop import DispatchLoop
 from adapters.errors import CallRefused, as_error, invalid
 from adapters.event_hub import BUFFERED_EVENTS_MAX, Subscription
-from adapters.streams import cut_off, replay
+from adapters.streams import cut_off, find_place, replay
 from adapters.turn import Call
 from engine.refusals import violation
 from headgate.v1 import agent_service_pb2, routing_service_pb2
 from headgate.v1 import gateway_service_pb2 as pb
+from headgate.v1.event_pb2 import Event
 
 FRAME_COMMANDS_MAX: Final = 1_024
 # Commands taken in whose replies are not written yet; beyond it the session stops reading.
@@ -28,7 +29,8 @@ UNANSWERED_MAX: Final = 8_192
 # Replies of one frame, so that a peer with gRPC's usual bound of 4 MiB can read it; a reply that is
 # larger by itself goes alone.
 REPLY_BYTES_MAX: Final = 1_048_576
-_EVENTS_PER_FRAME: Final = 512
+
+_CURSOR_FIELD: Final = pb.ConnectResponse.DESCRIPTOR.fields_by_name["cursor"].number
 
 _REPLY_FIELDS: Final = {
     field.name: field.number for field in pb.SessionReply.DESCRIPTOR.oneofs_by_name["result"].fields
@@ -75,6 +77,7 @@ class Session:
         self._cell: DispatchLoop | None = None
         self._wake = asyncio.Event()
         self._subscription = Subscription(wants_all=False, wake=self._wake)
+        self._begins_at = ""
         self._replies_only = False
         self._replies: deque[bytes] = deque()
         self._unanswered = 0
@@ -135,23 +138,34 @@ class Session:
         comes now.
         """
         cell = self._cells.find(first.cell)
+        cursor = first.watch.cursor
+        place = await find_place(cell, cursor) if cursor else None
         self._cell = cell
         cell.hub.subscribe(self._subscription)
+        self._begins_at = cursor or self._subscription.cursor
         self._watch(cell, first.watch)
-        if first.watch.cursor:
-            await self._replay(cell, first.watch.cursor)
+        self._wake.set()
+        if place is not None:
+            await self._replay(cell, place)
         return cell
 
-    async def _replay(self, cell: DispatchLoop, cursor: str) -> None:
+    async def _replay(self, cell: DispatchLoop, place: tuple[int, int]) -> None:
         """Put what came after the cursor before what comes now, as much as a session may hold."""
         self._is_replaying = True
-        missed = []
-        async for event in replay(cell, cursor, self._subscription.since):
-            if self._subscription.wants(event.contact_id, event.agent_id):
-                missed.append(event)
-            if len(missed) == BUFFERED_EVENTS_MAX:
+        watch = self._subscription
+        # What is watched now: contacts that end meanwhile are watched no more, and have a past as
+        # well. An empty id names nothing.
+        contact_ids, agent_ids = watch.contact_ids - {""}, watch.agent_ids - {""}
+        missed: list[Event] = []
+        async for events in replay(cell, place, watch.since):
+            missed += (
+                event
+                for event in events
+                if watch.wants_all or event.contact_id in contact_ids or event.agent_id in agent_ids
+            )
+            if len(missed) >= BUFFERED_EVENTS_MAX:
                 break
-        self._subscription.begin_with(missed)
+        watch.begin_with(missed[:BUFFERED_EVENTS_MAX])
         self._is_replaying = False
         self._wake.set()
 
@@ -177,12 +191,18 @@ class Session:
             wrong = violation("cell", request.cell, "empty, or the session's cell")
             self._reply(request_id, 2, as_error(invalid(wrong)))
             return
+        field = _REPLY_FIELDS[name]
+        contact_id = request_field(request, "contact_id")
+        is_watched = contact_id in self._subscription.contact_ids
         if not self._replies_only and not self._subscription.wants_all:
             self._watch_own(cell, request)
-        field = _REPLY_FIELDS[name]
         is_unnamed = name == "route" and not request.contact_id
 
         def answer(result: bytes | CallRefused) -> None:
+            is_open = name == "route" and isinstance(result, bytes)
+            if contact_id and not is_watched and not is_open:
+                # Once its events are told: the command may have come after the contact's end.
+                asyncio.get_running_loop().call_soon(self._unwatch_ended, cell, contact_id)
             if isinstance(result, bytes):
                 if is_unnamed:
                     made = routing_service_pb2.RouteResponse.FromString(result).contact_id
@@ -206,6 +226,11 @@ class Session:
         if agent_id:
             cell.hub.watch_agent(self._subscription, agent_id)
 
+    def _unwatch_ended(self, cell: DispatchLoop, contact_id: str) -> None:
+        """Watch a contact no longer that has ended or never was: nothing will happen to it."""
+        if not cell.engine.read.has_open_contact(contact_id):
+            cell.hub.unwatch_contact(self._subscription, contact_id)
+
     def _is_open(self) -> bool:
         return True
 
@@ -220,7 +245,11 @@ class Session:
         self._wake.set()
 
     async def _write(self) -> None:
-        """Write replies and events as they come, one frame at a time."""
+        """Write where the session begins, then replies and events as they come, frame by frame."""
+        await self._wake.wait()
+        if self._cell is not None:
+            first = pb.ConnectResponse(cursor=self._begins_at)
+            await self._stream.write(first.SerializeToString())
         while self._is_reading or self._unanswered:
             await self._wake.wait()
             self._wake.clear()
@@ -235,19 +264,25 @@ class Session:
         while self._replies and size + len(self._replies[0]) <= REPLY_BYTES_MAX:
             parts.append(self._replies.popleft())
             size += len(parts[-1])
-        await self._stream.write(b"".join(parts))
+        await self._stream.write(b"".join(parts) + self._cursor_if_even())
         self._unanswered -= len(parts)
         if self._unanswered <= UNANSWERED_MAX:
             self._drained.set()
 
+    def _cursor_if_even(self) -> bytes:
+        """The cursor of a frame written now; b"" while there are events before it to be written."""
+        watch = self._subscription
+        if self._cell is None or self._is_replaying or watch.events or watch.is_behind:
+            return b""
+        return embedded(_CURSOR_FIELD, str(self._cell.hub.sequence).encode())
+
     async def _write_events(self) -> None:
         if self._is_replaying:
             return
-        events = self._subscription.take()
+        parts = self._subscription.take_in_parts()
         if self._replies_only:
             return
-        for start in range(0, len(events), _EVENTS_PER_FRAME):
-            part = events[start : start + _EVENTS_PER_FRAME]
+        for part in parts:
             frame = pb.ConnectResponse(events=part, cursor=part[-1].cursor)
             await self._stream.write(frame.SerializeToString())
         if self._subscription.is_cut_off:

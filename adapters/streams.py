@@ -1,18 +1,20 @@
 """The server streams: events, one contact, offers, snapshots."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from google.protobuf.message import Message
 from google.rpc import code_pb2
 
 from adapters.calls import METHOD_BY_NAME, Cells, ask
-from adapters.commit_log import CursorOutOfRange
+from adapters.commit_log import CommitLogError, CursorOutOfRange, LoggedGroup
 from adapters.dispatch_loop import DispatchLoop
-from adapters.errors import CallRefused, invalid
+from adapters.errors import CallRefused, invalid, unavailable
 from adapters.event_hub import Subscription, cursor_of, parse_cursor
+from adapters.methods import PAGE_SIZE_MAX
 from adapters.routing_service import get_contact
 from adapters.translation import event_message
 from engine.effects import decode_effects
@@ -29,7 +31,10 @@ from headgate.v1 import (
     routing_service_pb2,
 )
 
-_GROUPS_PER_READ: Final = 1_000
+# How much of the log is read, and how many events are made of it, before others have their turn: no
+# log need suspend while it is read.
+_GROUPS_PER_READ: Final = 64
+_EVENTS_PER_STEP: Final = 128
 _WATCHED_AGENTS_MAX: Final = 10_000
 _OFFER_ISSUED: Final = event_pb2.EventKind.EVENT_KIND_OFFER_ISSUED
 _OFFER_OVER: Final = (
@@ -48,9 +53,9 @@ def cut_off(subscription: Subscription) -> CallRefused:
     )
 
 
-async def replay(cell: DispatchLoop, cursor: str, until: int) -> AsyncIterator[event_pb2.Event]:
+async def find_place(cell: DispatchLoop, cursor: str) -> tuple[int, int]:
     """
-    Events after a cursor up to group `until`, from the log.
+    Group and place in it that a cursor names; what comes after can be replayed.
 
     Raises
     ------
@@ -60,26 +65,58 @@ async def replay(cell: DispatchLoop, cursor: str, until: int) -> AsyncIterator[e
     place = parse_cursor(cursor)
     if place is None:
         raise invalid(violation("cursor", cursor, "a cursor sent by this service"))
-    sequence, index = place
-    if sequence > until:
-        message = f"cursor {cursor!r} lies beyond group {until}, the last one"
-        raise CallRefused(code_pb2.OUT_OF_RANGE, "CURSOR_OUT_OF_RANGE", message)
-    # The group of the cursor itself may hold events after it.
-    after = max(sequence - 1, 0)
+    sequence, _ = place
+    if sequence == 0:
+        return await cell.oldest_sequence(), 0
+    if sequence > cell.hub.sequence:
+        raise _out_of_range(f"cursor {cursor!r} lies beyond group {cell.hub.sequence}, the last")
+    await _read_log(cell, sequence - 1, 0)
+    return place
+
+
+async def replay(
+    cell: DispatchLoop, place: tuple[int, int], until: int
+) -> AsyncIterator[list[event_pb2.Event]]:
+    """
+    Events after a place of the log up to group `until`, a few at a time.
+
+    Raises
+    ------
+    CallRefused
+        OUT_OF_RANGE; the log forgot them meanwhile.
+    """
+    # The group of the place itself may hold events after it.
+    after = place[0] - 1
+    while after < until:
+        groups = await _read_log(cell, after, min(_GROUPS_PER_READ, until - after))
+        events = _events_after(groups, place)
+        while step := list(islice(events, _EVENTS_PER_STEP)):
+            yield step
+            await asyncio.sleep(0)
+        after = groups[-1].sequence if groups else until
+        await asyncio.sleep(0)
+
+
+async def _read_log(cell: DispatchLoop, after: int, groups_max: int) -> Sequence[LoggedGroup]:
     try:
-        if sequence == 0:
-            after = await cell.oldest_sequence() - 1
-        while after < until:
-            groups = await cell.tail(after, _GROUPS_PER_READ)
-            for group in groups:
-                for number, effect in enumerate(decode_effects(group.events), start=1):
-                    if (group.sequence, number) > (sequence, index) and group.sequence <= until:
-                        yield event_message(effect, cursor_of(group.sequence, number))
-            if not groups:
-                return
-            after = groups[-1].sequence
+        return await cell.tail(after, groups_max)
     except CursorOutOfRange as error:
-        raise CallRefused(code_pb2.OUT_OF_RANGE, "CURSOR_OUT_OF_RANGE", str(error)) from None
+        raise _out_of_range(str(error)) from None
+    except CommitLogError as error:
+        raise unavailable(f"the log cannot be read now: {error}") from None
+
+
+def _events_after(
+    groups: Sequence[LoggedGroup], place: tuple[int, int]
+) -> Iterator[event_pb2.Event]:
+    for group in groups:
+        for number, effect in enumerate(decode_effects(group.events), start=1):
+            if (group.sequence, number) > place:
+                yield event_message(effect, cursor_of(group.sequence, number))
+
+
+def _out_of_range(message: str) -> CallRefused:
+    return CallRefused(code_pb2.OUT_OF_RANGE, "CURSOR_OUT_OF_RANGE", message)
 
 
 async def subscribe(
@@ -88,23 +125,19 @@ async def subscribe(
     """EventService.Subscribe."""
     cell = cells.find(request.cell)
     wanted = _EventFilter(request)
+    place = await find_place(cell, request.cursor) if request.cursor else None
     subscription = Subscription(wants_all=True)
     cell.hub.subscribe(subscription)
     try:
         yield event_service_pb2.SubscribeResponse(cursor=request.cursor or subscription.cursor)
-        if request.cursor:
-            async for event in replay(cell, request.cursor, subscription.since):
-                if wanted.passes(event):
-                    yield event_service_pb2.SubscribeResponse(events=[event], cursor=event.cursor)
+        if place is not None:
+            async for events in replay(cell, place, subscription.since):
+                yield wanted.message(events)
         while True:
             await subscription.wake.wait()
             subscription.wake.clear()
-            events = subscription.take()
-            if events:
-                yield event_service_pb2.SubscribeResponse(
-                    events=[event for event in events if wanted.passes(event)],
-                    cursor=events[-1].cursor,
-                )
+            for events in subscription.take_in_parts():
+                yield wanted.message(events)
             if subscription.is_cut_off:
                 raise cut_off(subscription)
     finally:
@@ -112,16 +145,24 @@ async def subscribe(
 
 
 class _EventFilter:
-    """The filter of a Subscribe request."""
+    """The filter of a Subscribe request; raises CallRefused for a kind that is none."""
 
     def __init__(self, request: event_service_pb2.SubscribeRequest) -> None:
+        known = event_pb2.EventKind.values()
+        for place, kind in enumerate(request.kinds):
+            if kind == 0 or kind not in known:
+                raise invalid(violation(f"kinds[{place}]", kind, "an EventKind other than 0"))
         self._kinds = frozenset(request.kinds)
         self._contacts = frozenset(request.contact_ids)
         self._queues = frozenset(request.queue_ids)
         self._agents = frozenset(request.agent_ids)
 
-    def passes(self, event: event_pb2.Event) -> bool:
-        """Whether the subscriber asked for the event."""
+    def message(self, events: Sequence[event_pb2.Event]) -> Message:
+        """What the subscriber is told of some events, one at least."""
+        passing = [event for event in events if self._passes(event)]
+        return event_service_pb2.SubscribeResponse(events=passing, cursor=events[-1].cursor)
+
+    def _passes(self, event: event_pb2.Event) -> bool:
         return (
             (not self._kinds or event.kind in self._kinds)
             and (not self._contacts or event.contact_id in self._contacts)
@@ -244,10 +285,15 @@ async def _offered_contacts(
         request = routing_service_pb2.ListContactsRequest(
             agent_id=agent_id,
             states=[contact_pb2.ContactState.CONTACT_STATE_OFFERED],
-            page_size=1_000,
+            page_size=PAGE_SIZE_MAX,
         )
-        reply = await ask(cell, METHOD_BY_NAME["ListContacts"], request)
-        found += routing_service_pb2.ListContactsResponse.FromString(reply).contacts
+        is_last = False
+        while not is_last:
+            reply = await ask(cell, METHOD_BY_NAME["ListContacts"], request)
+            page = routing_service_pb2.ListContactsResponse.FromString(reply)
+            found += page.contacts
+            request.page_token = page.next_page_token
+            is_last = not page.next_page_token
     return found
 
 

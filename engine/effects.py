@@ -59,7 +59,6 @@ class Reason(IntEnum):
     CANCELLED = 10
     RESTARTED = 11
     SHORT_ABANDON = 12
-    UPDATED = 13
 
 
 FIRST_TEXT_REASON: Final = 1_000

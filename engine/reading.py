@@ -2,11 +2,16 @@
 
 from collections.abc import Collection
 
-from engine.lifecycle import Presence
+from typing import Final
+
+from engine.lifecycle import FIRST_ENDED_STATE, ContactState, Presence
 from engine.state.agents import AgentView
 from engine.state.cell import CellState
 from engine.state.contacts import ContactView
 from engine.state.queues import QueueSnapshot, QueueView
+
+# Looked up once: an enum's members are slow to reach.
+_FREE: Final = int(ContactState.FREE)
 
 
 class CellReader:
@@ -18,6 +23,12 @@ class CellReader:
     def contact(self, contact_id: str, now_ms: int) -> ContactView:
         """A contact, open or recently ended, with ages as of `now_ms`."""
         return self._cell.contacts.view(self._cell.contact_row(contact_id), now_ms)
+
+    def has_open_contact(self, contact_id: str) -> bool:
+        """Whether a contact is known and has not ended."""
+        row = self._cell.contacts.slots.row_of(contact_id)
+        state = self._cell.store.columns.contacts.state
+        return row >= 0 and _FREE < state[row] < FIRST_ENDED_STATE
 
     def agent(self, agent_id: str) -> AgentView:
         """An agent."""

@@ -71,7 +71,7 @@ class Violation:
 def wire_name(member: IntEnum) -> str:
     """Name of a member in the contract: its type's words, then its own, as CHANNEL_VOICE."""
     words = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(member).__name__)
-    return f"{words}_{member.name}".upper()
+    return f"{words}_{member.name if member else 'UNSPECIFIED'}".upper()
 
 
 def one_of(kind: type[IntEnum]) -> str:

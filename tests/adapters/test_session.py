@@ -10,7 +10,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from adapters.calls import Cells
 from adapters.dispatch_loop import DispatchLoop
 from adapters.errors import CallRefused
-from adapters.event_hub import BUFFERED_EVENTS_MAX
+from adapters.event_hub import BUFFERED_EVENTS_MAX, parse_cursor
 from adapters.session import (
     FRAME_COMMANDS_MAX,
     REPLY_BYTES_MAX,
@@ -19,6 +19,7 @@ from adapters.session import (
     embedded,
 )
 from engine.limits import Limits
+from headgate.v1.agent_service_pb2 import HeartbeatRequest
 from headgate.v1.event_pb2 import Event, EventKind
 from headgate.v1.gateway_service_pb2 import (
     ConnectRequest,
@@ -238,6 +239,95 @@ async def test_events_between_cursor_and_resumption_come_before_new_ones() -> No
     kinds = [event.kind for event in peer.events()]
     assert kinds == [updated, updated, updated, EventKind.EVENT_KIND_CONTACT_CANCELLED]
     assert len({event.cursor for event in peer.events()}) == 4
+    peer.sent.put_nowait(None)
+    await session
+    await cell.stop()
+
+
+async def test_first_frame_is_a_cursor_before_any_event() -> None:
+    """A session that breaks before its first event can be resumed without loss."""
+    cell = await started()
+    await floor(cell)
+    before = str(cell.hub.sequence)
+    for cursor in ("", "1"):
+        peer = Peer(ConnectRequest(watch=SessionWatch(all_events=True, cursor=cursor)))
+        session = opened(cell, peer)
+        peer.sent.put_nowait(None)
+        await session
+        assert peer.received[0] == ConnectResponse(cursor=cursor or before)
+    await cell.stop()
+
+
+async def test_cursor_of_a_quiet_session_moves_on_with_its_replies() -> None:
+    """The log forgets: a session that only ever gets replies must not fall out of it."""
+    cell = await started()
+    await floor(cell, agents=1)
+    beat = SessionCommand(heartbeat=HeartbeatRequest(agent_ids=["a0"]))
+    peer = Peer(ConnectRequest())
+    session = opened(cell, peer)
+    await settled(lambda: len(peer.received) == 1)
+    await send(cell, routing("somebody else's"))
+    peer.sent.put_nowait(ConnectRequest(commands=[beat]))
+    await settled(lambda: len(peer.received) == 2)
+    assert peer.received[-1].cursor == str(cell.hub.sequence)
+    peer.sent.put_nowait(None)
+    await session
+    await cell.stop()
+
+
+async def test_cursor_of_a_frame_never_passes_an_event_that_is_still_to_come() -> None:
+    """A session may break after any frame; whatever its cursor passed must have been in it."""
+    cell = await started()
+    await floor(cell)
+
+    class Slow(Peer):
+        async def write(self, frame: bytes) -> None:
+            for _ in range(3):
+                await asyncio.sleep(0)
+            await super().write(frame)
+
+    peer = Slow(ConnectRequest(watch=SessionWatch(all_events=True)))
+    session = opened(cell, peer)
+    await settled(lambda: len(peer.received) == 1)
+    for number in range(20):
+        peer.sent.put_nowait(frame_of(*(routing(f"c{number}.{place}") for place in range(20))))
+        await send(cell, routing(f"foreign{number}"))
+    await settled(lambda: len(peer.events()) == 2 * 20 * 21)
+    peer.sent.put_nowait(None)
+    await session
+    order = [event.cursor for event in peer.events()]
+    places = {cursor: place for place, cursor in enumerate(order)}
+    written = 0
+    for frame in peer.received:
+        written += len(frame.events)
+        if frame.cursor:
+            reached = parse_cursor(frame.cursor)
+            assert reached is not None
+            following = [parse_cursor(cursor) for cursor in order[written:]]
+            assert all(place is not None and place > reached for place in following)
+    assert len(places) == len(order)
+    await cell.stop()
+
+
+async def test_resumed_session_is_told_of_a_contact_that_ends_during_the_replay() -> None:
+    """What a contact's end takes off the watch list is its future, not its past."""
+    cell = await started()
+    await floor(cell)
+    await send(cell, routing("c"))
+    before = str(cell.hub.sequence)
+    for number in range(1, 4):
+        await send(cell, UpdateContactRequest(contact_id="c", priority=number))
+    for number in range(200):
+        await send(cell, routing(f"other{number}"))
+    await send(cell, UpdateContactRequest(contact_id="c", priority=9))
+    peer = Peer(ConnectRequest(watch=SessionWatch(contact_ids=["c"], cursor=before)))
+    session = opened(cell, peer)
+    await settled(lambda: peer.taken == 1)
+    put(cell, CancelContactRequest(request_id="x", contact_id="c", reason=WITHDRAWN))
+    await settled(lambda: len(peer.events()) == 5)
+    updated = EventKind.EVENT_KIND_CONTACT_UPDATED
+    kinds = [event.kind for event in peer.events()]
+    assert kinds == [*[updated] * 4, EventKind.EVENT_KIND_CONTACT_CANCELLED]
     peer.sent.put_nowait(None)
     await session
     await cell.stop()

@@ -8,11 +8,14 @@ import pytest
 from google.protobuf.message import Message
 
 from adapters.calls import Cells
+from adapters.commit_log import CommitLogError, LoggedGroup
 from adapters.dispatch_loop import DispatchLoop
 from adapters.errors import CallRefused
 from adapters.event_hub import BUFFERED_EVENTS_MAX
 from adapters.streams import subscribe, watch_contact, watch_offers
 from engine.limits import Limits
+from headgate.v1.agent_pb2 import Agent, Presence
+from headgate.v1.agent_service_pb2 import SetPresenceRequest, UpsertAgentRequest
 from headgate.v1.contact_pb2 import ContactState
 from headgate.v1.event_pb2 import EventKind
 from headgate.v1.event_service_pb2 import SubscribeRequest
@@ -150,10 +153,75 @@ async def test_subscriber_that_does_not_read_is_cut_off_with_its_cursor() -> Non
     assert len(seen) == 200 + BUFFERED_EVENTS_MAX
     assert repr(seen[-1]) in str(refusal)
     resumed = watching(subscribe(cells, SubscribeRequest(cursor=seen[-1])))
-    messages = await rest(resumed, 1 + 200)
-    seen += [event.cursor for message in messages for event in message.events]
+    while len(seen) < 2 * (100 + contacts):
+        (message,) = await rest(resumed, 1)
+        seen += [event.cursor for event in message.events]
     assert len(set(seen)) == len(seen) == 2 * (100 + contacts)
     await resumed.aclose()
+    await cell.stop()
+
+
+async def test_replay_of_a_long_log_lets_others_have_their_turns() -> None:
+    """One consumer that was away for hours must not stall every caller of the cell."""
+    cell = await started(limits=ENDLESS)
+    await floor(cell)
+    # Many events in few groups, then a few each in many.
+    await fill(cell, 2_000)
+    for number in range(1_000):
+        await send(cell, routing(f"late{number}"))
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    others = asyncio.ensure_future(take_turns())
+    request = SubscribeRequest(cursor="0", queue_ids=["another"])
+    stream = watching(subscribe(Cells({"default": cell}), request))
+    last = str(cell.hub.sequence)
+    async with asyncio.timeout(30):
+        while (await anext(stream)).cursor.partition(".")[0] != last:
+            pass
+    assert turns >= 6_000 // 128
+    others.cancel()
+    await stream.aclose()
+    await cell.stop()
+
+
+async def test_messages_of_a_subscriber_who_fell_behind_stay_readable() -> None:
+    """A peer with gRPC's usual bound of 4 MiB must be able to read every message."""
+    cell = await started(limits=ENDLESS)
+    await floor(cell)
+    stream = watching(subscribe(Cells({"default": cell}), SubscribeRequest()))
+    await anext(stream)
+    await fill(cell, 2_000)
+    sizes: list[int] = []
+    while sum(sizes) < 4_000:
+        sizes += [len(message.events) for message in await rest(stream, 1)]
+    assert max(sizes) <= 512
+    await stream.aclose()
+    await cell.stop()
+
+
+async def test_watched_offers_of_an_agent_with_many_large_contacts_are_all_shown() -> None:
+    """They come in pages, and the second page counts as well."""
+    cell = await started()
+    await floor(cell)
+    agent = Agent(agent_id="a", queue_ids=["q"], capacity=1_000)
+    await send(cell, UpsertAgentRequest(agent=agent))
+    present = SetPresenceRequest(agent_id="a", presence=Presence.PRESENCE_AVAILABLE)
+    await send(cell, present)
+    routed = [f"c{number}" for number in range(200)]
+    for contact_id in routed:
+        request = routing(contact_id)
+        request.attributes["large"] = "x" * 16_000
+        await send(cell, request)
+    stream = watching(watch_offers(Cells({"default": cell}), WatchOffersRequest(agent_ids=["a"])))
+    shown = await rest(stream, len(routed))
+    assert [message.contact.contact_id for message in shown] == routed
+    await stream.aclose()
     await cell.stop()
 
 
@@ -197,4 +265,22 @@ async def test_watched_contact_of_an_unwatched_kind_is_not_kept() -> None:
     with pytest.raises(CallRefused):
         await anext(stream)
     assert not cell.hub._of_contact
+    await cell.stop()
+
+
+async def test_log_that_cannot_be_read_is_told_as_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A consumer tries again on UNAVAILABLE; Python's words about our insides it cannot use."""
+    cell = await started()
+    await floor(cell)
+
+    async def fail(_after: int, _groups_max: int) -> list[LoggedGroup]:
+        raise CommitLogError("the file is locked")
+
+    monkeypatch.setattr(cell, "tail", fail)
+    stream = watching(subscribe(Cells({"default": cell}), SubscribeRequest(cursor="0")))
+    with pytest.raises(CallRefused, match="the file is locked") as refused:
+        await rest(stream)
+    assert refused.value.reason == "UNAVAILABLE"
     await cell.stop()

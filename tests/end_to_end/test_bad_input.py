@@ -226,7 +226,7 @@ async def test_field_out_of_bounds_is_named_with_every_other(
         (DeleteAgentRequest(agent_id="busy"), "FAILED_PRECONDITION", "AGENT_HOLDS_CONTACTS", "agent_id"),  # noqa: E501
         (AcceptOfferRequest(offer_id="o1.0", agent_id="busy"), "FAILED_PRECONDITION", "OFFER_GONE", "offer_id"),  # noqa: E501
         (routing(cell="elsewhere"), "NOT_FOUND", "UNKNOWN_CELL", "cell"),
-        (HeartbeatRequest(agent_ids=["busy", ""]), "INVALID_ARGUMENT", "INVALID_FIELD", "agent_id"),
+        (HeartbeatRequest(agent_ids=["busy", ""]), "INVALID_ARGUMENT", "INVALID_FIELD", "agent_ids[1]"),  # noqa: E501
     ],
 )  # fmt: skip
 async def test_name_nobody_knows_is_told(

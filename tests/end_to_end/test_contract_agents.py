@@ -1,5 +1,7 @@
 """AgentService over a real channel: definition, presence, drain and heartbeat of agents."""
 
+import asyncio
+
 import pytest
 
 from headgate.client import Client
@@ -148,6 +150,23 @@ async def test_agents_listed_with_a_bad_argument_are_refused(
     assert (found.code, set(found.fields)) == (code, {field})
 
 
+async def test_agents_are_listed_in_pages_that_any_peer_can_read(client: Client, name: str) -> None:
+    """gRPC's usual bound is 4 MiB: a page ends earlier, and the token leads to the rest."""
+    await open_queue(client, name)
+    tags = [f"{name}-{number}".ljust(128, "t") for number in range(64)]
+    made = [f"{name}-{number:03}" for number in range(300)]
+    for agent_id in made:
+        await sign_in(client, agent_id, name, tags=tags)
+    listed: list[str] = []
+    request = ListAgentsRequest(queue_id=name, page_size=1_000)
+    while not listed or request.page_token:
+        page = await client.call(client.agents.ListAgents, request)
+        assert 0 < page.ByteSize() <= 2_097_152 + 200
+        listed += [agent.agent_id for agent in page.agents]
+        request.page_token = page.next_page_token
+    assert listed == made
+
+
 async def test_deleted_agent_is_gone(client: Client, name: str) -> None:
     """A second delete is told that there is no such agent."""
     await sign_in(client, name)
@@ -265,6 +284,17 @@ async def test_heartbeat_tells_whose_lease_was_not_renewed(client: Client, name:
     assert list(response.not_renewed_agent_ids) == ids[1:]
     assert (await agent_of(client, f"{name}-leased")).lease_until_ms >= before > 0
     assert (await agent_of(client, f"{name}-unleased")).lease_until_ms == 0
+
+
+async def test_heartbeat_with_a_bad_id_renews_nothing(client: Client, name: str) -> None:
+    """A refused call changes nothing, wherever in it the mistake is."""
+    await sign_in(client, name, lease_ms=60_000)
+    before = (await agent_of(client, name)).lease_until_ms
+    await asyncio.sleep(0.01)
+    request = HeartbeatRequest(agent_ids=[name, "bad\nid", ""])
+    found = await refused(client.call(client.agents.Heartbeat, request))
+    assert (found.code, set(found.fields)) == ("INVALID_ARGUMENT", {"agent_ids[1]"})
+    assert (await agent_of(client, name)).lease_until_ms == before
 
 
 @pytest.mark.parametrize("count", [0, 10_001])

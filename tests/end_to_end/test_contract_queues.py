@@ -33,6 +33,11 @@ from tests.end_to_end.floor import (
 )
 
 
+def pausing(queue_id: str) -> PauseQueueRequest:
+    """Request that pauses a queue."""
+    return PauseQueueRequest(queue_id=queue_id, intake=Intake.INTAKE_PAUSED)
+
+
 async def test_queue_is_kept_as_it_was_written(client: Client, name: str) -> None:
     """What is read back is what was sent, every field of it."""
     queue = Queue(
@@ -72,7 +77,7 @@ async def test_redefined_queue_keeps_contacts_counts_and_intake(client: Client, 
     """A new target in the middle of the day empties no queue and reopens none."""
     await open_queue(client, name)
     await route(client, name)
-    await client.call(client.queues.PauseQueue, PauseQueueRequest(queue_id=name))
+    await client.call(client.queues.PauseQueue, pausing(name))
     queue = await open_queue(client, name, max_length=5)
     assert (queue.max_length, queue.intake) == (5, Intake.INTAKE_PAUSED)
     snapshot = await snapshot_of(client, name)
@@ -116,7 +121,7 @@ async def test_deleted_queue_is_gone(client: Client, name: str) -> None:
         route(client, name),
         client.call(client.queues.GetQueue, GetQueueRequest(queue_id=name)),
         client.call(client.queues.DeleteQueue, DeleteQueueRequest(queue_id=name)),
-        client.call(client.queues.PauseQueue, PauseQueueRequest(queue_id=name)),
+        client.call(client.queues.PauseQueue, pausing(name)),
         client.call(client.queues.GetSnapshot, GetSnapshotRequest(queue_ids=[name])),
     ):
         found = await refused(call)
@@ -138,7 +143,7 @@ async def test_queue_with_contacts_or_agents_is_not_deleted(client: Client, name
 async def test_reopened_queue_offers_what_waited(client: Client, name: str) -> None:
     """The backlog of a pause is looked at when it ends, not with the next contact."""
     await open_queue(client, name)
-    await client.call(client.queues.PauseQueue, PauseQueueRequest(queue_id=name))
+    await client.call(client.queues.PauseQueue, pausing(name))
     await sign_in(client, f"{name}-a", name)
     await route(client, name, f"{name}-c")
     reopen = PauseQueueRequest(queue_id=name, intake=Intake.INTAKE_OPEN)
@@ -146,6 +151,27 @@ async def test_reopened_queue_offers_what_waited(client: Client, name: str) -> N
     assert queue.intake == Intake.INTAKE_OPEN
     contact = await contact_of(client, f"{name}-c")
     assert contact.state == ContactState.CONTACT_STATE_OFFERED
+
+
+@pytest.mark.parametrize("intake", [0, 9])
+async def test_intake_that_is_none_is_refused(client: Client, name: str, intake: int) -> None:
+    """A request that lacks its one word must not stop a queue: the caller is told the words."""
+    await open_queue(client, name)
+    request = PauseQueueRequest(queue_id=name, intake=intake)  # type: ignore[arg-type]
+    found = await refused(client.call(client.queues.PauseQueue, request))
+    assert (found.code, set(found.fields)) == ("INVALID_ARGUMENT", {"intake"})
+    assert "one of INTAKE_OPEN, INTAKE_PAUSED, INTAKE_CLOSED" in found.fields["intake"]
+    queue = await client.call(client.queues.GetQueue, GetQueueRequest(queue_id=name))
+    assert queue.queue.intake == Intake.INTAKE_OPEN
+
+
+async def test_queues_are_listed_after_any_text(client: Client, name: str) -> None:
+    """A token is the last id of a page, so one of a queue that is gone meanwhile serves as well."""
+    for number in (1, 3):
+        await open_queue(client, f"{name}-{number}")
+    request = ListQueuesRequest(page_size=1, page_token=f"{name}-2")
+    page = await client.call(client.queues.ListQueues, request)
+    assert [queue.queue_id for queue in page.queues] == [f"{name}-3"]
 
 
 async def test_snapshot_counts_every_contact_once(client: Client, name: str) -> None:

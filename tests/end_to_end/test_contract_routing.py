@@ -90,7 +90,8 @@ async def test_route_into_a_closed_queue_is_rejected_and_into_a_paused_one_waits
     await client.call(client.queues.PauseQueue, close)
     response = await route(client, name)
     assert response.rejection_reason == RejectionReason.REJECTION_REASON_QUEUE_CLOSED
-    await client.call(client.queues.PauseQueue, PauseQueueRequest(queue_id=name))
+    pause = PauseQueueRequest(queue_id=name, intake=Intake.INTAKE_PAUSED)
+    await client.call(client.queues.PauseQueue, pause)
     assert (await route(client, name)).state == QUEUED
 
 
@@ -171,7 +172,8 @@ async def test_route_batch_answers_each_request_by_itself(client: Client, name: 
         RouteRequest(request_id=f"{name}-5", contact_id=f"{name}-5", queue_id=name, channel=VOICE),
         RouteRequest(request_id=f"{name}-1", queue_id=name, channel=VOICE),
     ]
-    response = await client.call(client.routing.RouteBatch, RouteBatchRequest(requests=requests))
+    # Past the client, which would give the third an id.
+    response = await client.routing.RouteBatch(RouteBatchRequest(requests=requests), timeout=10)
     kinds = [item.WhichOneof("result") for item in response.results]
     assert kinds == ["response", "error", "error", "error", "response", "error"]
     assert [item.error.reason for item in response.results] == [
@@ -230,6 +232,24 @@ async def test_contacts_are_listed_oldest_first_page_by_page(client: Client, nam
             break
     assert listed == routed
     assert sizes == [3, 3, 1]
+
+
+async def test_contacts_are_listed_in_pages_that_any_peer_can_read(
+    client: Client, name: str
+) -> None:
+    """gRPC's usual bound is 4 MiB: a page ends earlier, and the token leads to the rest."""
+    await open_queue(client, name)
+    routed = [f"{name}-{number}" for number in range(200)]
+    for contact_id in routed:
+        await route(client, name, contact_id, attributes={"large": "x" * 16_000})
+    listed: list[str] = []
+    request = ListContactsRequest(queue_id=name, page_size=1_000)
+    while not listed or request.page_token:
+        page = await client.call(client.routing.ListContacts, request)
+        assert 0 < page.ByteSize() <= 2_097_152 + 100
+        listed += [contact.contact_id for contact in page.contacts]
+        request.page_token = page.next_page_token
+    assert listed == routed
 
 
 async def test_contacts_are_listed_by_agent_and_state(client: Client, name: str) -> None:

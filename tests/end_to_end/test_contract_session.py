@@ -258,6 +258,21 @@ async def test_session_resumes_where_the_last_one_broke_off(client: Client, name
     assert {event.contact_id for event in before + missed + after} == {f"{name}-c"}
 
 
+async def test_session_that_breaks_before_its_first_event_is_resumed(
+    client: Client, name: str
+) -> None:
+    """The first frame holds a cursor: what happened before anything was read is not lost."""
+    await open_queue(client, name)
+    watch = SessionWatch(contact_ids=[f"{name}-c"])
+    async with stream_of(client, ConnectRequest(watch=watch)) as stream:
+        first = await told(stream)
+    assert (first.cursor != "", list(first.events), list(first.replies)) == (True, [], [])
+    await route(client, name, f"{name}-c")
+    watch.cursor = first.cursor
+    async with client.session(watch=watch) as session:
+        assert words(await events_of(session, 2)) == ["CONTACT_RECEIVED", "CONTACT_QUEUED"]
+
+
 @pytest.mark.parametrize(
     ("watch", "code"),
     [
@@ -303,6 +318,7 @@ async def test_session_command_that_is_empty_is_refused_alone(client: Client) ->
     """A command of a newer version, which we cannot read, gets an answer as well."""
     frame = ConnectRequest(commands=[SessionCommand()])
     async with stream_of(client, frame) as stream:
+        await told(stream)
         (reply,) = (await told(stream)).replies
     assert (reply.error.code, reply.error.field_violations[0].field) == (3, "command")
 
@@ -330,6 +346,7 @@ async def test_session_that_breaks_leaves_its_commands_applied(client: Client, n
     async with stream_of(
         client, ConnectRequest(commands=[SessionCommand(route=request)])
     ) as stream:
+        await told(stream)
         await told(stream)
     async with client.session() as session:
         again = await session.ask(route=request)
