@@ -9,7 +9,7 @@ and since when it is idle. They know the strategy LONGEST_IDLE only and no ties.
 import math
 import statistics
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Final
 
@@ -261,7 +261,7 @@ def _apply_routes(floor: Floor) -> tuple[list[float], float]:
     expected = np.empty(len(floor.contacts), np.int64)
     scan(now_ms, floor.agents, floor.asked, expected)
     commands = [
-        replace(floor.contacts[number % len(floor.contacts)], contact_id=f"applied-{number}")
+        floor.contacts[number % len(floor.contacts)]._replace(contact_id=f"applied-{number}")
         for number in range(_APPLIED)
     ]
     names = engine.cell.agents.slots.ids
@@ -285,7 +285,7 @@ def _time_sealing(engine: Engine, commands: list[Route], now_ms: int) -> float:
     sealed = []
     for first in range(0, 512, 32):
         group = [
-            replace(command, contact_id=f"sealed-{first}-{place}")
+            command._replace(contact_id=f"sealed-{first}-{place}")
             for place, command in enumerate(commands[first : first + 32])
         ]
         for command in group:
@@ -350,7 +350,7 @@ def _agents_of(engine: Engine) -> tuple[NDArray[Any], ...]:
 
 
 def _asked_of(engine: Engine, contacts: list[Route]) -> tuple[NDArray[np.int64], ...]:
-    numbers = engine.cell.agents.skills.number_of
+    numbers = engine.cell.names.skills.number_of
     queues = [engine.cell.queues.slots.row_of(contact.queue_id) for contact in contacts]
     asked = [contact.requirements.skills for contact in contacts]
     skills = [[numbers(item.skill) for item in items] for items in asked]
@@ -359,9 +359,9 @@ def _asked_of(engine: Engine, contacts: list[Route]) -> tuple[NDArray[np.int64],
 
 
 def _is_known(engine: Engine, contact: Route) -> bool:
-    """Whether some agent was ever given every skill asked for; on a small floor, not always."""
+    """Whether some agent holds every skill asked for; on a small floor, not always."""
     skills = contact.requirements.skills
-    return all(engine.cell.agents.skills.number_of(item.skill) >= 0 for item in skills)
+    return all(engine.cell.names.skills.number_of(item.skill) >= 0 for item in skills)
 
 
 def _intakes(queues: int, intake: Intake) -> Iterator[SetIntake]:

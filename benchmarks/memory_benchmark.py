@@ -83,7 +83,6 @@ def _run_alone(subject: str, count: int) -> Growth:
 
 def _contacts() -> Iterator["Store | None"]:
     """Make waiting contacts one by one; yields the columns they are in."""
-    from dataclasses import replace
 
     from benchmarks.population import Population, populate
     from engine.engine import Engine
@@ -100,7 +99,7 @@ def _contacts() -> Iterator["Store | None"]:
         contact = contacts[number % len(contacts)]
         attributes = {f"{key}": f"{value}" for key, value in contact.attributes.items()}
         engine.apply(
-            replace(contact, contact_id=f"contact-{number:028}", attributes=attributes), now_ms
+            contact._replace(contact_id=f"contact-{number:028}", attributes=attributes), now_ms
         )
         if number % 512 == 511:
             engine.take_group()

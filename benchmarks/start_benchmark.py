@@ -69,7 +69,6 @@ def _start(data_dir: Path, cache: Path) -> float:
 
 def _fill(data_dir: Path, contacts: int) -> None:
     """Make a log as a server would have left it, with agents signed off and contacts waiting."""
-    from dataclasses import replace
 
     from adapters.commit_log import CommitGroup
     from adapters.sqlite_log import SqliteLog
@@ -91,7 +90,7 @@ def _fill(data_dir: Path, contacts: int) -> None:
             now_ms = max(time.time_ns() // 1_000_000, engine.now_ms())
             for number in range(first, min(first + _GROUP, contacts)):
                 contact_id = f"contact-{number:028}"
-                engine.apply(replace(waiting[number % 4_096], contact_id=contact_id), now_ms)
+                engine.apply(waiting[number % 4_096]._replace(contact_id=contact_id), now_ms)
             group = engine.take_group()
             new_token = os.urandom(16)
             await log.commit(token, new_token, CommitGroup(group.events, group.row_deltas, ()))

@@ -1,7 +1,6 @@
 """Reads of a cell by external id; they change nothing and see what the last command left."""
 
 from collections.abc import Collection
-
 from typing import Final
 
 from engine.lifecycle import FIRST_ENDED_STATE, ContactState, Presence
