@@ -1,20 +1,19 @@
 """The `headgate` command."""
 
 import asyncio
+import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from adapters.kernel_cache import use_kernel_cache
+from adapters.exit_code import ExitCode
+from adapters.kernel_cache import is_cold, use_kernel_cache
 
 if TYPE_CHECKING:
+    from adapters.logs import LogOutput
     from adapters.settings import Settings
-
-# Exit codes besides 0 and click's own 2 for wrong usage.
-EXIT_SETTINGS: Final = 2
-EXIT_ENVIRONMENT: Final = 3
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,20 +41,19 @@ def serve(config: Path | None, settings: tuple[str, ...], print_config: bool, **
     """Run the routing engine until SIGTERM.
 
     Every setting may come from a flag, an environment variable HEADGATE_<NAME>, the file, or its
-    default, in this order. Exit codes: 0 stopped as asked, 2 wrong usage or setting, 3 the
-    environment refused (port in use, data folder locked or full), 4 another process took a cell
-    over.
+    default, in this order. Exit codes: 0 stopped as asked, 1 a bug, 2 wrong usage or setting, 3 the
+    environment refused (port in use, data folder locked or full), 4 a cell was lost: another
+    process took it over, or its file was removed; 128 + signal after a second one.
     """
-    use_kernel_cache()
     from adapters import settings as settings_module
     from engine.refusals import BadConfiguration
 
     try:
-        chosen = {**flags, **_parse_pairs(settings)}
-        loaded, origins = settings_module.load(chosen, config)
+        loaded, origins = settings_module.load(flags, config, pairs=_parse_pairs(settings))
     except BadConfiguration as error:
-        click.echo(f"headgate: {error}", err=True)
-        sys.exit(EXIT_SETTINGS)
+        for line in str(error).splitlines():
+            click.echo(f"headgate: {line}", err=True)
+        sys.exit(ExitCode.SETTINGS)
     if print_config:
         for name, value, origin in origins:
             shown = ",".join(value) if isinstance(value, tuple) else value
@@ -79,27 +77,48 @@ def _parse_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
 def _serve(settings: "Settings") -> int:
     from adapters.logs import configure_logs
 
-    configure_logs(settings.log_level, settings.log_format)
+    output = configure_logs(settings.log_level, settings.log_format)
     # Before gRPC is imported, because it starts threads.
     import structlog
 
     from adapters.pinning import pin
 
-    structlog.get_logger(__name__).info("starting", pinned=pin(settings.pin))
+    log = structlog.get_logger(__name__)
+    try:
+        log.info("starting", pinned=pin(settings.pin))
+        cache = use_kernel_cache(lambda text: log.warning("kernel_cache", message=text))
+        if is_cold(cache):
+            text = "compiling kernels, once per version and CPU: up to a minute"
+            log.info("compiling", message=text, cache=str(cache))
+        return _run(settings, output)
+    except OSError as error:
+        return _failed(error, ExitCode.ENVIRONMENT)
+
+
+def _run(settings: "Settings", output: "LogOutput") -> int:
     import uvloop
 
-    from adapters.commit_log import CommitLogError
-    from adapters.server import Server
+    from adapters.server import REFUSALS, Server, exit_code_of
 
     async def run() -> int:
-        return await Server(settings).run()
+        return await Server(settings, lambda: output.lines_dropped).run()
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(run())
-    except (CommitLogError, OSError) as error:
+    except REFUSALS as error:
+        return _failed(error, exit_code_of(error))
+
+
+def _failed(error: Exception, exit_code: int) -> int:
+    """Say why there was no start, for programs and for whoever typed the command."""
+    import structlog
+
+    log = structlog.get_logger(__name__)
+    log.error("start_failed", error=str(error), exit_code=int(exit_code))
+    with contextlib.suppress(OSError):
         click.echo(f"headgate: {error}", err=True)
-        return EXIT_ENVIRONMENT
+    return exit_code
 
 
 @main.command()
@@ -107,7 +126,11 @@ def warm() -> None:
     """Compile the kernels into the cache, so that the next start is quick."""
     import time
 
-    folder = use_kernel_cache()
+    try:
+        folder = use_kernel_cache()
+    except OSError as error:
+        click.echo(f"headgate: {error}", err=True)
+        sys.exit(ExitCode.ENVIRONMENT)
     begun_s = time.perf_counter()
     from engine.engine import Engine
 

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 
 
-def _wall_ms() -> int:
+def wall_ms() -> int:
+    """Wall clock, milliseconds since the Unix epoch; it may step."""
     return time.time_ns() // 1_000_000
 
 
@@ -24,7 +25,7 @@ class Clock:
     def __init__(
         self,
         not_before_ms: int = 0,
-        wall_ms: Callable[[], int] = _wall_ms,
+        wall_ms: Callable[[], int] = wall_ms,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._monotonic_ns = monotonic_ns

@@ -36,6 +36,8 @@ _log = structlog.get_logger(__name__)
 
 BATCH_MAX: Final = 1_024
 _RETRY_MS: Final = 100
+_CLOSING: Final = "this server is closing; resume on another connection"
+_AGED: Final = "this stream has reached connection_age_s; resume on another connection"
 _CODE_NAMES: Final = {code.value[0]: code.name for code in grpc.StatusCode}
 
 _ServerStream = Callable[[Cells, Any], AsyncIterator[Message]]
@@ -78,6 +80,9 @@ class Listener:
         self._in_flight = 0
         self._streams = 0
         self._is_closing = asyncio.Event()
+        self._may_refuse = asyncio.Event()
+        # None for no limit.
+        self._stream_age_s = settings.connection_age_s or None
         self.server = grpc.aio.server(options=_options(settings))
         for service, handlers in self._handlers().items():
             name = f"headgate.v1.{service}"
@@ -102,9 +107,31 @@ class Listener:
             raise OSError(f"cannot listen on {self._settings.address}: address in use?")
         return port
 
+    @property
+    def calls_in_flight(self) -> int:
+        """Unary calls not yet answered."""
+        return self._in_flight
+
+    @property
+    def streams_open(self) -> int:
+        """Streams not yet ended."""
+        return self._streams
+
     def close_streams(self) -> None:
-        """End every open stream with UNAVAILABLE, so that clients resume elsewhere."""
+        """
+        End every open stream with UNAVAILABLE, so that clients resume elsewhere; what comes from
+        now on is held.
+        """
         self._is_closing.set()
+
+    def refuse_held_calls(self) -> None:
+        """Answer what is held with UNAVAILABLE."""
+        self._may_refuse.set()
+
+    async def _when_told(self) -> CallRefused:
+        """The refusal of what comes while the process closes, when it may be given."""
+        await self._may_refuse.wait()
+        return unavailable(_CLOSING, _RETRY_MS)
 
     def _handlers(self) -> dict[str, dict[str, Any]]:
         handlers: dict[str, dict[str, Any]] = {}
@@ -156,7 +183,10 @@ class Listener:
             self._in_flight += 1
             try:
                 if self._in_flight > in_flight_max:
+                    self._metrics.refused_over_limit.labels("calls_in_flight_max").inc()
                     raise overloaded(f"{in_flight_max} calls are in flight", _RETRY_MS)
+                if self._is_closing.is_set():
+                    raise await self._when_told()
                 reply = await handle(raw, context)
             except CallRefused as refused:
                 self._metrics.handled.labels(*labels, _CODE_NAMES[refused.code]).inc()
@@ -164,6 +194,10 @@ class Listener:
                 raise
             except asyncio.CancelledError:
                 self._metrics.handled.labels(*labels, "CANCELLED").inc()
+                raise
+            except Exception:
+                self._metrics.handled.labels(*labels, "INTERNAL").inc()
+                await _abort_on_bug(context, name)
                 raise
             finally:
                 self._in_flight -= 1
@@ -231,7 +265,13 @@ class Listener:
             try:
                 if self._streams > self._settings.streams_max:
                     limit = self._settings.streams_max
+                    self._metrics.refused_over_limit.labels("streams_max").inc()
                     raise overloaded(f"{limit} streams are open", _RETRY_MS)
+                if self._is_closing.is_set():
+                    raise await self._when_told()
+                # Not within what may be cancelled: grpc.aio can send no status after a write that
+                # was to bring the metadata and was cut off, and the stream would stay open.
+                await context.send_initial_metadata(())
                 await self._until_closing(serve(request, context))
             except CallRefused as refused:
                 code = _CODE_NAMES[refused.code]
@@ -239,6 +279,9 @@ class Listener:
             except asyncio.CancelledError:
                 code = "CANCELLED"
                 raise
+            except Exception:
+                code = "INTERNAL"
+                await _abort_on_bug(context, name)
             finally:
                 self._streams -= 1
                 self._metrics.handled.labels(*labels, code).inc()
@@ -246,19 +289,28 @@ class Listener:
         return wrapped
 
     async def _until_closing(self, serving: Awaitable[None]) -> None:
-        """Serve until the stream ends or the process begins to close."""
+        """Serve until the stream ends, is as old as a connection may be, or the process closes."""
         work = asyncio.ensure_future(serving)
         closing = asyncio.ensure_future(self._is_closing.wait())
         try:
-            await asyncio.wait((work, closing), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                (work, closing), timeout=self._stream_age_s, return_when=asyncio.FIRST_COMPLETED
+            )
             if not work.done():
-                raise unavailable("this server is closing; resume on another connection", 100)
+                why = _CLOSING if closing.done() else _AGED
+                raise unavailable(why, _RETRY_MS)
             await work
         finally:
             closing.cancel()
             if not work.done():
                 work.cancel()
                 await asyncio.gather(work, return_exceptions=True)
+
+
+async def _abort_on_bug(context: Any, name: str) -> None:
+    """End a call that met a bug of ours, in words that tell the caller nothing of our insides."""
+    _log.exception("call_failed", method=name)
+    await context.abort(grpc.StatusCode.INTERNAL, "an internal error; the server's log tells more")
 
 
 class _GrpcFrames:
@@ -289,6 +341,8 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
     if settings.connection_age_s:
         options += [
             ("grpc.max_connection_age_ms", settings.connection_age_s * 1_000),
-            ("grpc.max_connection_age_grace_ms", 30_000),
+            # A connection of full age takes no more calls. Its streams end by themselves, each when
+            # it is as old; gRPC would only cut them off.
+            ("grpc.max_connection_age_grace_ms", settings.connection_age_s * 1_000 + 60_000),
         ]
     return options

@@ -6,12 +6,22 @@ scrape time: 10,000 queues as client objects would hold the interpreter for a se
 take some 50 ms.
 """
 
+import importlib.metadata
 from collections import Counter as Tally
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
 
 from adapters.hot_histogram import HotHistogramFamily
 from engine.effects import EffectKind
@@ -25,11 +35,36 @@ _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 _DECISION_SECONDS: Final = (1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 2.5e-2)
 
 
-class Metrics:
-    """Metrics of one process."""
+def version() -> str:
+    """Version of the program, as it was installed."""
+    try:
+        return importlib.metadata.version("headgate")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
 
-    def __init__(self) -> None:
+
+class Metrics:
+    """
+    Metrics of one process.
+
+    Parameters
+    ----------
+    lines_dropped
+        How many log lines could not be written.
+    """
+
+    def __init__(self, lines_dropped: Callable[[], int] = lambda: 0) -> None:
+        # They would double the series, and nothing of ours asks when a counter began.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        Gauge(
+            "headgate_build_info",
+            "1, with the version that runs.",
+            ("version",),
+            registry=self.registry,
+        ).labels(version()).set(1)
+        self.registry.register(_DroppedLines(lines_dropped))
         self.started = Counter(
             "grpc_server_started",
             "Calls started on the server.",
@@ -52,6 +87,18 @@ class Metrics:
         self.sessions = Gauge(
             "headgate_sessions", "Session streams now open.", registry=self.registry
         )
+        self.calls_in_flight = Gauge(
+            "headgate_calls_in_flight", "Unary calls not yet answered.", registry=self.registry
+        )
+        self.streams = Gauge(
+            "headgate_streams", "Streams now open, sessions included.", registry=self.registry
+        )
+        self.refused_over_limit = Counter(
+            "headgate_refused_over_limit",
+            "Calls and streams refused at the door, by the setting that was reached.",
+            ("limit",),
+            registry=self.registry,
+        )
         self.loop_lag_seconds = Histogram(
             "headgate_loop_lag_seconds",
             "How late the event loop ran a timer set every 100 ms.",
@@ -59,7 +106,9 @@ class Metrics:
             registry=self.registry,
         )
         self.ready = Gauge(
-            "headgate_ready", "1 while the process takes calls.", registry=self.registry
+            "headgate_ready",
+            "1 while the process takes calls: started, not closing, every cell open.",
+            registry=self.registry,
         )
         self.warm_up_seconds = Gauge(
             "headgate_warm_up_seconds",
@@ -81,11 +130,42 @@ class Metrics:
         return generate_latest(self.registry) + rendered.encode()
 
 
+class _DroppedLines(Collector):
+    """A counter that is kept elsewhere."""
+
+    def __init__(self, count: Callable[[], int]) -> None:
+        self._count = count
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        """The count of now."""
+        text = "Log lines that could not be written: a full disk, or a reader that has gone."
+        yield CounterMetricFamily("headgate_log_lines_dropped", text, value=self._count())
+
+
+# Gauges of a cell that are asked for at every scrape: name in `CellMetrics.show`, metric, text.
+_SHOWN: Final = (
+    ("ready", "headgate_cell_ready", "1 while the cell takes calls."),
+    (
+        "clock_ahead_seconds",
+        "headgate_clock_ahead_seconds",
+        "How far engine time is ahead of the wall clock; negative when behind.",
+    ),
+    ("inbox_calls", "headgate_inbox_calls", "Calls that wait for a turn."),
+    ("kept_replies", "headgate_kept_replies", "Replies kept for retries."),
+    ("subscribers", "headgate_subscribers", "Watchers of every event of the cell."),
+    ("database_bytes", "headgate_database_bytes", "Size of the cell's file."),
+    ("wal_bytes", "headgate_wal_bytes", "Size of the cell's write-ahead log."),
+)
+
+
 class _CellFamilies:
     """Metric families with a `cell` label."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         label = ("cell",)
+        self.shown = {
+            name: Gauge(metric, text, label, registry=registry) for name, metric, text in _SHOWN
+        }
         self.decision_seconds = HotHistogramFamily(
             "headgate_decision_seconds",
             "Time one call spends in the engine, translation included, commit not.",
@@ -168,6 +248,12 @@ class CellMetrics:
             kind.value: families.events.labels(cell, kind.name.lower()) for kind in EffectKind
         }
         self._refusals = families.refusals
+        self._shown = families.shown
+
+    def show(self, **gauges: Callable[[], float]) -> None:
+        """Have gauges asked at every scrape, from its own thread; names are those of `_SHOWN`."""
+        for name, ask in gauges.items():
+            self._shown[name].labels(self._cell).set_function(ask)
 
     def count_effects(self, effects: Sequence[tuple[int | str, ...]]) -> None:
         """Count the effects of a committed group by kind."""

@@ -12,38 +12,53 @@ import os
 import signal
 import socket
 import time
+from collections import Counter as Tally
 from collections.abc import Callable
-from typing import Any, Final
+from pathlib import Path
+from typing import Final
 
 import structlog
 from grpc_channelz.v1 import channelz
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
-from grpc_reflection.v1alpha import reflection
 
+from adapters.addresses import require_free
 from adapters.calls import METHODS, Cells
-from adapters.commit_log import CommitLog
+from adapters.clock import wall_ms
+from adapters.commit_log import CommitLog, CommitLogError
+from adapters.data_file import DataFile
 from adapters.dispatch_loop import DispatchLoop
+from adapters.exit_code import AFTER_SIGNAL, ExitCode
+from adapters.health_service import StandardServices
 from adapters.listener import Listener
 from adapters.memory_log import MemoryLog, MemoryStore
-from adapters.metrics import Metrics
+from adapters.metrics import CellMetrics, Metrics, version
 from adapters.monitoring import Monitoring
 from adapters.settings import Settings
 from adapters.sqlite_log import SqliteLog
 from adapters.turn import LoopSettings
+from engine.lifecycle import ContactState
 from engine.limits import Limits
+from engine.refusals import BadConfiguration
 
 _log = structlog.get_logger(__name__)
 
-EXIT_OK: Final = 0
-EXIT_CELL_LOST: Final = 4
+# What keeps a process from starting and is not a bug.
+REFUSALS: Final = (BadConfiguration, CommitLogError, OSError)
 # Young collections only: calls leave small cycles, and a full collection over 200,000 objects stops
 # the loop for 80 ms.
 _GC_THRESHOLDS: Final = (2_000, 10, 1_000_000_000)
 _LAG_EVERY_S: Final = 0.1
-# Calls that gRPC has received but not handed over yet end as CANCELLED when it closes, which
-# clients do not retry; so what is on its way is let in first.
+_LOOK_AT_FILES_EVERY_S: Final = 2.0
+_AHEAD_MS_MAX: Final = 5_000
+# When gRPC closes it cancels calls that it has received and not handed over yet, which clients do
+# not retry. So for this long everything is let in and held; then clients are told that the
+# connection ends, and only after that, on the same connection, that the calls were not taken.
 _SETTLE_S: Final = 0.2
+_TELL_S: Final = 0.02
+
+
+def exit_code_of(error: Exception) -> ExitCode:
+    """The exit code that says why the process did not start."""
+    return ExitCode.SETTINGS if isinstance(error, BadConfiguration) else ExitCode.ENVIRONMENT
 
 
 class Server:
@@ -54,19 +69,22 @@ class Server:
     ----------
     settings
         How to run.
+    lines_dropped
+        How many log lines could not be written, for a metric.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, lines_dropped: Callable[[], int] = lambda: 0) -> None:
         self.settings = settings
-        self.metrics = Metrics()
+        self.metrics = Metrics(lines_dropped)
         self.cells: Cells | None = None
         self.port = 0
         self.metrics_port = 0
-        self._health = HealthServicer()
+        self._standard = StandardServices(_service_names(), lambda: not self._why_not_ready())
         self._listener: Listener | None = None
         self._monitoring: Monitoring | None = None
         self._stopping = asyncio.Event()
-        self._exit_code = EXIT_OK
+        self._is_serving = False
+        self._exit_code = ExitCode.BUG
         self._last_beat_s = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -76,27 +94,41 @@ class Server:
 
         Raises
         ------
-        CommitLogError, OSError
+        BadConfiguration, CommitLogError, OSError
             A log cannot be acquired or an address cannot be taken; nothing was served.
         """
         begun_s = time.perf_counter()
-        await self._start_cells()
         try:
+            await self._start_cells()
             await self._start_listening()
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, self._stopping.set)
+                loop.add_signal_handler(number, self._take_signal, number)
             self._freeze()
-            await self._set_ready(begun_s)
+            self._set_ready(begun_s)
             announce(self)
             await self._stopping.wait()
+        except REFUSALS as error:
+            self._exit_code = exit_code_of(error)
+            raise
         finally:
             await self._stop()
         return self._exit_code
 
-    def stop(self) -> None:
+    def stop(self, exit_code: ExitCode = ExitCode.STOPPED) -> None:
         """Begin to close, as SIGTERM does."""
+        if not self._stopping.is_set() or exit_code != ExitCode.STOPPED:
+            self._exit_code = exit_code
         self._stopping.set()
+
+    def _take_signal(self, number: int) -> None:
+        """Begin to close; when that takes too long for whoever sends a second signal, end."""
+        if self._stopping.is_set():
+            exit_code = AFTER_SIGNAL + number
+            _log.warning("forced", signal=signal.Signals(number).name, exit_code=exit_code)
+            # What was acknowledged is in the log: this is no worse than a crash.
+            os._exit(exit_code)
+        self.stop()
 
     async def _start_cells(self) -> None:
         settings = self.settings
@@ -108,27 +140,35 @@ class Server:
         self.cells = Cells(loops)
         for name in settings.cells:
             log = _open_log(settings, name)
-            loop = DispatchLoop(name, log, bounds, self.metrics.cell(name))
+            metrics = self.metrics.cell(name)
+            loop = DispatchLoop(name, log, bounds, metrics)
             await loop.start(owner)
             loops[name] = loop
+            _show(metrics, loop)
             self._tasks.append(asyncio.create_task(self._end_when_lost(loop)))
+            if settings.durability != "memory":
+                file = DataFile(_path_of(settings, name))
+                metrics.show(**file.sizes())
+                self._tasks.append(asyncio.create_task(self._end_when_gone(name, file)))
+            _tell_loaded(settings, loop)
 
     async def _start_listening(self) -> None:
         assert self.cells is not None
-        self._listener = Listener(self.cells, self.settings, self.metrics)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._listener.server)
+        self._listener = listener = Listener(self.cells, self.settings, self.metrics)
+        self.metrics.calls_in_flight.set_function(lambda: listener.calls_in_flight)
+        self.metrics.streams.set_function(lambda: listener.streams_open)
+        self._standard.add_to(listener.server, with_reflection=self.settings.dev)
         if self.settings.channelz:
-            channelz.add_channelz_servicer(self._listener.server)
-        if self.settings.dev:
-            reflection.enable_server_reflection(_reflected_names(), self._listener.server)
-        self.port = self._listener.bind()
+            channelz.add_channelz_servicer(listener.server)
+        require_free(self.settings.address)
+        self.port = listener.bind()
         if self.settings.metrics_address:
             self._monitoring = Monitoring(
-                self.settings.metrics_address, self._render, self._is_alive, self._is_ready
+                self.settings.metrics_address, self._render, self._is_alive, self._why_not_ready
             )
             self.metrics_port = self._monitoring.port
             self._monitoring.start()
-        await self._listener.server.start()
+        await listener.server.start()
         self._tasks.append(asyncio.create_task(self._measure_lag()))
 
     def _freeze(self) -> None:
@@ -136,14 +176,15 @@ class Server:
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
 
-    async def _set_ready(self, begun_s: float) -> None:
+    def _set_ready(self, begun_s: float) -> None:
         took_s = time.perf_counter() - begun_s
         self.metrics.warm_up_seconds.set(took_s)
-        self.metrics.ready.set(1)
-        for name in ("", *_service_names()):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self.metrics.ready.set_function(lambda: not self._why_not_ready())
+        self._is_serving = True
+        self._standard.look()
         _log.info(
             "ready",
+            version=version(),
             address=f"{self.settings.address.rpartition(':')[0]}:{self.port}",
             metrics_port=self.metrics_port,
             cells=list(self.settings.cells),
@@ -154,27 +195,40 @@ class Server:
     async def _stop(self) -> None:
         """Tell readiness first, let calls in flight finish, release the logs last."""
         _log.info("stopping", grace_s=self.settings.grace_s)
-        self.metrics.ready.set(0)
-        await self._health.enter_graceful_shutdown()
-        if self._listener is not None:
-            self._listener.close_streams()
-            settle_s = min(_SETTLE_S, self.settings.grace_s)
-            await asyncio.sleep(settle_s)
-            await self._listener.server.stop(self.settings.grace_s - settle_s)
+        self._stopping.set()
+        self._standard.close()
+        if self._listener is not None and self._is_serving:
+            await self._close_listener(self._listener)
         for task in self._tasks:
             task.cancel()
         for loop in self.cells.loops.values() if self.cells else ():
             await loop.stop()
         if self._monitoring is not None:
             self._monitoring.stop()
-        _log.info("stopped", exit_code=self._exit_code)
+        _log.info("stopped", exit_code=int(self._exit_code))
+
+    async def _close_listener(self, listener: Listener) -> None:
+        listener.close_streams()
+        settle_s = min(_SETTLE_S, self.settings.grace_s)
+        await asyncio.sleep(settle_s)
+        closing = asyncio.create_task(listener.server.stop(self.settings.grace_s - settle_s))
+        await asyncio.sleep(_TELL_S)
+        listener.refuse_held_calls()
+        await closing
 
     async def _end_when_lost(self, loop: DispatchLoop) -> None:
         """Leave when another process has taken a cell: this one's memory of it is stale."""
         await loop.lost.wait()
         _log.error("leaving", cell=loop.cell, why="another process owns the cell")
-        self._exit_code = EXIT_CELL_LOST
-        self._stopping.set()
+        self.stop(ExitCode.CELL_LOST)
+
+    async def _end_when_gone(self, cell: str, file: DataFile) -> None:
+        """Leave when a cell's file is removed or replaced: what is committed to it is lost."""
+        while file.is_in_place():
+            await asyncio.sleep(_LOOK_AT_FILES_EVERY_S)
+        why = "the cell's file was removed or replaced"
+        _log.error("leaving", cell=cell, why=why, path=str(file.path))
+        self.stop(ExitCode.CELL_LOST)
 
     async def _measure_lag(self) -> None:
         loop = asyncio.get_running_loop()
@@ -184,6 +238,7 @@ class Server:
             await asyncio.sleep(due_s - loop.time())
             self.metrics.loop_lag_seconds.observe(max(loop.time() - due_s, 0))
             self._last_beat_s = time.monotonic()
+            self._standard.look()
             due_s = max(due_s, loop.time() - _LAG_EVERY_S)
 
     def _render(self) -> bytes:
@@ -193,9 +248,14 @@ class Server:
     def _is_alive(self) -> bool:
         return time.monotonic() - self._last_beat_s < 30
 
-    def _is_ready(self) -> bool:
-        loops = self.cells.loops.values() if self.cells else ()
-        return not self._stopping.is_set() and all(loop.is_open for loop in loops)
+    def _why_not_ready(self) -> str:
+        """Why calls are not taken; "" when they are. Health, /readyz and the metric all ask it."""
+        if not self._is_serving or self.cells is None:
+            return "starting"
+        if self._stopping.is_set():
+            return "closing"
+        closed = [name for name, loop in self.cells.loops.items() if not loop.is_open]
+        return f"not open: cell {', '.join(closed)}" if closed else ""
 
 
 def _loop_settings(settings: Settings) -> LoopSettings:
@@ -209,11 +269,18 @@ def _loop_settings(settings: Settings) -> LoopSettings:
     return LoopSettings(limits, settings.inbox_max, settings.reply_window_ms, settings.replies_max)
 
 
+def _path_of(settings: Settings, cell: str) -> Path:
+    return settings.data_dir / f"{cell}.sqlite"
+
+
 def _open_log(settings: Settings, cell: str) -> CommitLog:
+    path = _path_of(settings, cell)
     if settings.durability == "memory":
+        if path.exists():
+            _log.warning("data_ignored", path=str(path), why="durability is memory")
         return MemoryLog(MemoryStore())
     return SqliteLog(
-        settings.data_dir / f"{cell}.sqlite",
+        path,
         durability=settings.durability,
         cell=cell,
         reply_window_ms=settings.reply_window_ms,
@@ -221,14 +288,37 @@ def _open_log(settings: Settings, cell: str) -> CommitLog:
     )
 
 
+def _show(metrics: CellMetrics, loop: DispatchLoop) -> None:
+    metrics.show(
+        ready=lambda: loop.is_open,
+        clock_ahead_seconds=lambda: (loop.now_ms() - wall_ms()) / 1_000,
+        subscribers=lambda: loop.hub.subscriber_count,
+    )
+
+
+def _tell_loaded(settings: Settings, loop: DispatchLoop) -> None:
+    """Say what a cell holds; an operator sees at once if it is the wrong folder."""
+    cell = loop.engine.cell
+    states = Tally(cell.store.columns.contacts.state.tolist())
+    _log.info(
+        "cell_loaded",
+        cell=loop.cell,
+        path="" if settings.durability == "memory" else str(_path_of(settings, loop.cell)),
+        sequence=loop.hub.sequence,
+        contacts={state.name.lower(): states[state] for state in list(ContactState)[1:]},
+        agents=len(cell.agents.slots),
+        queues=len(cell.queues.slots),
+    )
+    ahead_ms = loop.now_ms() - wall_ms()
+    if ahead_ms > _AHEAD_MS_MAX:
+        _log.warning(
+            "clock_ahead",
+            cell=loop.cell,
+            ahead_s=round(ahead_ms / 1_000, 3),
+            why="the wall clock is behind the last committed time, from which engine time goes on",
+        )
+
+
 def _service_names() -> tuple[str, ...]:
     services = {method.service for method in METHODS} | {"EventService", "GatewayService"}
     return tuple(f"headgate.v1.{name}" for name in sorted(services))
-
-
-def _reflected_names() -> tuple[Any, ...]:
-    return (
-        *_service_names(),
-        health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
-        reflection.SERVICE_NAME,
-    )

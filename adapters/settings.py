@@ -5,11 +5,13 @@ Settings of `headgate serve`: flag > HEADGATE_* environment variable > file > de
 environment elsewhere.
 """
 
+import difflib
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -20,9 +22,26 @@ from pydantic import (
     field_validator,
 )
 
+from adapters.addresses import split_address
 from engine.refusals import BadConfiguration
 
 PREFIX: Final = "HEADGATE_"
+# Read before there are settings.
+_OTHER_VARIABLES: Final = ("HEADGATE_KERNEL_CACHE",)
+# Kubernetes tells every pod of a service named "headgate" in these.
+_OF_KUBERNETES: Final = re.compile(
+    r"HEADGATE_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)"
+)
+_HOST_PORT: Final = "HOST:PORT with a port of 0 to 65535, an IPv6 host in brackets"
+# What settings must be that are neither numbers nor words of a list.
+_SHAPES: Final = {
+    "address": _HOST_PORT,
+    "metrics_address": f"{_HOST_PORT}, or nothing",
+    "data_dir": "the path of a folder",
+    "cells": "one or more cells, each once, of letters, digits, - and _",
+    "dev": "true or false",
+    "channelz": "true or false",
+}
 
 
 class Settings(BaseModel):
@@ -99,6 +118,7 @@ class Settings(BaseModel):
     connection_age_s: int = Field(
         1_800,
         ge=0,
+        le=604_800,
         description="Age at which a connection is closed gracefully; 0 for never.",
     )
     keepalive_s: int = Field(
@@ -110,6 +130,17 @@ class Settings(BaseModel):
         "more than one core and is not confined by a CPU quota.",
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_lookalikes(cls, value: object, info: ValidationInfo) -> object:
+        """Python takes true for 1, and an empty path for the present folder."""
+        kind = cls.model_fields[info.field_name or ""].annotation
+        if (isinstance(value, bool) and kind is not bool) or (
+            kind is Path and isinstance(value, str) and (not value or "\0" in value)
+        ):
+            raise ValueError
+        return value
+
     @field_validator("cells", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -118,24 +149,28 @@ class Settings(BaseModel):
     @field_validator("cells")
     @classmethod
     def _check_cells(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for name in value:
-            if not (name and name.isascii() and name.replace("-", "").replace("_", "").isalnum()):
-                message = f"cell {name!r}: expected letters, digits, - and _"
-                raise ValueError(message)
-        if not value or len(set(value)) < len(value):
-            raise ValueError("expected one or more cells, each once")
+        if not value or len(set(value)) < len(value) or not all(map(_is_cell, value)):
+            raise ValueError
         return value
 
     @field_validator("address", "metrics_address")
     @classmethod
     def _check_address(cls, value: str, info: ValidationInfo) -> str:
-        if not value and info.field_name == "metrics_address":
-            return value
-        host, colon, port = value.rpartition(":")
-        if not (host and colon and port.isdigit() and int(port) < 65_536):
-            message = f"expected HOST:PORT with a port of 0 to 65535, got {value!r}"
-            raise ValueError(message)
+        if value or info.field_name != "metrics_address":
+            split_address(value)
         return value
+
+
+def _is_cell(name: str) -> bool:
+    return name.isascii() and name.replace("-", "").replace("_", "").isalnum()
+
+
+class BadSettings(BadConfiguration):
+    """Settings that cannot be, one line for each."""
+
+    def __init__(self, wrong: Sequence[BadConfiguration]) -> None:
+        ValueError.__init__(self, "\n".join(map(str, wrong)))
+        self.path = wrong[0].path
 
 
 class Origin(NamedTuple):
@@ -147,16 +182,19 @@ class Origin(NamedTuple):
 
 
 def load(
-    flags: Mapping[str, Any], file: Path | None, environment: Mapping[str, str] | None = None
+    flags: Mapping[str, Any],
+    file: Path | None,
+    environment: Mapping[str, str] | None = None,
+    pairs: Mapping[str, str] | None = None,
 ) -> tuple[Settings, list[Origin]]:
     """
-    Settle every setting, and say where each came from.
+    Settle every setting, and say where each came from; `pairs` are those of `--set`.
 
     Raises
     ------
     BadConfiguration
-        A value is out of range, a name is unknown, or the file cannot be read; names the source and
-        what was expected.
+        Values are out of range, names are unknown, or the file cannot be read; names the source of
+        each and what was expected.
     """
     environment = os.environ if environment is None else environment
     values: dict[str, Any] = {}
@@ -170,13 +208,19 @@ def load(
     for name, value in flags.items():
         if value is not None:
             values[name], origins[name] = value, f"flag --{name.replace('_', '-')}"
+    for name, value in (pairs or {}).items():
+        values[name], origins[name] = value, f"flag --set {name}"
+    wrong = _unknown_variables(environment)
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        source = origins.get(str(first["loc"][0]), "settings") if first["loc"] else "settings"
-        raise BadConfiguration(f"{source}: {name}", first["input"], first["msg"]) from None
+        names = dict.fromkeys(str(item["loc"][0]) for item in error.errors())
+        wrong += [
+            BadConfiguration(f"{origins[name]}: {name}", values[name], _expected(name))
+            for name in names
+        ]
+    if wrong:
+        raise wrong[0] if len(wrong) == 1 else BadSettings(wrong)
     listed = [
         Origin(name, getattr(settings, name), origins.get(name, "default"))
         for name in Settings.model_fields
@@ -188,11 +232,56 @@ def _read_file(file: Path | None) -> dict[str, Any]:
     if file is None:
         return {}
     try:
-        return tomllib.loads(file.read_text())
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadConfiguration(f"file {file}", error.strerror, "a readable TOML file") from None
+    except UnicodeDecodeError as error:
+        byte = f"byte 0x{error.object[error.start]:02x} at {error.start}"
+        raise BadConfiguration(f"file {file}", byte, "valid TOML, which is UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
         raise BadConfiguration(f"file {file}", str(error), "valid TOML") from None
+
+
+def _unknown_variables(environment: Mapping[str, str]) -> list[BadConfiguration]:
+    """Variables with our prefix that are no setting: a slip that would pass in silence."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}.union(_OTHER_VARIABLES)
+    unknown = {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(PREFIX) and name not in known and not _OF_KUBERNETES.fullmatch(name)
+    }
+    return [
+        BadConfiguration(
+            f"environment {name}",
+            value,
+            f"the variable of a setting{_meant(name.removeprefix(PREFIX).lower(), PREFIX)}",
+        )
+        for name, value in unknown.items()
+    ]
+
+
+def _meant(name: str, prefix: str = "") -> str:
+    close = difflib.get_close_matches(name, Settings.model_fields, n=1)
+    shown = prefix + (close[0].upper() if prefix else close[0]) if close else ""
+    return f" (did you mean {shown}?)" if close else ""
+
+
+def _expected(name: str) -> str:
+    """What a setting must be."""
+    if name not in Settings.model_fields:
+        return f"the name of a setting{_meant(name)}"
+    field = Settings.model_fields[name]
+    if field.annotation in (int, float):
+        kind = "a whole number" if field.annotation is int else "a number"
+        low, high = (
+            next(getattr(bound, end) for bound in field.metadata if hasattr(bound, end))
+            for end in ("ge", "le")
+        )
+        return f"{kind} of {low} to {high}"
+    if get_origin(field.annotation) is Literal:
+        *others, last = (f"'{word}'" for word in get_args(field.annotation))
+        return f"{', '.join(others)} or {last}"
+    return _SHAPES[name]
 
 
 def describe() -> list[tuple[str, str, str, str]]:

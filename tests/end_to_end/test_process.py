@@ -21,7 +21,7 @@ from headgate.client import Client
 from headgate.v1.gateway_service_pb2 import ConnectRequest
 from headgate.v1.routing_service_pb2 import RouteRequest
 from tests.end_to_end.conftest import Serve
-from tests.end_to_end.floor import VOICE, open_queue, refused, route, sign_in, told
+from tests.end_to_end.floor import VOICE, all_of, open_queue, refused, route, sign_in, told
 from tests.end_to_end.serving import PLAIN, Served, headgate
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -38,7 +38,10 @@ METRICS = {
     "headgate_queue_received", "headgate_queue_answered", "headgate_queue_answered_within",
     "headgate_queue_abandoned", "headgate_queue_short_abandoned", "headgate_queue_expired",
     "headgate_queue_rejected", "headgate_queue_completed", "headgate_agents",
-    "headgate_open_contacts",
+    "headgate_open_contacts", "headgate_build_info", "headgate_cell_ready",
+    "headgate_clock_ahead_seconds", "headgate_subscribers", "headgate_calls_in_flight",
+    "headgate_streams", "headgate_refused_over_limit", "headgate_log_lines_dropped",
+    "process_cpu_seconds", "process_open_fds", "process_resident_memory_bytes",
 }  # fmt: skip
 
 
@@ -109,6 +112,7 @@ async def test_metrics_page_holds_the_documented_metrics(
     families = {family.name: family for family in text_string_to_metric_families(page)}
     assert sorted(METRICS - families.keys()) == []
     assert all(families[metric].documentation for metric in METRICS)
+    assert not any(name.endswith("_created") for name in families)
     of_queue = {
         metric: sample.value
         for metric, family in families.items()
@@ -124,6 +128,35 @@ async def test_metrics_page_holds_the_documented_metrics(
     }
     assert handled["Route", "OK"] >= 2
     assert handled["Route", "NOT_FOUND"] >= 1
+
+
+async def test_what_a_limit_refuses_is_counted(serve: Serve) -> None:
+    """An alert on shedding must see every door that is shut, not the inbox alone."""
+    limits = ("--set", "calls_in_flight_max=1", "--set", "streams_max=1")
+    served = serve("--durability", "memory", *limits)
+    async with Client(served.address) as client:
+        await open_queue(client, "q")
+        requests = [
+            RouteRequest(request_id=f"r{number}", queue_id="q", channel=VOICE)
+            for number in range(50)
+        ]
+        calls = [client.routing.Route(request, timeout=20) for request in requests]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        refused_calls = sum(isinstance(answer, grpc.aio.AioRpcError) for answer in answers)
+        stream = client.gateway.Connect(timeout=30)
+        await stream.write(ConnectRequest())
+        await asyncio.sleep(0.1)
+        other = client.gateway.Connect(timeout=30)
+        assert (await refused(told(other))).code == "RESOURCE_EXHAUSTED"
+        page = (await asyncio.to_thread(served.get, "/metrics"))[1]
+        stream.cancel()
+    assert (
+        f'headgate_refused_over_limit_total{{limit="calls_in_flight_max"}} {refused_calls}.0'
+        in page
+    )
+    assert 'headgate_refused_over_limit_total{limit="streams_max"} 1.0' in page
+    assert "headgate_streams 1.0" in page
+    assert "headgate_calls_in_flight 0.0" in page
 
 
 def test_probes_answer_while_the_process_serves(server: Served) -> None:
@@ -169,7 +202,7 @@ async def test_sigterm_answers_calls_in_flight_and_exits_with_0(serve: Serve) ->
         }
         # Those that came after the end of admission are told to try elsewhere; none is left alone.
         assert codes <= {"OK", "UNAVAILABLE"}
-        assert (await refused(told(stream))).code == "UNAVAILABLE"
+        assert (await refused(all_of(stream))).code == "UNAVAILABLE"
         assert await asyncio.to_thread(served.exit_code) == 0
         assert time.monotonic() - begun_s < 5
     events = [line["event"] for line in served.log()]
@@ -225,7 +258,8 @@ def test_port_in_use_is_told_and_exits_with_3(server: Served, tmp_path: Path) ->
     for flag, address in (("--address", server.address), ("--metrics-address", taken)):
         done = headgate("serve", *PLAIN, "--durability", "memory", flag, address)
         assert done.returncode == 3
-        assert f"cannot listen on {address}" in done.stderr.splitlines()[-1]
+        told = f"headgate: cannot listen on {address}: Address already in use"
+        assert done.stderr.splitlines()[-1] == told
 
 
 def test_data_folder_of_another_server_is_told_and_exits_with_3(
@@ -264,10 +298,11 @@ def test_data_folder_that_cannot_be_made_is_told_and_exits_with_3(tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "told_"),
     [
-        (("--set", "inbox_max=0"), "flag --inbox-max: inbox_max"),
-        (("--set", "inbox_max=many"), "flag --inbox-max: inbox_max"),
+        (("--set", "inbox_max=0"), "flag --set inbox_max: inbox_max"),
+        (("--set", "inbox_max=many"), "flag --set inbox_max: inbox_max"),
         (("--set", "inbox_max"), "flag --set: expected NAME=VALUE"),
-        (("--set", "in_box=1"), "flag --in-box: in_box"),
+        (("--set", "in_box=1"), "flag --set in_box: in_box"),
+        (("--data-dir", ""), "flag --data-dir: data_dir"),
         (("--durability", "some"), "flag --durability: durability"),
         (("--grace-s", "-1"), "flag --grace-s: grace_s"),
         (("--address", "localhost"), "flag --address: address"),
@@ -288,6 +323,7 @@ def test_setting_that_cannot_be_is_told_and_exits_with_2(
     assert told_ in done.stderr
     assert "expected" in done.stderr
     assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_print_config_tells_each_setting_with_its_origin(tmp_path: Path) -> None:
@@ -300,7 +336,7 @@ def test_print_config_tells_each_setting_with_its_origin(tmp_path: Path) -> None
     )
     assert done.returncode == 0
     lines = done.stdout.splitlines()
-    assert "inbox_max = 3  (flag --inbox-max)" in lines
+    assert "inbox_max = 3  (flag --set inbox_max)" in lines
     assert "streams_max = 2  (environment HEADGATE_STREAMS_MAX)" in lines
     assert f"grace_s = 1.0  (file {file})" in lines
     assert f"cells = a,b  (file {file})" in lines

@@ -1,0 +1,16 @@
+"""What the process tells whoever started it."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes; after a second signal it is 128 + the signal's number."""
+
+    STOPPED = 0  # as asked
+    BUG = 1  # Python's own for a traceback
+    SETTINGS = 2  # and click's own for wrong usage
+    ENVIRONMENT = 3  # an address, a folder or a lock refused
+    CELL_LOST = 4  # another process has taken a cell over, or its file is gone
+
+
+AFTER_SIGNAL = 128
