@@ -364,7 +364,7 @@ class DispatchLoop:
         state = await self._log.load()
         engine = Engine(self._limits)
         try:
-            engine.cell.load(state.rows)
+            engine.load(state.rows)
         except DamagedRow as damaged:
             message = f"what is stored for cell {self.cell!r} is damaged: {damaged}; restore a copy"
             raise LogCorrupt(message) from damaged

@@ -148,7 +148,7 @@ def _print_parts(data_dir: Path) -> None:
         state = await log.load()
         lap("rows read from sqlite")
         engine = Engine()
-        engine.cell.load(state.rows)
+        engine.load(state.rows)
         lap("rows into columns")
         await log.release()
         assert len(engine.cell.contacts.slots) > 0

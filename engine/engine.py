@@ -15,7 +15,7 @@ Its owner does this, over and over (etcd/raft's Ready loop is the model):
     wake_at(engine.next_deadline_ms())          # apply(Expire(), now_ms) when it comes
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Never
 
 from engine.commands import (
@@ -49,6 +49,8 @@ from engine.reading import CellReader
 from engine.refusals import CommandRefused, Refusal, violation
 from engine.routing.validation import validate
 from engine.state.cell import CellState, Group
+from engine.state.loading import load_rows
+from engine.state.rows import RowDelta
 
 __all__ = ["Engine", "Outcome"]
 
@@ -115,6 +117,17 @@ class Engine:
         if scalar[NEXT_DUE_MS] <= now_ms and not isinstance(command, Recover):
             run(self.cell, Operation.EXPIRE)
         return _HANDLERS[type(command)](self.cell, command)  # type: ignore[arg-type]
+
+    def load(self, rows: Sequence[RowDelta]) -> None:
+        """
+        Fill a new engine from the rows of the log; `Recover` comes next.
+
+        Raises
+        ------
+        DamagedRow
+            A row cannot be one that an engine wrote.
+        """
+        load_rows(self.cell, rows)
 
     def next_deadline_ms(self) -> int:
         """When `apply(Expire(), ...)` next has something to do; NEVER_MS when nothing is due."""

@@ -72,7 +72,7 @@ class Pair:
         The open group must have been sealed.
         """
         again = Engine(self.limits)
-        again.cell.load(list(self.rows.values()))
+        again.load(list(self.rows.values()))
         assert every_row(again) == every_row(self.engine) == lasting(self.rows.values())
         for contact_id in self.reference.floor.contacts:
             view = contact_view(self.engine, contact_id, self.engine.now_ms())

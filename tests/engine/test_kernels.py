@@ -46,7 +46,7 @@ from engine.kernels.eligibility import (
     skilled_word,
 )
 from engine.kernels.matching import best_agent, best_contact
-from engine.kernels.packing import AGENT_WIDTH, CONTACT_WIDTH, QUEUE_WIDTH, pack_dirty, unpack_row
+from engine.kernels.packing import AGENT_WIDTH, CONTACT_WIDTH, QUEUE_WIDTH, pack_dirty, unpack_rows
 from engine.kernels.recording import mark_agent, mark_contact, mark_queue
 from engine.kernels.scoring import claim_of_head, score_agent
 from engine.kernels.transitions import apply
@@ -315,8 +315,8 @@ def test_packed_rows_are_what_was_unpacked() -> None:
     }
     marks = {CONTACT_ROWS: mark_contact, AGENT_ROWS: mark_agent, QUEUE_ROWS: mark_queue}
     for subject, packed in records.items():
-        for row, record in enumerate(packed):
-            unpack_row(store.table, subject, row, record)
+        unpack_rows(store.table, subject, np.arange(len(packed)), packed)
+        for row in range(len(packed)):
             marks[subject](store.table, row)
             marks[subject](store.table, row)
     scalar = store.scalar

@@ -109,7 +109,7 @@ def test_delete_agent_and_create_it_again_in_one_group_keeps_the_new_one() -> No
     rows = [delta for delta in engine.take_group().row_deltas if delta.record is not None]
 
     again = Engine()
-    again.cell.load(rows)
+    again.load(rows)
     assert again.read.agent("a1").definition.capacity == 2
 
 

@@ -37,7 +37,7 @@ def test_recover_after_downtime_starts_leases_anew() -> None:
     engine.apply(SetPresence("a1", Presence.AVAILABLE), 1_000)
 
     again = Engine()
-    again.cell.load(_rows(engine))
+    again.load(_rows(engine))
     again.apply(Recover(), 60_000)
     assert again.read.agent("a1").presence is Presence.AVAILABLE
     assert again.next_deadline_ms() == 65_000
@@ -53,7 +53,7 @@ def test_recover_after_downtime_counts_no_missed_offer() -> None:
     engine.apply(Route("c1", "q1", Channel.VOICE), 1_000)
 
     again = Engine()
-    again.cell.load(_rows(engine))
+    again.load(_rows(engine))
     again.apply(Recover(), 60_000)
     kinds = [effect[0] for effect in again.take_group().effects]
     assert kinds == [
@@ -79,7 +79,7 @@ def test_recover_takes_contacts_from_an_agent_that_was_being_signed_out() -> Non
     assert len(engine.read.agent("a1").contact_rows) > 0
 
     again = Engine()
-    again.cell.load(_rows(engine))
+    again.load(_rows(engine))
     again.apply(Recover(), 2_000)
     while again.next_deadline_ms() <= 2_000:
         again.apply(Heartbeat("nobody"), 2_000)
@@ -102,7 +102,7 @@ def test_load_gives_the_rows_it_was_given() -> None:
     before = _rows(engine)
 
     again = Engine()
-    again.cell.load(before)
+    again.load(before)
     assert sorted(_rows(again)) == sorted(before)
     assert [again.read.agent(name).presence_reason for name in ("a1", "a2", "a3")] == [
         "meeting",
@@ -125,7 +125,7 @@ def test_load_keeps_deadlines() -> None:
     engine.apply(SetPresence("a1", Presence.BUSY), 11_000)
 
     again = Engine()
-    again.cell.load(_rows(engine))
+    again.load(_rows(engine))
     assert again.next_deadline_ms() == engine.next_deadline_ms()
 
 
@@ -145,7 +145,7 @@ def test_recover_does_not_depend_on_deadlines_that_passed_without_a_trace() -> N
     assert engine.take_group().effects == []
 
     again = Engine()
-    again.cell.load(rows)
+    again.load(rows)
     engine.apply(Recover(), 8_000)
     again.apply(Recover(), 8_000)
     assert again.take_group().effects == engine.take_group().effects
@@ -158,7 +158,7 @@ def test_load_with_limits_below_the_rows_names_the_limit() -> None:
     engine.apply(Route("c1", "q1", Channel.VOICE), 1_000)
     engine.apply(Route("c2", "q1", Channel.VOICE), 1_000)
     with pytest.raises(BadConfiguration, match=r"limits\.contacts_max: expected at least 2"):
-        Engine(Limits(contacts_max=1, ended_max=0)).cell.load(_rows(engine))
+        Engine(Limits(contacts_max=1, ended_max=0)).load(_rows(engine))
 
 
 def test_contacts_that_ended_together_are_forgotten_in_one_order_after_a_restart() -> None:
@@ -174,7 +174,7 @@ def test_contacts_that_ended_together_are_forgotten_in_one_order_after_a_restart
             engine.apply(CancelContact(name, CancelReason.WITHDRAWN), 1_000)
         rows.append(_rows(engine))
     again = Engine(limits)
-    again.cell.load(rows[0])
+    again.load(rows[0])
     again.apply(Recover(), 1_000)
     assert sorted(_rows(again)) == sorted(rows[1])
 
@@ -186,7 +186,7 @@ def test_load_leaves_rows_of_the_dead_free() -> None:
         engine.apply(UpsertQueue(name), 1_000)
     rows = [delta for delta in _rows(engine) if delta.external_id != "q2"]
     again = Engine()
-    again.cell.load(rows)
+    again.load(rows)
     again.apply(UpsertQueue("q4"), 1_000)
     assert again.cell.queues.slots.row_of("q4") == 1
 
@@ -203,7 +203,7 @@ def test_contact_state_of_every_kind_survives_a_restart() -> None:
     engine.apply(Route("c3", "q1", Channel.CHAT), 4_000)
 
     again = Engine()
-    again.cell.load(_rows(engine))
+    again.load(_rows(engine))
     states = [again.read.contact(name, 4_000).state for name in ("c1", "c2", "c3")]
     assert states == [ContactState.ASSIGNED, ContactState.OFFERED, ContactState.QUEUED]
     assert again.read.agent("a1") == engine.read.agent("a1")
@@ -233,7 +233,7 @@ def test_damaged_row_is_refused_by_name(table: RowTable, change: dict[str, objec
         for delta in _rows(engine)
     ]
     with pytest.raises(DamagedRow, match=r"cell|'q1'|'a1'|'c1'"):
-        Engine().cell.load(rows)
+        Engine().load(rows)
 
 
 def test_contact_of_a_queue_that_is_gone_is_refused() -> None:
@@ -243,4 +243,4 @@ def test_contact_of_a_queue_that_is_gone_is_refused() -> None:
     engine.apply(Route("c1", "q1", Channel.VOICE), 1_000)
     rows = [delta for delta in _rows(engine) if delta.table is not RowTable.QUEUE]
     with pytest.raises(DamagedRow, match="'c1'"):
-        Engine().cell.load(rows)
+        Engine().load(rows)

@@ -236,7 +236,7 @@ class Stage:
         self.engine.cell.mark_all()
         rows: list[RowDelta] = self.engine.take_group().row_deltas
         self.engine = Engine(self.limits)
-        self.engine.cell.load(rows)
+        self.engine.load(rows)
 
     def _show(self, line: Line) -> str:
         read, subject = self.engine.read, line.subject

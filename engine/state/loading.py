@@ -1,0 +1,166 @@
+"""A cell from the rows of the log: what was not kept is derived, what is damaged is refused."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.commands import Requirements
+from engine.effects import FIRST_TEXT_REASON
+from engine.kernels.columns import NEXT_CONTACT, NEXT_OFFER, NOW_MS
+from engine.kernels.packing import AGENT_WIDTH, CONTACT_WIDTH, QUEUE_WIDTH, unpack_rows
+from engine.kernels.requests import IN_AGENT, IN_CONTACT, Operation
+from engine.lifecycle import FIRST_ENDED_STATE, Channel, ContactState
+from engine.state import agents as agent_rows
+from engine.state import contacts as contact_rows
+from engine.state import queues as queue_rows
+from engine.state.cell import CellState
+from engine.state.deltas import CELL_WIDTH
+from engine.state.rows import DamagedRow, RowDelta, RowTable
+
+_WIDTHS: Final = {
+    RowTable.CELL: CELL_WIDTH,
+    RowTable.QUEUE: QUEUE_WIDTH,
+    RowTable.AGENT: AGENT_WIDTH,
+    RowTable.CONTACT: CONTACT_WIDTH,
+}
+
+
+def load_rows(cell: CellState, rows: Sequence[RowDelta]) -> None:
+    """
+    Fill an empty cell from its durable rows.
+
+    Deadlines that have passed come due with the next command.
+
+    Raises
+    ------
+    DamagedRow
+        A row cannot be one that a cell wrote.
+    """
+    by_table: dict[RowTable, list[RowDelta]] = {table: [] for table in RowTable}
+    for delta in rows:
+        by_table[RowTable(delta.table)].append(delta)
+    # The time first: it tells delays that have run out from those that have not.
+    for now_ms, next_contact, next_offer in _records(RowTable.CELL, by_table[RowTable.CELL]):
+        cell.store.scalar[NOW_MS] = int(now_ms)
+        cell.store.scalar[NEXT_CONTACT] = int(next_contact)
+        cell.store.scalar[NEXT_OFFER] = int(next_offer)
+    _load_queues(cell, by_table[RowTable.QUEUE])
+    _load_agents(cell, by_table[RowTable.AGENT])
+    _load_contacts(cell, by_table[RowTable.CONTACT])
+
+
+def _load_queues(cell: CellState, deltas: Sequence[RowDelta]) -> None:
+    queues = cell.queues
+    queues.slots.place_all([(delta.row, delta.external_id) for delta in deltas])
+    for delta in deltas:
+        with _naming(delta):
+            queues.write(delta.row, queue_rows.definition_of(delta.payload or b""))
+    _unpack(cell, RowTable.QUEUE, deltas)
+    queues.payload_is_new.clear()
+
+
+def _load_agents(cell: CellState, deltas: Sequence[RowDelta]) -> None:
+    agents = cell.agents
+    agents.slots.place_all([(delta.row, delta.external_id) for delta in deltas])
+    reasons = []
+    for delta in deltas:
+        with _naming(delta):
+            definition, reason = agent_rows.definition_of(delta.payload or b"")
+        cell.require_names_of(definition)
+        served = [cell.queues.slots.row_of(queue_id) for queue_id in definition.queue_ids]
+        agents.write(delta.row, definition, served)
+        agents.keep_payload(delta.row, delta.payload or b"")
+        reasons.append(reason)
+    _unpack(cell, RowTable.AGENT, deltas)
+    presence_reason = cell.store.columns.agents.presence_reason
+    for delta, reason in zip(deltas, reasons, strict=True):
+        if presence_reason[delta.row] >= FIRST_TEXT_REASON:
+            presence_reason[delta.row] = agents.reason_code(reason)
+        cell.run_on(Operation.RESTORE_AGENT, IN_AGENT, delta.row)
+    agents.payload_is_new.clear()
+
+
+def _load_contacts(cell: CellState, deltas: Sequence[RowDelta]) -> None:
+    cell.contacts.slots.place_all([(delta.row, delta.external_id) for delta in deltas])
+    for delta in deltas:
+        cell.contacts.keep_payload(delta.row, delta.payload or b"")
+    rows = _unpack(cell, RowTable.CONTACT, deltas)
+    _check_references(cell, rows)
+    contacts = cell.store.columns.contacts
+    is_ended = contacts.state[rows] >= FIRST_ENDED_STATE
+    contacts.class_row[rows] = -1
+    _load_classes(cell, [deltas[place] for place in np.flatnonzero(~is_ended).tolist()])
+    age = np.where(is_ended, contacts.ended_ms[rows], contacts.since_ms[rows])
+    for row in rows[np.lexsort((contacts.sequence[rows], age))].tolist():
+        cell.run_on(Operation.RESTORE_CONTACT, IN_CONTACT, row)
+
+
+def _load_classes(cell: CellState, deltas: Sequence[RowDelta]) -> None:
+    """Give open contacts their classes; what they ask for may be held by no agent any more."""
+    contacts = cell.store.columns.contacts
+    known: set[Requirements] = set()
+    for delta in deltas:
+        row = delta.row
+        with _naming(delta):
+            requirements, _ = contact_rows.definition_of(delta.payload or b"")
+        if requirements not in known:
+            cell.require_names_asked(requirements)
+            known.add(requirements)
+        contacts.class_row[row] = cell.classes.row_of(
+            int(contacts.queue[row]),
+            requirements,
+            Channel(int(contacts.channel[row])),
+            int(contacts.priority[row]),
+        )
+
+
+def _check_references(cell: CellState, rows: NDArray[np.int64]) -> None:
+    """Refuse loaded contacts whose queue or agent is not there: kernels trust rows."""
+    contacts = cell.store.columns.contacts
+    queue, agent, state = contacts.queue[rows], contacts.agent[rows], contacts.state[rows]
+    has_queue = np.isin(queue, cell.queues.slots.rows())
+    has_agent = np.isin(agent, [-1, *cell.agents.slots.rows()])
+    is_held = (state > ContactState.QUEUED) & (state < FIRST_ENDED_STATE)
+    is_sound = has_queue & has_agent & (state > ContactState.FREE) & (state < len(ContactState))
+    is_sound &= ~is_held | (agent >= 0)
+    if not is_sound.all():
+        row = int(rows[np.argmin(is_sound)])
+        message = f"contact {cell.contacts.slots.ids[row]!r}, row {row}: state or references"
+        raise DamagedRow(message)
+
+
+def _unpack(cell: CellState, table: RowTable, deltas: Sequence[RowDelta]) -> NDArray[np.int64]:
+    """Read records into their rows, all at once; returns the rows."""
+    rows = np.array([delta.row for delta in deltas], np.int64)
+    # By a plain int, for an enum is another signature.
+    unpack_rows(cell.store.table, int(table), rows, _records(table, deltas))
+    return rows
+
+
+def _records(table: RowTable, deltas: Sequence[RowDelta]) -> NDArray[np.int64]:
+    """Records as numbers, (rows, width); writable, since a read-only array is another signature."""
+    width = _WIDTHS[table]
+    for delta in deltas:
+        size = len(delta.record or b"")
+        if size != 8 * width:
+            message = f"{_name(delta)}: a record of {size} bytes, expected {8 * width}"
+            raise DamagedRow(message)
+    joined = bytearray(b"".join(delta.record or b"" for delta in deltas))
+    return np.frombuffer(joined, np.int64).reshape(-1, width)
+
+
+@contextmanager
+def _naming(delta: RowDelta) -> Iterator[None]:
+    """Say which row it is whose definition cannot be read."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        message = f"{_name(delta)}: its definition cannot be read ({error})"
+        raise DamagedRow(message) from error
+
+
+def _name(delta: RowDelta) -> str:
+    return f"{RowTable(delta.table).name.lower()} {delta.external_id!r}, row {delta.row}"
