@@ -7,8 +7,9 @@ take some 50 ms.
 """
 
 import importlib.metadata
+import itertools
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from prometheus_client import (
@@ -124,10 +125,15 @@ class Metrics:
             self._cells[name] = CellMetrics(name, self._families)
         return self._cells[name]
 
-    def render(self, cells: Sequence[tuple[str, Engine]]) -> bytes:
-        """Exposition text; `cells` gives each cell's name and engine."""
-        rendered = "".join((*_render_queues(cells), *_render_cells(cells)))
-        return generate_latest(self.registry) + rendered.encode()
+    def render(self, cells: Sequence[tuple[str, Engine]]) -> Iterator[bytes]:
+        """
+        Exposition text, metric by metric; `cells` gives each cell's name and engine.
+
+        In pieces, because joining and encoding megabytes at once would hold up the event loop.
+        """
+        yield generate_latest(self.registry)
+        for piece in itertools.chain(_render_queues(cells), _render_cells(cells)):
+            yield piece.encode()
 
 
 class _DroppedLines(Collector):

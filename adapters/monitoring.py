@@ -62,7 +62,7 @@ class Monitoring:
     address
         HOST:PORT; port 0 picks a free one.
     render
-        Gives the metrics page.
+        Gives the metrics page, in pieces.
     is_alive
         What /healthz tells.
     why_not_ready
@@ -77,7 +77,7 @@ class Monitoring:
     def __init__(
         self,
         address: str,
-        render: Callable[[], bytes],
+        render: Callable[[], Iterable[bytes]],
         is_alive: Callable[[], bool],
         why_not_ready: Callable[[], str],
     ) -> None:
@@ -107,12 +107,12 @@ class Monitoring:
 
     def _answer(self, environ: dict[str, Any], start_response: _StartResponse) -> Iterable[bytes]:
         page = self._page(environ, start_response)
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [page]
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else page
 
-    def _page(self, environ: dict[str, Any], start_response: _StartResponse) -> bytes:
+    def _page(self, environ: dict[str, Any], start_response: _StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             start_response("405 Method Not Allowed", [("Allow", "GET, HEAD")])
-            return b""
+            return []
         path = environ.get("PATH_INFO", "")
         if path == "/metrics":
             start_response("200 OK", [("Content-Type", CONTENT_TYPE_LATEST)])
@@ -120,8 +120,8 @@ class Monitoring:
         probe = self._probes.get(path)
         if probe is None:
             start_response("404 Not Found", [("Content-Type", "text/plain")])
-            return b"try /metrics, /healthz or /readyz\n"
+            return [b"try /metrics, /healthz or /readyz\n"]
         why_not = probe()
         status = "503 Service Unavailable" if why_not else "200 OK"
         start_response(status, [("Content-Type", "text/plain")])
-        return f"{why_not or 'ok'}\n".encode()
+        return [f"{why_not or 'ok'}\n".encode()]

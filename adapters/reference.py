@@ -31,7 +31,7 @@ def metrics_table() -> str:
     metrics = Metrics()
     metrics.cell("default")
     described: dict[str, list[str]] = {}
-    for line in metrics.render([]).decode().splitlines():
+    for line in b"".join(metrics.render([])).decode().splitlines():
         if match := re.match(r"# (HELP|TYPE) (\S+) (.*)", line):
             described.setdefault(match[2], []).append(match[3])
     lines = ["| metric | kind | meaning |", "| --- | --- | --- |"]

@@ -11,9 +11,10 @@ import gc
 import os
 import signal
 import socket
+import sys
 import time
 from collections import Counter as Tally
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +47,9 @@ REFUSALS: Final = (BadConfiguration, CommitLogError, OSError)
 # Young collections only: calls leave small cycles, and a full collection over 200,000 objects stops
 # the loop for 80 ms.
 _GC_THRESHOLDS: Final = (2_000, 10, 1_000_000_000)
+# How long the thread that renders /metrics may keep the interpreter while the loop waits for it.
+# The default of 5 ms, met at every turn of the loop, made Route's p99 44 ms where it was 6.
+_SWITCH_S: Final = 0.0005
 _LAG_EVERY_S: Final = 0.1
 _LOOK_AT_FILES_EVERY_S: Final = 2.0
 _AHEAD_MS_MAX: Final = 5_000
@@ -175,6 +179,7 @@ class Server:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
+        sys.setswitchinterval(_SWITCH_S)
 
     def _set_ready(self, begun_s: float) -> None:
         took_s = time.perf_counter() - begun_s
@@ -241,7 +246,7 @@ class Server:
             self._standard.look()
             due_s = max(due_s, loop.time() - _LAG_EVERY_S)
 
-    def _render(self) -> bytes:
+    def _render(self) -> Iterator[bytes]:
         loops = self.cells.loops if self.cells else {}
         return self.metrics.render([(name, loop.engine) for name, loop in list(loops.items())])
 

@@ -77,13 +77,13 @@ def _measure_text(settings: Settings) -> tuple[dict[str, list[float]], int]:
     populate(engine, population.queue_commands())
     metrics = Metrics()
     cells = [("default", engine)]
-    series = len(_SERIES.findall(metrics.render(cells)))
+    series = len(_SERIES.findall(b"".join(metrics.render(cells))))
     per_queue, rest = divmod(series, population.queues)
     assert rest == 0
     objects = _as_objects(engine, per_queue)
     assert len(_SERIES.findall(generate_latest(objects))) == series
     cases = {
-        "text from columns": repeated(lambda: metrics.render(cells)),
+        "text from columns": repeated(lambda: b"".join(metrics.render(cells))),
         "Prometheus client objects": repeated(lambda: generate_latest(objects)),
     }
     return compare(cases, settings.rounds, settings.round_s), series
@@ -140,5 +140,6 @@ def test_render(benchmark: "BenchmarkFixture") -> None:
     """For `pytest benchmarks/scrape_benchmark.py`: the page of 10,000 queues."""
     engine = Engine()
     populate(engine, Population(1, 10_000, 1, available_share=0).queue_commands())
-    page = benchmark(Metrics().render, [("default", engine)])
+    metrics = Metrics()
+    page = benchmark(lambda: b"".join(metrics.render([("default", engine)])))
     assert len(_SERIES.findall(page)) % 10_000 == 0

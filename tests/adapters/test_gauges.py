@@ -30,7 +30,7 @@ async def started(metrics: Metrics) -> DispatchLoop:
 
 def parsed(metrics: Metrics) -> dict[str, Metric]:
     """Families of the page."""
-    page = metrics.render([]).decode()
+    page = b"".join(metrics.render([])).decode()
     return {family.name: family for family in text_string_to_metric_families(page)}
 
 
@@ -47,7 +47,7 @@ def test_series_are_not_doubled_by_the_times_they_began() -> None:
     """prometheus-client adds a _created series to every counter and histogram."""
     metrics = Metrics()
     metrics.cell("x").shed.inc()
-    assert b"_created" not in metrics.render([])
+    assert b"_created" not in b"".join(metrics.render([]))
 
 
 async def test_cell_s_gauges_are_those_of_now() -> None:

@@ -65,7 +65,7 @@ def test_reader_that_has_gone_and_full_disk_drop_lines(monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "write", lambda *_: (_ for _ in ()).throw(full))
     output.write("nor that\n")
     assert output.lines_dropped == 3
-    page = Metrics(lambda: output.lines_dropped).render([]).decode()
+    page = b"".join(Metrics(lambda: output.lines_dropped).render([])).decode()
     families = {family.name: family for family in text_string_to_metric_families(page)}
     (sample,) = families["headgate_log_lines_dropped"].samples
     assert (sample.name, sample.value) == ("headgate_log_lines_dropped_total", 3)

@@ -33,7 +33,7 @@ Labels = dict[str, str]
 
 def parsed(metrics: Metrics, *cells: tuple[str, Engine]) -> dict[str, Metric]:
     """Families of the page; each name stands there once."""
-    page = metrics.render(cells).decode()
+    page = b"".join(metrics.render(cells)).decode()
     assert page.endswith("\n")
     families = list(text_string_to_metric_families(page))
     found = {family.name: family for family in families}

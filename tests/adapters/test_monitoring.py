@@ -38,7 +38,7 @@ def port(process: Told) -> Iterator[int]:
     """A monitoring port that answers."""
     monitoring = Monitoring(
         "127.0.0.1:0",
-        lambda: process.page,
+        lambda: [process.page],
         lambda: process.is_alive,
         lambda: "" if process.is_ready else "not open: cell x",
     )
@@ -99,10 +99,10 @@ def test_slow_scrape_does_not_keep_a_probe_waiting(told: Told) -> None:
     """A page of 10,000 queues takes time, which must not look like a dead process."""
     begun, may_end = threading.Event(), threading.Event()
 
-    def render() -> bytes:
+    def render() -> list[bytes]:
         begun.set()
         assert may_end.wait(10)
-        return told.page
+        return [told.page]
 
     monitoring = Monitoring("127.0.0.1:0", render, lambda: True, lambda: "")
     monitoring.start()
@@ -135,15 +135,15 @@ def test_requests_leave_no_lines_on_standard_error(
 def test_address_that_is_taken_is_named(port: int) -> None:
     """The message goes to the operator as it is."""
     with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}: "):
-        Monitoring(f"127.0.0.1:{port}", bytes, bool, str)
+        Monitoring(f"127.0.0.1:{port}", list, bool, str)
 
 
 def test_stopped_port_is_free_for_the_next() -> None:
     """A server that is started again at once finds its address."""
-    first = Monitoring("127.0.0.1:0", bytes, bool, str)
+    first = Monitoring("127.0.0.1:0", list, bool, str)
     first.start()
     first.stop()
-    second = Monitoring(f"127.0.0.1:{first.port}", lambda: b"again", bool, str)
+    second = Monitoring(f"127.0.0.1:{first.port}", lambda: [b"again"], bool, str)
     second.start()
     try:
         assert get(second.port, "/metrics")[2] == b"again"
@@ -167,7 +167,7 @@ def test_caller_that_leaves_or_says_nothing_leaves_no_traceback(
 
 def test_address_of_ipv6_is_listened_on() -> None:
     """`[::1]:7444` is how gRPC spells it, so it works here as well."""
-    monitoring = Monitoring("[::1]:0", lambda: b"six", lambda: True, lambda: "")
+    monitoring = Monitoring("[::1]:0", lambda: [b"six"], lambda: True, lambda: "")
     monitoring.start()
     try:
         connection = http.client.HTTPConnection("::1", monitoring.port, timeout=5)
@@ -182,4 +182,4 @@ def test_address_of_ipv6_is_listened_on() -> None:
 def test_address_that_is_not_ours_is_named(address: str) -> None:
     """A name that is not known and an address of another machine are told alike."""
     with pytest.raises(OSError, match=f"cannot listen on {address}: [A-Z]"):
-        Monitoring(address, bytes, bool, str)
+        Monitoring(address, list, bool, str)

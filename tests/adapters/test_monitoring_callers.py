@@ -15,7 +15,7 @@ from adapters.monitoring import Monitoring
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A monitoring port that gives up on a silent caller after a moment."""
     monkeypatch.setattr("adapters.monitoring._Quiet.timeout", 0.2)
-    monitoring = Monitoring("127.0.0.1:0", lambda: b"x 1\n", lambda: True, lambda: "")
+    monitoring = Monitoring("127.0.0.1:0", lambda: [b"x 1\n"], lambda: True, lambda: "")
     monitoring.start()
     try:
         yield monitoring.port
