@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from engine.encoding import kept_json
+
 ENCODING_VERSION: Final = 1
 
 
@@ -124,7 +126,7 @@ def encode_effects(effects: Sequence[tuple[int | str, ...]]) -> bytes:
 
     A version, then one array per effect with the fields of `Effect`.
     """
-    return orjson.dumps((ENCODING_VERSION, effects)) if effects else b""
+    return kept_json((ENCODING_VERSION, effects)) if effects else b""
 
 
 def decode_effects(encoded: bytes) -> list[Effect]:

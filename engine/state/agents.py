@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from engine.commands import AgentSkill, ChannelCapacity, UpsertAgent
 from engine.effects import FIRST_TEXT_REASON, EffectColumn, Reason
+from engine.encoding import kept_json
 from engine.kernels.columns import EFFECT_COUNT, LEVELS
 from engine.lifecycle import AgentKind, Channel, Presence
 from engine.limits import CAPACITY_MAX
@@ -188,7 +189,7 @@ def _add(bits: NDArray[np.uint64], row: int) -> None:
 
 
 def _payload_of(command: UpsertAgent, reason: str) -> bytes:
-    return orjson.dumps(
+    return kept_json(
         {
             "agent_id": command.agent_id,
             "kind": command.kind,

@@ -8,6 +8,7 @@ from typing import Final
 import orjson
 
 from engine.commands import Requirements, SkillPreference, SkillRequirement
+from engine.encoding import kept_json
 from engine.lifecycle import FIRST_ENDED_STATE, Channel, ContactState, RejectionReason
 from engine.limits import NEVER_MS
 from engine.state.slots import Slots
@@ -106,7 +107,7 @@ class ContactRows:
 
 
 def _payload_of(requirements: Requirements, attributes: Mapping[str, str]) -> bytes:
-    return orjson.dumps((_encoded(requirements), dict(attributes)))
+    return kept_json((_encoded(requirements), dict(attributes)))
 
 
 @lru_cache(_REQUIREMENTS_REMEMBERED)
@@ -116,7 +117,7 @@ def _encoded(requirements: Requirements) -> orjson.Fragment | None:
         return None
     skills, preferred, tags = requirements
     asked = ([list(item) for item in skills], [list(item) for item in preferred], tags)
-    return orjson.Fragment(orjson.dumps(asked))
+    return orjson.Fragment(kept_json(asked))
 
 
 def definition_of(payload: bytes) -> tuple[Requirements, dict[str, str]]:

@@ -8,6 +8,7 @@ import orjson
 from numpy.typing import NDArray
 
 from engine.commands import UpsertQueue
+from engine.encoding import kept_json
 from engine.kernels.columns import TOTALS
 from engine.kernels.scoring import weights_of
 from engine.lifecycle import Intake, Strategy, WrapUpMode
@@ -78,7 +79,7 @@ class QueueRows:
         queues.short_abandon_ms[row] = command.short_abandon_ms
         if len(self.payloads) <= row:
             self.payloads.extend([b""] * (row + 1 - len(self.payloads)))
-        self.payloads[row] = orjson.dumps(command._replace(etag="")._asdict())
+        self.payloads[row] = kept_json(command._replace(etag="")._asdict())
         self.payload_is_new.add(row)
 
     def clear(self, row: int) -> None:
