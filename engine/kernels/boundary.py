@@ -10,7 +10,7 @@ With the compiler off (NUMBA_DISABLE_JIT=1) the table is the columns themselves 
 group.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, get_type_hints
 
 import numpy as np
@@ -27,6 +27,7 @@ from numba.extending import (
 )
 from numba.np.numpy_support import from_dtype
 
+from engine.kernels.column_type import ColumnType
 from engine.kernels.columns import (
     LAYOUTS,
     Agents,
@@ -44,8 +45,10 @@ COMPILED: Final = not config.DISABLE_JIT
 # Words per column in the table: address, rows, width.
 _WORDS: Final = 3
 
-# What kernels get as first argument: (columns x 3,) uint64 when compiled, else a ColumnSet.
+# What kernels get as first argument: (columns x 3,) uint64 when compiled, else the groups.
 Table = Any
+# Groups of columns that share a table, in order.
+Layouts = tuple[type, ...]
 
 
 class ColumnSet(NamedTuple):
@@ -66,7 +69,7 @@ def shapes_of(layout: type) -> dict[str, Shape]:
     return {name: hint.__metadata__[0] for name, hint in hints.items()}
 
 
-def address_table(columns: ColumnSet) -> Table:
+def address_table(columns: Sequence[Any], layouts: Layouts = LAYOUTS) -> Table:
     """
     Build what kernels take as first argument.
 
@@ -76,7 +79,7 @@ def address_table(columns: ColumnSet) -> Table:
     if not COMPILED:
         return columns
     words: list[int] = []
-    for group, layout in zip(columns, LAYOUTS, strict=True):
+    for group, layout in zip(columns, layouts, strict=True):
         for array, shape in zip(group, shapes_of(layout).values(), strict=True):
             assert array.dtype == shape.dtype, (layout, array.dtype, shape)
             assert array.flags.c_contiguous, (layout, shape)
@@ -115,14 +118,14 @@ class _GroupType(types.Type):
     its opening made the cold compile of the transitions last 96 s instead of 21 s.
     """
 
-    def __init__(self, layout: type) -> None:
+    def __init__(self, layout: type, layouts: Layouts) -> None:
         super().__init__(name=f"Group({layout.__name__})")
-        group = LAYOUTS.index(layout)
-        first_word = _WORDS * sum(len(shapes_of(earlier)) for earlier in LAYOUTS[:group])
+        earlier = layouts[: layouts.index(layout)]
+        first_word = _WORDS * sum(len(shapes_of(before)) for before in earlier)
         self.columns = {
             name: (
                 first_word + _WORDS * number,
-                types.Array(from_dtype(np.dtype(shape.dtype)), _dimensions(shape), "C"),
+                ColumnType(from_dtype(np.dtype(shape.dtype)), _dimensions(shape)),
             )
             for number, (name, shape) in enumerate(shapes_of(layout).items())
         }
@@ -177,12 +180,12 @@ def _emit_column(context: Any, builder: Any, group_type: Any, words: Any, name: 
     return array._getvalue()
 
 
-def _opener(layout: type) -> Any:
-    """Make the function that opens one group of columns inside a kernel."""
+def opener(layout: type, layouts: Layouts = LAYOUTS) -> Any:
+    """Make the function that opens one group of a table of `layouts` inside a kernel."""
     if not COMPILED:
-        group = LAYOUTS.index(layout)
+        group = layouts.index(layout)
         return lambda table: table[group]
-    group_type = _GroupType(layout)
+    group_type = _GroupType(layout, layouts)
 
     @intrinsic
     def open_group(typingctx: Any, table: Any) -> Any:
@@ -194,10 +197,10 @@ def _opener(layout: type) -> Any:
     return open_group
 
 
-open_contacts: Final[Callable[[Table], Contacts]] = _opener(Contacts)
-open_agents: Final[Callable[[Table], Agents]] = _opener(Agents)
-open_queues: Final[Callable[[Table], Queues]] = _opener(Queues)
-open_classes: Final[Callable[[Table], Classes]] = _opener(Classes)
-open_requirements: Final[Callable[[Table], Requirements]] = _opener(Requirements)
-open_bitsets: Final[Callable[[Table], Bitsets]] = _opener(Bitsets)
-open_cell: Final[Callable[[Table], Cell]] = _opener(Cell)
+open_contacts: Final[Callable[[Table], Contacts]] = opener(Contacts)
+open_agents: Final[Callable[[Table], Agents]] = opener(Agents)
+open_queues: Final[Callable[[Table], Queues]] = opener(Queues)
+open_classes: Final[Callable[[Table], Classes]] = opener(Classes)
+open_requirements: Final[Callable[[Table], Requirements]] = opener(Requirements)
+open_bitsets: Final[Callable[[Table], Bitsets]] = opener(Bitsets)
+open_cell: Final[Callable[[Table], Cell]] = opener(Cell)

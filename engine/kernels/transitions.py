@@ -138,8 +138,8 @@ def _apply_quietly(table: Table, operation: int) -> int:
     return _APPLIED
 
 
-@entry
-def apply(table: Table) -> int:
+@kernel
+def apply_request(table: Table) -> int:
     """
     Run request[IN_OPERATION] at Cell.scalar[NOW_MS], then what it made due; returns the Refusal.
 
@@ -158,3 +158,9 @@ def apply(table: Table) -> int:
         refusal = _apply_to_cell(table, operation)
     run_due(table)
     return refusal
+
+
+@entry
+def apply(table: Table) -> int:
+    """`apply_request`, for Python to call. As there."""
+    return apply_request(table)

@@ -1,0 +1,59 @@
+"""`headgate simulate`: from a file to a report."""
+
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from adapters.exit_code import ExitCode
+from adapters.kernel_cache import use_kernel_cache
+from adapters.scenario_file import read_scenario
+from adapters.simulation_report import as_json, print_table
+from engine.simulation.checking import ScenarioRefused
+from engine.simulation.results import Results
+from engine.simulation.scenario import Scenario
+from engine.simulation.simulator import run
+
+
+def simulate_file(path: Path, replications: int | None, seed: int | None, output: str) -> int:
+    """Simulate what a file describes and print what was found; returns the exit code."""
+    use_kernel_cache()
+    try:
+        scenario = read_scenario(path)
+    except (ScenarioRefused, OSError) as refused:
+        for line in str(refused).splitlines():
+            click.echo(f"headgate: {path}: {line}", err=True)
+        return int(ExitCode.SETTINGS)
+    if replications is not None:
+        horizon = scenario.horizon.model_copy(update={"replications": replications})
+        scenario = scenario.model_copy(update={"horizon": horizon})
+    if seed is not None:
+        scenario = scenario.model_copy(update={"seed": seed})
+    results = _run(scenario)
+    if output == "json":
+        sys.stdout.buffer.write(as_json(results) + b"\n")
+    else:
+        print_table(results, Console())
+    return 0
+
+
+def _run(scenario: Scenario) -> Results:
+    """Run with a bar on standard error; after Ctrl-C the runs that have ended are reported."""
+    columns = (TextColumn("simulating"), BarColumn(), TimeRemainingColumn())
+    is_stopped = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda _number, _frame: is_stopped.set())
+    try:
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("", total=1.0)
+
+            def on_progress(share: float) -> bool:
+                progress.update(task, completed=share)
+                return not is_stopped.is_set()
+
+            return run(scenario, on_progress)
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,1 @@
+"""What the engine would do: the same transitions under made-up callers, agents and time."""
