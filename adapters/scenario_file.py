@@ -1,5 +1,6 @@
 """Scenarios from YAML files."""
 
+from collections.abc import Hashable
 from pathlib import Path
 
 import yaml
@@ -16,6 +17,9 @@ class _Loader(yaml.SafeLoader):
         seen: set[object] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            # A key that is no scalar the base class refuses, with its place.
+            if not isinstance(key, Hashable):
+                continue
             if key in seen:
                 place = key_node.start_mark
                 raise yaml.constructor.ConstructorError(

@@ -23,22 +23,27 @@ def simulate_file(path: Path, replications: int | None, seed: int | None, output
     """Simulate what a file describes and print what was found; returns the exit code."""
     use_kernel_cache()
     try:
-        scenario = read_scenario(path)
+        scenario = _overridden(read_scenario(path), replications, seed)
+        results = _run(scenario)
     except (ScenarioRefused, OSError) as refused:
         for line in str(refused).splitlines():
             click.echo(f"headgate: {path}: {line}", err=True)
         return int(ExitCode.SETTINGS)
-    if replications is not None:
-        horizon = scenario.horizon.model_copy(update={"replications": replications})
-        scenario = scenario.model_copy(update={"horizon": horizon})
-    if seed is not None:
-        scenario = scenario.model_copy(update={"seed": seed})
-    results = _run(scenario)
     if output == "json":
         sys.stdout.buffer.write(as_json(results) + b"\n")
     else:
         print_table(results, Console())
     return 0
+
+
+def _overridden(scenario: Scenario, replications: int | None, seed: int | None) -> Scenario:
+    """The scenario with what the command line says instead."""
+    if replications is not None:
+        horizon = scenario.horizon.model_copy(update={"replications": replications})
+        scenario = scenario.model_copy(update={"horizon": horizon})
+    if seed is not None:
+        scenario = scenario.model_copy(update={"seed": seed})
+    return scenario
 
 
 def _run(scenario: Scenario) -> Results:

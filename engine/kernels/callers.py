@@ -5,7 +5,7 @@ from engine.kernels.boundary import Table, open_cell, open_classes
 from engine.kernels.columns import OPEN_COUNT
 from engine.kernels.compilation import kernel
 from engine.kernels.deadlines import reschedule
-from engine.kernels.deeds import rounded, run_operation, schedule
+from engine.kernels.deeds import numbered, rounded, run_operation, schedule
 from engine.kernels.distributions import draw
 from engine.kernels.drawing import CHOICE, PATIENCE, REDIAL, REDIAL_DELAY, uniform
 from engine.kernels.floor_columns import (
@@ -36,7 +36,7 @@ _ROUTE = int(Operation.ROUTE)
 
 
 @kernel
-def is_diverted(table: Table, floor: Table, stream: int, number: int) -> bool:
+def is_diverted(floor: Table, stream: int, number: int) -> bool:
     """
     Whether an arrival takes the offer of another way, by the stream's rule and its own draw. O(1).
     """
@@ -83,7 +83,7 @@ def receive(table: Table, floor: Table, stream: int, number: int, attempt: int) 
     count_in(floor, batch, stream, OFFERED)
     if 0 <= streams.divert_from[stream] < streams.waiting[stream]:
         count_in(floor, batch, stream, FOUND_MORE)
-    if is_diverted(table, floor, stream, number):
+    if is_diverted(floor, stream, number):
         count_in(floor, batch, stream, DIVERTED)
         if streams.divert_to[stream] < 0:
             return
@@ -100,7 +100,6 @@ def receive(table: Table, floor: Table, stream: int, number: int, attempt: int) 
     contacts.stream[contact] = stream
     contacts.attempt[contact] = attempt
     contacts.batch[contact] = batch
-    contacts.received_ms[contact] = scalar[NOW]
     contacts.has_waited[contact] = 0
     contacts.work_ms[contact] = -1.0
     contacts.answers_ms[contact] = NEVER_MS
@@ -109,7 +108,7 @@ def receive(table: Table, floor: Table, stream: int, number: int, attempt: int) 
     if patience >= 0:
         key = open_run(floor).key[0]
         contacts.leaves_ms[contact] = rounded(
-            scalar[NOW], draw(floor, patience, key, number + (attempt << 40), PATIENCE)
+            scalar[NOW], draw(floor, patience, key, numbered(number, attempt), PATIENCE)
         )
     change_waiting(floor, stream, 1)
     scalar[ARRIVED_IN] = open_classes(table).queue[streams.class_row[stream]]
@@ -117,7 +116,8 @@ def receive(table: Table, floor: Table, stream: int, number: int, attempt: int) 
     request[IN_CONTACT] = contact
     request[IN_CLASS] = streams.class_row[stream]
     request[IN_SINCE_MS] = scalar[NOW]
-    request[IN_MAX_WAIT_MS] = streams.max_wait_ms[stream]
+    # The queue's.
+    request[IN_MAX_WAIT_MS] = 0
     run_operation(table, floor, _ROUTE)
 
 
@@ -139,7 +139,7 @@ def may_redial(floor: Table, stream: int, number: int, attempt: int, batch: int)
         return
     redials = open_redials(floor)
     run = open_run(floor)
-    own = number + (attempt << 40)
+    own = numbered(number, attempt)
     if uniform(run.key[0], own, REDIAL) >= streams.redial_share[stream]:
         return
     delay_ms = draw(floor, streams.redial_delay[stream], run.key[0], own, REDIAL_DELAY)

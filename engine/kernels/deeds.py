@@ -39,6 +39,19 @@ def schedule(floor: Table, contact: int, due_ms: int) -> None:
 
 
 @kernel
+def draws_of(floor: Table, contact: int) -> int:
+    """Number that the draws of a contact's present attempt belong to. O(1)."""
+    contacts = open_floor_contacts(floor)
+    return numbered(contacts.number[contact], contacts.attempt[contact])
+
+
+@kernel
+def numbered(number: int, time: int) -> int:
+    """Number of what happens to `number` for the `time`-th time, 0 the first. O(1)."""
+    return number + (time << 40)
+
+
+@kernel
 def rounded(now_ms: int, duration_ms: float) -> int:
     """Time a duration from now, to the millisecond; NEVER_MS for one without end. O(1)."""
     if not duration_ms < NEVER_MS:

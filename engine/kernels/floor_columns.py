@@ -73,7 +73,6 @@ class Streams(NamedTuple):
 
     # Class of the cell its contacts belong to.
     class_row: I64
-    max_wait_ms: I64
     patience: Row
     wrap_up: Row
     # Rows in Steps and length of the cycle they repeat with, milliseconds, 0 for once; or, where
@@ -199,7 +198,6 @@ class FloorContacts(NamedTuple):
     stream: I64
     attempt: I64
     batch: I64
-    received_ms: I64
     has_waited: I8
     # When patience ends, and when the agent answers the outstanding offer.
     leaves_ms: I64

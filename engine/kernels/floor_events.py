@@ -52,7 +52,6 @@ _WRAPPING_UP = int(ContactState.WRAP_UP)
 _COMPLETE = int(Operation.COMPLETE)
 _END_WRAP_UP = int(Operation.END_WRAP_UP)
 _CANCEL = int(Operation.CANCEL)
-_SET_PRESENCE = int(Operation.SET_PRESENCE)
 _BY_CUSTOMER = int(CancelReason.ABANDONED)
 
 

@@ -3,7 +3,14 @@
 from engine.kernels.boundary import Table, open_agents, open_cell, open_contacts
 from engine.kernels.callers import change_waiting
 from engine.kernels.compilation import kernel
-from engine.kernels.deeds import request_agent, rounded, run_operation, schedule
+from engine.kernels.deeds import (
+    draws_of,
+    numbered,
+    request_agent,
+    rounded,
+    run_operation,
+    schedule,
+)
 from engine.kernels.distributions import draw
 from engine.kernels.drawing import (
     ANSWER,
@@ -43,7 +50,7 @@ def answer_offer(table: Table, floor: Table, contact: int) -> None:
     open_cell(table).request[IN_OFFER] = contacts.offer[contact]
     open_cell(table).request[IN_VALUE] = 0
     # A draw for each offer of the contact, or it would be declined for ever.
-    number = open_floor_contacts(floor).number[contact] + (contacts.offers_failed[contact] << 40)
+    number = numbered(open_floor_contacts(floor).number[contact], contacts.offers_failed[contact])
     is_taken = uniform(run.key[0], number, ANSWER) < run.share[ACCEPT_SHARE]
     run_operation(table, floor, _ACCEPT if is_taken else _DECLINE)
 
@@ -58,22 +65,10 @@ def offer_made(table: Table, floor: Table, contact: int) -> None:
         if open_contacts(table).state[contact] == _OFFERED:
             answer_offer(table, floor, contact)
         return
-    number = contacts.number[contact] + (open_contacts(table).offers_failed[contact] << 40)
+    number = numbered(contacts.number[contact], open_contacts(table).offers_failed[contact])
     delay_ms = draw(floor, law, run.key[0], number, ANSWER_DELAY)
     contacts.answers_ms[contact] = rounded(run.scalar[NOW], delay_ms)
     schedule(floor, contact, min(contacts.answers_ms[contact], contacts.leaves_ms[contact]))
-
-
-@kernel
-def speed_of(table: Table, floor: Table, agent: int) -> float:
-    """Share of full speed at which an agent works on each contact in hand. O(1)."""
-    groups = open_groups(floor)
-    group = open_floor_agents(floor).group[agent]
-    loads = groups.speed_count[group]
-    if loads == 0:
-        return 1.0
-    held = min(open_agents(table).contact_count[agent], loads)
-    return open_points(floor).value_ms[groups.first_speed[group] + held - 1]
 
 
 @kernel
@@ -83,11 +78,13 @@ def pace(table: Table, floor: Table, agent: int) -> None:
     O(contacts held x log contacts).
     """
     groups = open_groups(floor)
-    if groups.speed_count[open_floor_agents(floor).group[agent]] == 0:
+    group = open_floor_agents(floor).group[agent]
+    held = min(open_agents(table).contact_count[agent], groups.speed_count[group])
+    if held == 0:
         return
     contacts = open_floor_contacts(floor)
     now_ms = open_run(floor).scalar[NOW]
-    speed = speed_of(table, floor, agent)
+    speed = open_points(floor).value_ms[groups.first_speed[group] + held - 1]
     contact = open_agents(table).first_contact[agent]
     while contact >= 0:
         if open_contacts(table).state[contact] == _ASSIGNED:
@@ -126,19 +123,21 @@ def draw_work(floor: Table, contact: int, agent: int) -> None:
     streams = open_streams(floor)
     stream = contacts.stream[contact]
     law = open_handling(floor).law[agents.group[agent] * streams.arrived.shape[0] + stream]
-    number = contacts.number[contact] + (contacts.attempt[contact] << 40)
-    work_ms = draw(floor, law, open_run(floor).key[0], number, HANDLE)
+    work_ms = draw(floor, law, open_run(floor).key[0], draws_of(floor, contact), HANDLE)
     contacts.work_ms[contact] = work_ms * agents.slowness[agent]
 
 
 @kernel
 def begin_wrap_up(table: Table, floor: Table, contact: int) -> None:
-    """Handling has ended: draw how long wrap-up will take. O(log contacts)."""
+    """
+    Handling has ended: draw how long wrap-up will take, no time where the stream has none but
+    others of its queue have. O(log contacts).
+    """
     contacts = open_floor_contacts(floor)
     run = open_run(floor)
     law = open_streams(floor).wrap_up[contacts.stream[contact]]
-    number = contacts.number[contact] + (contacts.attempt[contact] << 40)
-    agent = open_contacts(table).agent[contact]
-    slowness = open_floor_agents(floor).slowness[agent]
-    duration_ms = draw(floor, law, run.key[0], number, WRAP_UP) * slowness
+    duration_ms = 0.0
+    if law >= 0:
+        slowness = open_floor_agents(floor).slowness[open_contacts(table).agent[contact]]
+        duration_ms = slowness * draw(floor, law, run.key[0], draws_of(floor, contact), WRAP_UP)
     schedule(floor, contact, rounded(run.scalar[NOW], duration_ms))

@@ -3,7 +3,7 @@
 from engine.kernels.boundary import Table, open_agents, open_cell, open_contacts
 from engine.kernels.callers import change_waiting
 from engine.kernels.compilation import kernel
-from engine.kernels.deeds import request_agent, rounded, run_operation
+from engine.kernels.deeds import draws_of, request_agent, rounded, run_operation
 from engine.kernels.distributions import draw
 from engine.kernels.drawing import PATIENCE_ANEW
 from engine.kernels.floor_columns import (
@@ -103,8 +103,7 @@ def put_down(floor: Table, contact: int) -> None:
     contacts.work_ms[contact] = max(left_ms, 0.0)
     patience = open_streams(floor).patience[contacts.stream[contact]]
     if patience >= 0:
-        number = contacts.number[contact] + (contacts.attempt[contact] << 40)
-        anew_ms = draw(floor, patience, run.key[0], number, PATIENCE_ANEW)
+        anew_ms = draw(floor, patience, run.key[0], draws_of(floor, contact), PATIENCE_ANEW)
         contacts.leaves_ms[contact] = rounded(run.scalar[NOW], anew_ms)
     change_waiting(floor, contacts.stream[contact], 1)
 

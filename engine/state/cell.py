@@ -24,7 +24,6 @@ from engine.state.store import Store
 
 # Looked up once: an enum's members are slow to reach.
 _FREE: Final = int(ContactState.FREE)
-_QUEUED: Final = int(ContactState.QUEUED)
 
 # Effects that recovery records for one outstanding offer: rescinded, requeued.
 _RECOVERY_EFFECTS: Final = 2

@@ -7,6 +7,12 @@ import pytest
 
 from adapters.simulation_command import simulate_file
 
+SMALL = """
+horizon: {length: 200h}
+queues: {q: {}}
+groups: {g: {agents: 1, queues: [q]}}
+streams: {s: {queue: q, arrivals: {per_minute: 1}, handle_time: {exponential: 1m}}}
+"""
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "examples" / "scenarios" / "bank.yaml"
 
 
@@ -38,6 +44,9 @@ def test_example_is_simulated_to_a_table(capfd: pytest.CaptureFixture[str]) -> N
         ("- a list", "a mapping of keys"),
         ("queues: {}\nqueues: {}", "for the second time"),
         ("name: x", "horizon: expected a value, got none"),
+        ("? [a, b]\n: c", "unhashable key"),
+        (SMALL.replace("{g:", '{"g\\n1":'), "printable characters only"),
+        (SMALL.replace("per_minute: 1", "per_minute: 100000"), "more come than are ever served"),
     ],
 )
 def test_file_that_is_no_scenario_is_refused_in_words(

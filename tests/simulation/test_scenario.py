@@ -170,3 +170,12 @@ def test_more_contacts_than_rows_are_waited_for() -> None:
     )
     waiting = results.counted(c.OFFERED) - results.counted(c.ANSWERED) - results.counted(c.BLOCKED)
     assert waiting.sum() > 5_000
+
+
+def test_stream_without_wrap_up_beside_one_with_it_frees_its_agents() -> None:
+    """Wrap-up is the queue's in the engine, but a stream's here: none must not mean for ever."""
+    results = simulated(
+        streams__orders__queue="billing",
+        horizon={"length": "20h", "until_empty": True},
+    )
+    assert results.counted(c.COMPLETED)[0] == results.counted(c.ANSWERED)[0] > 2_000
