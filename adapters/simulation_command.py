@@ -1,8 +1,12 @@
 """`headgate simulate`: from a file to a report."""
 
+import errno
+import os
 import signal
 import sys
 import threading
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -10,8 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from adapters.exit_code import ExitCode
-from adapters.kernel_cache import use_kernel_cache
 from adapters.scenario_file import read_scenario
+from adapters.simulation_page.page import Making, as_html
 from adapters.simulation_report import as_json, print_table
 from engine.simulation.checking import ScenarioRefused
 from engine.simulation.results import Results
@@ -20,20 +24,51 @@ from engine.simulation.simulator import run
 
 
 def simulate_file(path: Path, replications: int | None, seed: int | None, output: str) -> int:
-    """Simulate what a file describes and print what was found; returns the exit code."""
-    use_kernel_cache()
+    """
+    Simulate what a file describes and print what was found; returns the exit code.
+
+    Call `use_kernel_cache` before this module is imported.
+    """
+    if output == "html" and sys.stdout.isatty():
+        click.echo(
+            "headgate: --output html writes a page: send it to a file with > report.html", err=True
+        )
+        return int(ExitCode.SETTINGS)
     try:
         scenario = _overridden(read_scenario(path), replications, seed)
+        begun_s = time.perf_counter()
         results = _run(scenario)
     except (ScenarioRefused, OSError) as refused:
         for line in str(refused).splitlines():
             click.echo(f"headgate: {path}: {line}", err=True)
         return int(ExitCode.SETTINGS)
-    if output == "json":
-        sys.stdout.buffer.write(as_json(results) + b"\n")
-    else:
-        print_table(results, Console())
+    making = Making(path, datetime.now(UTC), time.perf_counter() - begun_s)
+    try:
+        _write(results, making, output)
+    except OSError as error:
+        return _not_written(error)
     return 0
+
+
+def _write(results: Results, making: Making, output: str) -> None:
+    match output:
+        case "json":
+            sys.stdout.buffer.write(as_json(results) + b"\n")
+        case "html":
+            sys.stdout.buffer.write(as_html(results, making))
+        case _:
+            print_table(results, Console())
+    sys.stdout.flush()
+
+
+def _not_written(error: OSError) -> int:
+    """Say why, unless the reader has merely seen enough."""
+    # What is left in the buffer goes nowhere, or Python would fail on it once more at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno == errno.EPIPE:
+        return int(ExitCode.BUG)
+    click.echo(f"headgate: cannot write the report: {error.strerror}", err=True)
+    return int(ExitCode.ENVIRONMENT)
 
 
 def _overridden(scenario: Scenario, replications: int | None, seed: int | None) -> Scenario:

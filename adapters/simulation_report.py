@@ -2,33 +2,27 @@
 
 import math
 from importlib.metadata import version
-from typing import Final
 
 import orjson
 from rich.console import Console
 from rich.table import Table
 
-from engine.simulation.results import Estimate, Results
-
-# Half of a 95 % interval, in standard errors.
-_Z95: Final = 1.96
-_UNIT_MS: Final = 1_000.0
-
-# Measures of a stream: name, heading, unit of the table ("%", "s", or none).
-_MEASURES: Final = (
-    ("p_wait", "had to wait", "%"),
-    ("p_abandon", "abandoned", "%"),
-    ("p_block", "turned away", "%"),
-    ("p_divert", "diverted", "%"),
-    ("asa", "mean wait of answered", "s"),
-    ("wait_all", "mean wait of all", "s"),
-    ("lq", "waiting at a time", ""),
-    ("handle_time", "handling and wrap-up", "s"),
+from adapters.simulation_figures import (
+    FIGURES,
+    Unit,
+    counts,
+    duration_text,
+    estimates,
+    half_width,
+    real_streams,
+    service_levels,
+    written_in_line,
 )
+from engine.simulation.results import Estimate, Results
 
 
 def as_json(results: Results) -> bytes:
-    """Every measure with its standard error; times in milliseconds."""
+    """Every count, and every measure with its standard error; times in milliseconds."""
     scenario = results.scenario
     return orjson.dumps(
         {
@@ -41,9 +35,7 @@ def as_json(results: Results) -> bytes:
             "parts": int(results.length_ms.size),
             "events": results.events,
             "streams": {
-                name: _of_stream(results, row)
-                for row, name in enumerate(results.streams)
-                if name != scenario.horizon.probe
+                results.streams[row]: _of_stream(results, row) for row in real_streams(results)
             },
             "groups": {
                 name: {"occupancy": _plain(results.occupancy(row))}
@@ -57,24 +49,25 @@ def as_json(results: Results) -> bytes:
 def print_table(results: Results, console: Console) -> None:
     """Streams and groups, each estimate with half of its 95 % interval."""
     scenario = results.scenario
-    rows = [row for row, name in enumerate(results.streams) if name != scenario.horizon.probe]
+    rows = real_streams(results)
     table = Table(title=f"{scenario.name}, seed {scenario.seed}", title_justify="left")
     table.add_column("")
     for row in rows:
         table.add_column(results.streams[row], justify="right")
-    for place, within in enumerate(scenario.thresholds):
-        served = [results.served_within(place, [row]) for row in rows]
-        heading = f"answered within {within / 1_000:g} s"
-        table.add_row(heading, *(_shown(estimate, "%") for estimate in served))
-    for key, heading, unit in _MEASURES:
-        found = [results.measure(key, [row]) for row in rows]
-        table.add_row(heading, *(_shown(estimate, unit) for estimate in found))
+    served = [service_levels(results, [row]) for row in rows]
+    for place, within_ms in enumerate(scenario.thresholds):
+        found = [_shown(results, levels[place], "share") for levels in served]
+        table.add_row(f"answered within {duration_text(within_ms)}", *found)
+    measured = [estimates(results, [row]) for row in rows]
+    for figure in FIGURES:
+        found = [_shown(results, of_stream[figure.key], figure.unit) for of_stream in measured]
+        table.add_row(figure.heading, *found)
     console.print(table)
     table = Table()
     table.add_column("group")
     table.add_column("occupancy", justify="right")
     for row, name in enumerate(results.groups):
-        table.add_row(name, _shown(results.occupancy(row), "%"))
+        table.add_row(name, _shown(results, results.occupancy(row), "share"))
     console.print(table)
     hours = float(results.length_ms.sum()) / 3.6e6
     console.print(
@@ -84,11 +77,16 @@ def print_table(results: Results, console: Console) -> None:
 
 
 def _of_stream(results: Results, row: int) -> dict[str, object]:
-    found: dict[str, object] = {key: _plain(results.measure(key, [row])) for key, _, _ in _MEASURES}
-    found["wait_p90_ms"] = _plain(results.wait_quantile_ms(0.9, [row]))
+    found: dict[str, object] = {"contacts": counts(results, row)}
+    found |= {key: _plain(estimate) for key, estimate in estimates(results, [row]).items()}
     found["answered_within"] = {
-        f"{within:g}": _plain(results.served_within(place, [row]))
-        for place, within in enumerate(results.scenario.thresholds)
+        f"{within_ms:g}": _plain(estimate)
+        for within_ms, estimate in zip(
+            results.scenario.thresholds, service_levels(results, [row]), strict=True
+        )
+    }
+    found["answered_by"] = {
+        name: _plain(results.share_by(row, group)) for group, name in enumerate(results.groups)
     }
     return found
 
@@ -100,11 +98,5 @@ def _plain(estimate: Estimate) -> dict[str, float | None]:
     }
 
 
-def _shown(estimate: Estimate, unit: str) -> str:
-    if math.isnan(estimate.value):
-        return "-"
-    factor = {"%": 100.0, "s": 1.0 / _UNIT_MS, "": 1.0}[unit]
-    value = f"{estimate.value * factor:.2f}"
-    if math.isnan(estimate.error):
-        return f"{value} {unit}".rstrip()
-    return f"{value} ± {_Z95 * estimate.error * factor:.2f} {unit}".rstrip()
+def _shown(results: Results, estimate: Estimate, unit: Unit) -> str:
+    return written_in_line(estimate.value, half_width(results, estimate), unit)

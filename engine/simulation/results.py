@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -92,6 +92,11 @@ class Results:
     runs: int
     seen: NDArray[np.int64]
 
+    @property
+    def parts(self) -> int:
+        """How many parts were measured."""
+        return self.length_ms.size
+
     def stream(self, name: str) -> int:
         """Index of a stream."""
         return self.streams.index(name)
@@ -168,6 +173,24 @@ class Results:
         density = inside / answered.sum() / width
         return Estimate(value, ratio(later, answered).error / density if density else math.nan)
 
+    def longer_waits(self, streams: list[int] | None = None) -> tuple[Floats, Floats]:
+        """
+        How waits of answered contacts are spread.
+
+        Returns
+        -------
+        at_ms
+            (WAIT_BINS,), lengths of wait in milliseconds, ascending from 1.
+        share
+            (WAIT_BINS,), share of answered contacts that waited so long or longer; nan without any.
+        """
+        rows = self._real() if streams is None else streams
+        waits = self.waits[:, rows].sum(axis=(0, 1))
+        answered = float(self.counted(c.ANSWERED, streams).sum())
+        longer = waits[::-1].cumsum()[::-1]
+        at_ms = 2.0 ** (np.arange(waits.size) / _BINS_PER_OCTAVE)
+        return at_ms, longer / answered if answered else np.full(waits.size, math.nan)
+
 
 # Above and below the line of a measure: of these results, of some streams or of all.
 _Parts = Callable[[Results, list[int] | None], tuple[Floats, Floats]]
@@ -191,14 +214,14 @@ MEASURES: Final[Mapping[str, _Parts]] = {
 
 
 class Gathering:
-    """Results in the making: one floor's run after another is added to its part."""
+    """Results in the making: one floor's run after another is added to its part, in order."""
 
     def __init__(self, scenario: Scenario, floor: Floor) -> None:
         horizon = scenario.horizon
         self.parts = min(horizon.batches * horizon.replications, PARTS_MAX)
         self._horizon = horizon
         streams, groups = len(floor.streams), len(floor.groups)
-        self.results = Results(
+        self._results = Results(
             scenario=scenario,
             streams=floor.streams,
             groups=floor.groups,
@@ -215,7 +238,7 @@ class Gathering:
 
     def add(self, floor: Floor) -> None:
         """Add a run that has ended."""
-        results, horizon = self.results, self._horizon
+        results, horizon = self._results, self._horizon
         streams, groups = len(floor.streams), len(floor.groups)
         length_ms = float(floor.columns.run.scalar[c.BATCH_LENGTH])
         for batch in range(horizon.batches):
@@ -239,3 +262,18 @@ class Gathering:
             )  # fmt: skip
         results.events += int(floor.columns.run.scalar[c.EVENTS])
         results.runs += 1
+
+    def ended(self) -> Results:
+        """What was gathered: fewer parts than were asked for when somebody had seen enough."""
+        results = self._results
+        measured = slice(np.count_nonzero(results.length_ms))
+        return replace(
+            results,
+            count=results.count[measured],
+            total_ms=results.total_ms[measured],
+            waits=results.waits[measured],
+            area_ms=results.area_ms[measured],
+            answered_by=results.answered_by[measured],
+            length_ms=results.length_ms[measured],
+            seen=results.seen[: results.runs],
+        )

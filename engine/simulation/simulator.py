@@ -32,14 +32,14 @@ def run(scenario: Scenario, on_progress: Callable[[float], bool] = lambda _share
             floor.reset(replication)
         while floor.run(_EVENTS_PER_LOOK):
             if not on_progress((replication + floor.share_done) / replications):
-                return gathering.results
+                return gathering.ended()
         gathering.add(floor)
         events += floor.events
         if events > _EVENTS_PER_LOOK:
             events = 0
             if not on_progress((replication + 1) / replications):
-                return gathering.results
-    return gathering.results
+                return gathering.ended()
+    return gathering.ended()
 
 
 def compile_simulation() -> None:

@@ -1,6 +1,10 @@
 """`headgate simulate`: from a file to a report, or to every reason why not."""
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,7 @@ queues: {q: {}}
 groups: {g: {agents: 1, queues: [q]}}
 streams: {s: {queue: q, arrivals: {per_minute: 1}, handle_time: {exponential: 1m}}}
 """
+COMMAND = [sys.executable, "-m", "adapters.cli", "simulate"]
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "examples" / "scenarios" / "bank.yaml"
 
 
@@ -35,6 +40,78 @@ def test_example_is_simulated_to_a_table(capfd: pytest.CaptureFixture[str]) -> N
     assert "balance" in shown
     assert "loan desk" in shown
     assert "±" in shown
+
+
+def test_example_is_simulated_to_a_page(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """Managers get one file; nothing but the page goes to where it is redirected."""
+    assert simulate_file(EXAMPLE, 3, 7, "html") == 0
+    page = capfdbinary.readouterr().out.decode()
+    assert page.startswith("<!DOCTYPE html>")
+    assert page.endswith("</html>\n")
+    assert "--replications 3 --seed 7 --output html &gt; report.html" in page
+
+
+def test_page_is_not_poured_into_a_terminal() -> None:
+    """A screenful of markup helps nobody; the advice does, and comes before the simulation."""
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [*COMMAND, str(EXAMPLE), "--output", "html"],
+        stdout=theirs, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    os.close(theirs)
+    os.close(ours)
+    assert done.returncode == 2
+    assert "> report.html" in done.stderr
+
+
+@pytest.mark.parametrize("output", ["json", "html", "table"])
+def test_full_disk_is_told_in_words(output: str) -> None:
+    """Half a report must not pass for one."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, str(EXAMPLE), "--replications", "2", "--output", output],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[-1] == (
+        "headgate: cannot write the report: No space left on device"
+    )
+
+
+@pytest.mark.parametrize("output", ["json", "html", "table"])
+def test_reader_who_has_seen_enough_is_no_error_to_tell(output: str) -> None:
+    """`headgate simulate ... | head -1` ends quietly."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [*COMMAND, str(EXAMPLE), "--replications", "2", "--output", output],
+        stdout=writer, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    os.close(writer)
+    assert done.returncode == 1
+    assert "headgate:" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+def test_kernels_come_from_the_folder_of_these_sources(tmp_path: Path) -> None:
+    """Those that numba keeps beside the sources may be of older ones, and crash the process."""
+    program = (
+        "import sys\nfrom click.testing import CliRunner\nfrom adapters.cli import main\n"
+        "CliRunner().invoke(main, ['simulate', 'absent.yaml'])\n"
+        "print(sys.modules['numba'].config.CACHE_DIR)"
+    )
+    environment = {**os.environ, "HEADGATE_KERNEL_CACHE": str(tmp_path)}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert Path(done.stdout.strip()).parent == tmp_path
 
 
 @pytest.mark.parametrize(
