@@ -3,7 +3,6 @@ From a transport's call to a cell's inbox and back: shared by unary calls, strea
 """
 
 import asyncio
-import time
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
@@ -91,15 +90,16 @@ async def ask(
     CallRefused
         By the cell or its engine.
     """
-    future: asyncio.Future[bytes | CallRefused] = asyncio.get_running_loop().create_future()
-    give_up_at = None if timeout_s is None else time.monotonic() + timeout_s
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[bytes | CallRefused] = loop.create_future()
+    give_up_at = None if timeout_s is None else loop.time() + timeout_s
 
     def answer(result: bytes | CallRefused) -> None:
         if not future.done():
             future.set_result(result)
 
     def is_wanted() -> bool:
-        if give_up_at is not None and time.monotonic() > give_up_at:
+        if give_up_at is not None and loop.time() > give_up_at:
             answer(_too_late())
         return not future.done()
 

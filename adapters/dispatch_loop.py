@@ -19,12 +19,11 @@ UNAVAILABLE, the rows are loaded again, and only then does the inbox open.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 import structlog
 from google.protobuf.message import Message
-from google.rpc import code_pb2
 
 from adapters.alarm import Alarm
 from adapters.clock import Clock
@@ -44,9 +43,8 @@ from adapters.event_hub import EventHub
 from adapters.methods import Method
 from adapters.metrics import CellMetrics
 from adapters.reply_window import ReplyWindow
-from adapters.turn import Call, LoopSettings, Turn, digest_of
+from adapters.turn import Call, LoopSettings, Turn, digest_of, repeated
 from engine.commands import Expire, Recover
-from engine.effects import decode_effects
 from engine.engine import Engine
 from engine.limits import ID_BYTES_MAX
 from engine.refusals import CommandRefused, violation
@@ -58,8 +56,6 @@ _log = structlog.get_logger(__name__)
 TURN_CALLS_MAX: Final = 512
 _REOPEN_EVERY_S: Final = 1.0
 _RETRY_WHEN_FULL_MS: Final = 50
-# A commit that fails ends the turns until the cell is loaded again, so there is one at most.
-_UNSEEN_GROUPS_MAX: Final = 16
 _INTERNAL_ERROR: Final = "the cell met an internal error and is loading its state again"
 
 
@@ -77,10 +73,17 @@ class DispatchLoop:
         Bounds of the cell and of what waits for it.
     metrics
         The cell's metrics.
+    clock_not_before
+        Makes the cell's clock from the time of the last command in the log.
     """
 
     def __init__(
-        self, cell: str, log: CommitLog, settings: LoopSettings, metrics: CellMetrics
+        self,
+        cell: str,
+        log: CommitLog,
+        settings: LoopSettings,
+        metrics: CellMetrics,
+        clock_not_before: Callable[[int], Clock] = Clock,
     ) -> None:
         self.cell = cell
         self.hub = EventHub()
@@ -93,7 +96,8 @@ class DispatchLoop:
         self._metrics = metrics
         self._inbox: deque[Call] = deque()
         self._engine = Engine(settings.limits)
-        self._clock = Clock()
+        self._clock_not_before = clock_not_before
+        self._clock = clock_not_before(0)
         self._replies = ReplyWindow(settings.reply_window_ms, settings.replies_max)
         self._chain = CommitChain(cell, log)
         self._is_open = False
@@ -144,9 +148,10 @@ class DispatchLoop:
     async def stop(self, timeout_s: float = 10.0) -> None:
         """Finish the calls in the inbox, or as many as the time allows, then release the log."""
         self._is_closing = True
-        give_up_at = time.monotonic() + timeout_s
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + timeout_s
         while (self._inbox or self._turn_runs) and self._is_open:
-            if time.monotonic() > give_up_at:
+            if loop.time() > give_up_at:
                 break
             await asyncio.sleep(0.001)
         self._is_open = False
@@ -228,9 +233,10 @@ class DispatchLoop:
             expected = f"1 to {ID_BYTES_MAX} bytes, the same for every try of this request"
             return invalid(violation("request_id", request_id, expected))
         digest = digest_of(method, request)
-        found = self._replies.find(request_id)
-        if found is not None:
-            return self._repeated(found, digest, request_id)
+        kept = self._replies.find(request_id)
+        if kept is not None:
+            self._metrics.repeated.inc()
+            return repeated(kept, request_id, digest)
         reply = self._run_method(method, request, turn.now_ms)
         if isinstance(reply, bytes):
             stored = StoredReply(request_id, digest, reply, turn.now_ms)
@@ -246,18 +252,6 @@ class DispatchLoop:
             return refused_by_engine(refused)
         except CallRefused as refused:
             return refused
-
-    def _repeated(
-        self, found: tuple[bytes, bytes], digest: bytes, request_id: str
-    ) -> bytes | CallRefused:
-        kept_digest, reply = found
-        if kept_digest == digest:
-            self._metrics.repeated.inc()
-            return reply
-        item = violation("request_id", request_id, "an id not used before with another request")
-        return CallRefused(
-            code_pb2.ALREADY_EXISTS, "REQUEST_ID_REUSED", str(item.expected), violations=(item,)
-        )
 
     async def _finish(self, turn: Turn, group: Group) -> None:
         """Steps 3 to 6."""
@@ -337,7 +331,7 @@ class DispatchLoop:
         while not self._is_closing:
             try:
                 await self._chain.begin(self._owner)
-                await self._publish_unseen()
+                await self.hub.catch_up(self._log)
                 await self._load()
             except (LogHeld, Fenced) as error:
                 _log.error("cell_lost", cell=self.cell, error=str(error))
@@ -354,11 +348,6 @@ class DispatchLoop:
             self._open()
             return
 
-    async def _publish_unseen(self) -> None:
-        """Tell watchers of a group whose commit stayed in doubt and had taken place after all."""
-        for group in await self._log.tail(self.hub.sequence, _UNSEEN_GROUPS_MAX):
-            self.hub.publish(group.sequence, decode_effects(group.events))
-
     async def _load(self) -> None:
         """Make the engine anew from the log, and commit what recovery changes."""
         state = await self._log.load()
@@ -368,7 +357,7 @@ class DispatchLoop:
         except DamagedRow as damaged:
             message = f"what is stored for cell {self.cell!r} is damaged: {damaged}; restore a copy"
             raise LogCorrupt(message) from damaged
-        clock = Clock(not_before_ms=engine.now_ms())
+        clock = self._clock_not_before(engine.now_ms())
         replies = ReplyWindow(self._settings.reply_window_ms, self._settings.replies_max)
         replies.load(state.replies)
         engine.apply(Recover(), clock.now_ms())

@@ -10,12 +10,15 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from adapters.commit_log import CommitLog, CursorOutOfRange
 from adapters.translation import event_message
-from engine.effects import Effect, EffectKind
+from engine.effects import Effect, EffectKind, decode_effects
 from engine.lifecycle import FIRST_ENDED_STATE
 from headgate.v1 import event_pb2
 
 BUFFERED_EVENTS_MAX: Final = 10_000
+# Groups of the log read before others have their turn: no log need suspend while it is read.
+GROUPS_PER_READ: Final = 64
 # Events of one message, so that a peer with gRPC's usual bound of 4 MiB can read it whatever the
 # ids: an event is six texts of at most 128 bytes, and numbers.
 EVENTS_PER_MESSAGE: Final = 512
@@ -56,7 +59,8 @@ class Subscription:
     Attributes
     ----------
     is_behind
-        The buffer overflowed: no more events come, resume from `cursor`.
+        The buffer overflowed, or the log forgot what was to come: no more events come, resume from
+        `cursor`.
     cursor
         Place of the last event looked at.
     since
@@ -94,6 +98,11 @@ class Subscription:
             self.events = deque(missed)
             self.cursor = missed[-1].cursor
 
+    def cut_off(self) -> None:
+        """Tell no more: there is a gap before whatever comes."""
+        self.is_behind = True
+        self.wake.set()
+
     @property
     def is_cut_off(self) -> bool:
         """Whether the watcher is behind and has taken all that was buffered before."""
@@ -116,7 +125,8 @@ class EventHub:
     """Who watches what in one cell."""
 
     def __init__(self) -> None:
-        self._all: set[Subscription] = set()
+        # In the order they came, so that the same calls lead to the same deliveries.
+        self._all: dict[Subscription, None] = {}
         self._of_contact: dict[str, tuple[Subscription, ...]] = {}
         self._of_agent: dict[str, tuple[Subscription, ...]] = {}
         self.sequence = 0
@@ -126,7 +136,7 @@ class EventHub:
         subscription.since = self.sequence
         subscription.cursor = str(self.sequence)
         if subscription.wants_all:
-            self._all.add(subscription)
+            self._all[subscription] = None
 
     def watch_contact(self, subscription: Subscription, contact_id: str) -> None:
         """Send the contact's events to the subscription until the contact ends."""
@@ -146,7 +156,7 @@ class EventHub:
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Remove a watcher from everything it watches."""
-        self._all.discard(subscription)
+        self._all.pop(subscription, None)
         for contact_id in subscription.contact_ids:
             _remove(self._of_contact, contact_id, subscription)
         for agent_id in subscription.agent_ids:
@@ -156,6 +166,22 @@ class EventHub:
     def subscriber_count(self) -> int:
         """Watchers of everything, for a metric."""
         return len(self._all)
+
+    async def catch_up(self, log: CommitLog) -> None:
+        """
+        Tell watchers of groups that were committed behind the owner's back: one whose outcome
+        stayed in doubt, or those of another owner meanwhile. Whom the log can no longer tell, it
+        cuts off.
+        """
+        try:
+            while groups := await log.tail(self.sequence, GROUPS_PER_READ):
+                for group in groups:
+                    self.publish(group.sequence, decode_effects(group.events))
+                await asyncio.sleep(0)
+        except CursorOutOfRange:
+            for watchers in (self._all, *self._of_contact.values(), *self._of_agent.values()):
+                for subscription in watchers:
+                    subscription.cut_off()
 
     def publish(self, sequence: int, effects: Sequence[_Record]) -> None:
         """Hand the events of a committed group to those who watch."""
@@ -168,7 +194,7 @@ class EventHub:
             by_agent = self._of_agent.get(agent_id, ()) if agent_id else ()
             if self._all or by_contact or by_agent:
                 event = event_message(Effect(*record), cursor_of(sequence, index))  # type: ignore[arg-type]
-                for subscription in {*self._all, *by_contact, *by_agent}:
+                for subscription in dict.fromkeys((*self._all, *by_contact, *by_agent)):
                     subscription.push(event)
             if kind in _CONTACT_ENDS:
                 for subscription in self._of_contact.pop(contact_id, ()):

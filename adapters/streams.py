@@ -13,7 +13,7 @@ from adapters.calls import METHOD_BY_NAME, Cells, ask
 from adapters.commit_log import CommitLogError, CursorOutOfRange, LoggedGroup
 from adapters.dispatch_loop import DispatchLoop
 from adapters.errors import CallRefused, invalid, unavailable
-from adapters.event_hub import Subscription, cursor_of, parse_cursor
+from adapters.event_hub import GROUPS_PER_READ, Subscription, cursor_of, parse_cursor
 from adapters.methods import PAGE_SIZE_MAX
 from adapters.routing_service import get_contact
 from adapters.translation import event_message
@@ -31,9 +31,7 @@ from headgate.v1 import (
     routing_service_pb2,
 )
 
-# How much of the log is read, and how many events are made of it, before others have their turn: no
-# log need suspend while it is read.
-_GROUPS_PER_READ: Final = 64
+# Events made of the log before others have their turn.
 _EVENTS_PER_STEP: Final = 128
 _WATCHED_AGENTS_MAX: Final = 10_000
 _OFFER_ISSUED: Final = event_pb2.EventKind.EVENT_KIND_OFFER_ISSUED
@@ -88,7 +86,7 @@ async def replay(
     # The group of the place itself may hold events after it.
     after = place[0] - 1
     while after < until:
-        groups = await _read_log(cell, after, min(_GROUPS_PER_READ, until - after))
+        groups = await _read_log(cell, after, min(GROUPS_PER_READ, until - after))
         events = _events_after(groups, place)
         while step := list(islice(events, _EVENTS_PER_STEP)):
             yield step

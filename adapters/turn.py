@@ -5,11 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from google.protobuf.message import Message
+from google.rpc import code_pb2
 
 from adapters.commit_log import StoredReply
 from adapters.errors import CallRefused
 from adapters.methods import Method
 from engine.limits import Limits
+from engine.refusals import violation
 from engine.state.cell import Group
 
 
@@ -77,3 +79,14 @@ def digest_of(method: Method, request: Message) -> bytes:
     """16 bytes over method and body; the same for the same request however it came."""
     body = request.SerializeToString(deterministic=True)
     return hashlib.blake2b(body, digest_size=16, person=method.name[:16].encode()).digest()
+
+
+def repeated(kept: tuple[bytes, bytes], request_id: str, digest: bytes) -> bytes | CallRefused:
+    """The kept reply to a request id, (digest, reply); refused where the request was another."""
+    kept_digest, reply = kept
+    if kept_digest == digest:
+        return reply
+    item = violation("request_id", request_id, "an id not used before with another request")
+    return CallRefused(
+        code_pb2.ALREADY_EXISTS, "REQUEST_ID_REUSED", str(item.expected), violations=(item,)
+    )

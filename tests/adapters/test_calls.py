@@ -6,7 +6,6 @@ import pytest
 from google.rpc import code_pb2
 from structlog.testing import capture_logs
 
-from adapters import calls
 from adapters.calls import METHOD_BY_NAME, METHODS, Cells, ask, parse, request_field
 from adapters.commit_log import CommitGroup
 from adapters.dispatch_loop import DispatchLoop
@@ -47,21 +46,17 @@ class GatedLog(MemoryLog):
 
 
 class Hand:
-    """A monotonic clock that stands still until a test moves it."""
+    """The event loop's clock, which stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.now_s = 1_000.0
 
-    def monotonic(self) -> float:
-        """Seconds since some time."""
-        return self.now_s
-
 
 @pytest.fixture
-def hand(monkeypatch: pytest.MonkeyPatch) -> Hand:
+async def hand(monkeypatch: pytest.MonkeyPatch) -> Hand:
     """The clock that deadlines are measured by."""
     found = Hand()
-    monkeypatch.setattr(calls, "time", found)
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: found.now_s)
     return found
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.commit_log import CommitGroup
 from adapters.event_hub import (
     BUFFERED_EVENTS_MAX,
     EventHub,
@@ -13,7 +14,8 @@ from adapters.event_hub import (
     cursor_of,
     parse_cursor,
 )
-from engine.effects import Effect, EffectKind
+from adapters.memory_log import MemoryLog, MemoryStore
+from engine.effects import Effect, EffectKind, encode_effects
 from engine.lifecycle import FIRST_ENDED_STATE, ContactState
 from headgate.v1.event_pb2 import Event
 
@@ -273,3 +275,34 @@ def test_unsubscribed_watcher_hears_nothing_and_others_go_on() -> None:
     hub.unsubscribe(stays)
     hub.publish(4, [effect(EffectKind.OFFER_ISSUED, "c", "a")])
     assert cursors(stays) == ["3.1"]
+
+
+async def committed(store: MemoryStore, groups: int) -> MemoryLog:
+    """A log to which an owner of its own committed groups of one event each."""
+    log = MemoryLog(store)
+    token = (await log.acquire("another")).token
+    for number in range(1, groups + 1):
+        events = encode_effects([tuple(effect(EffectKind.CONTACT_RECEIVED, f"c{number}"))])
+        await log.commit(token, number.to_bytes(16), CommitGroup(events, (), ()))
+        token = number.to_bytes(16)
+    return log
+
+
+async def test_groups_of_another_owner_are_told_however_many() -> None:
+    """A cell that comes back after another process had it leaves its watchers no gap."""
+    hub = EventHub()
+    watcher = subscribed(hub, wants_all=True)
+    await hub.catch_up(await committed(MemoryStore(), 200))
+    assert cursors(watcher) == [f"{number}.1" for number in range(1, 201)]
+    assert hub.sequence == 200
+
+
+async def test_watchers_of_what_the_log_forgot_are_cut_off() -> None:
+    """They resume, and are told that there is a gap."""
+    hub = EventHub()
+    watchers = [subscribed(hub, wants_all=True), subscribed(hub), subscribed(hub)]
+    hub.watch_contact(watchers[1], "c1")
+    hub.watch_agent(watchers[2], "ann")
+    await hub.catch_up(await committed(MemoryStore(groups_kept=3), 5))
+    assert [watcher.is_cut_off for watcher in watchers] == [True] * 3
+    assert all(watcher.wake.is_set() for watcher in watchers)
