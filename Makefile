@@ -18,7 +18,7 @@ INSTALLED := .venv/installed-$(shell cat requirements.lock pyproject.toml | sha2
 python_dirs = $(foreach dir,engine adapters proto tests benchmarks deploy,\
   $(if $(shell find $(dir) -name '*.py' -print -quit 2>/dev/null),$(dir)))
 
-.PHONY: help setup proto lint test test-core test-nojit bench demo serve lock programs clean
+.PHONY: help setup proto lint test test-core test-nojit vopr bench demo serve lock programs clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -71,6 +71,9 @@ test-core: setup ## Tests that need no program outside Python
 
 test-nojit: setup ## Engine tests with the kernels as plain Python
 	NUMBA_DISABLE_JIT=1 $(BIN)/pytest tests/engine $(ARGS)
+
+vopr: setup ## Simulated faults: SEEDS=1000 of them, or one SEED again
+	$(BIN)/python -m tests.faults.run $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000)) $(ARGS)
 
 bench: setup ## Benchmarks
 	$(BIN)/python -m benchmarks.run $(ARGS)
