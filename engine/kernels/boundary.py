@@ -10,7 +10,8 @@ With the compiler off (NUMBA_DISABLE_JIT=1) the table is the columns themselves 
 group.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Final, NamedTuple, get_type_hints
 
 import numpy as np
@@ -63,7 +64,8 @@ class ColumnSet(NamedTuple):
     cell: Cell
 
 
-def shapes_of(layout: type) -> dict[str, Shape]:
+@cache
+def shapes_of(layout: type) -> Mapping[str, Shape]:
     """Shapes of a layout's columns, by field, in order."""
     hints = get_type_hints(layout, include_extras=True)
     return {name: hint.__metadata__[0] for name, hint in hints.items()}
