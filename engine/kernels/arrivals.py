@@ -55,6 +55,8 @@ def walk(floor: Table, stream: int, need: float) -> float:
             streams.step[stream] = 0
             streams.cycle[stream] += 1
             streams.cycle_start_ms[stream] += streams.cycle_ms[stream]
+            # Steps may end before their cycle does: nothing arrives between.
+            streams.clock_ms[stream] = streams.cycle_start_ms[stream]
             begin_cycle(floor, stream)
         step = first + streams.step[stream]
         rate = steps.per_ms[step] * streams.factor[stream]
