@@ -18,6 +18,8 @@ INSTALLED := .venv/installed-$(shell cat requirements.lock pyproject.toml | sha2
 python_dirs = $(foreach dir,engine adapters proto tests benchmarks deploy,\
   $(if $(shell find $(dir) -name '*.py' -print -quit 2>/dev/null),$(dir)))
 
+IN_PLAIN_PYTHON := -m 'not compiled_only' tests/engine tests/simulation
+
 .PHONY: help setup proto lint test test-core test-nojit vopr bench demo serve lock programs clean
 
 help: ## Show this list
@@ -63,14 +65,14 @@ programs:
 
 test: lint programs ## Everything CI checks
 	$(BIN)/pytest $(ARGS)
-	@echo "test: the engine again, with the kernels as plain Python"
-	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q tests/engine
+	@echo "test: the engine and the simulator again, with the kernels as plain Python"
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q $(IN_PLAIN_PYTHON)
 
 test-core: setup ## Tests that need no program outside Python
 	$(BIN)/pytest --without-programs $(ARGS)
 
-test-nojit: setup ## Engine tests with the kernels as plain Python
-	NUMBA_DISABLE_JIT=1 $(BIN)/pytest tests/engine $(ARGS)
+test-nojit: setup ## Tests of engine and simulator with the kernels as plain Python
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest $(IN_PLAIN_PYTHON) $(ARGS)
 
 vopr: setup ## Simulated faults: SEEDS=1000 of them, or one SEED again
 	$(BIN)/python -m tests.faults.run $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000)) $(ARGS)

@@ -138,7 +138,7 @@ def group_table(results: Results) -> Markup:
     """Staffing and occupancy, by group."""
     rows = []
     for group, name in enumerate(results.groups):
-        steps = results.scenario.groups[name].steps
+        steps = results.scenario.groups[name].steps_until(results.scenario.horizon.length)
         agents = sorted({step.agents for step in steps})
         staffing = f"{agents[0]}" if len(agents) == 1 else f"{agents[0]} to {agents[-1]}"
         cell = estimate_cell(results, results.occupancy(group), "share")

@@ -115,6 +115,7 @@ def _of_horizon(scenario: Scenario) -> Iterator[Problem]:
 def _of_group(scenario: Scenario, path: str, group: AgentGroup) -> Iterator[Problem]:
     if (group.agents is None) == (not group.staffing):
         yield Problem(path, "either agents or staffing")
+    yield from _of_shifts(path, group)
     starts = [step.at for step in group.staffing]
     if starts != sorted(set(starts)):
         yield Problem(f"{path}.staffing", "steps of ascending `at`, none twice")
@@ -124,6 +125,28 @@ def _of_group(scenario: Scenario, path: str, group: AgentGroup) -> Iterator[Prob
             yield Problem(f"{path}.handle_time.{stream}", _one_of(scenario.streams, stream))
     if len(group.speeds) > group.capacity:
         yield Problem(f"{path}.speeds", f"at most {group.capacity}, one for each contact in hand")
+
+
+def _of_shifts(path: str, group: AgentGroup) -> Iterator[Problem]:
+    if group.shifts and group.agents is None:
+        yield Problem(f"{path}.agents", "how many are there during the shifts")
+    free_from = 0.0
+    for place, shift in enumerate(group.shifts):
+        if shift.begins < free_from:
+            expected = f"not before {free_from:g} ms, when the same agents' shift before it ends"
+            yield Problem(f"{path}.shifts[{place}].begins", expected)
+        if shift.ends <= shift.begins:
+            yield Problem(
+                f"{path}.shifts[{place}].ends", f"after {shift.begins:g} ms, its beginning"
+            )
+        free_from = max(free_from, shift.ends)
+    if group.shift_cycle is None:
+        return
+    if not group.shifts:
+        yield Problem(f"{path}.shift_cycle", "shifts that it repeats")
+    elif group.shift_cycle < max(free_from, 60_000.0):
+        expected = f"at least {free_from:g} ms, the end of the last shift, and a minute"
+        yield Problem(f"{path}.shift_cycle", expected)
 
 
 def _of_group_queues(scenario: Scenario, path: str, group: AgentGroup) -> Iterator[Problem]:

@@ -239,7 +239,7 @@ class Layout:
         changes = sorted(
             (START_MS + round(step.at), row, step.agents)
             for row, group in enumerate(self._scenario.groups.values())
-            for step in group.steps
+            for step in group.steps_until(self._scenario.horizon.length)
         )
         columns = laid_out(
             c.Changes, len(changes), **_transposed(("at_ms", "group", "agents"), changes)

@@ -4,6 +4,7 @@ A scenario: a contact centre that is made up, or measured, and asked what it wou
 Durations are texts with units in a file (`90s`, `1.5h`) and milliseconds in Python.
 """
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -60,6 +61,13 @@ class StaffingStep(Declared):
     agents: int = Field(ge=0, le=100_000)
 
 
+class Shift(Declared):
+    """A time when the agents of a group are there."""
+
+    begins: Duration = Field(ge=0)
+    ends: Positive
+
+
 class Overflow(Declared):
     """
     A queue that a group helps out in, one contact at a time.
@@ -86,7 +94,11 @@ class AgentGroup(Declared):
     Attributes
     ----------
     agents
-        How many are there all the time; or `staffing` in steps.
+        How many are there, all the time or during `shifts`; or `staffing` in steps.
+    shifts
+        When the agents are there. They are the same people in each, so shifts do not overlap.
+    shift_cycle
+        Length of the cycle that shifts repeat with, such as a day.
     queues
         Those they serve.
     overflow
@@ -106,6 +118,8 @@ class AgentGroup(Declared):
     """
 
     agents: int | None = Field(default=None, ge=0, le=100_000)
+    shifts: tuple[Shift, ...] = ()
+    shift_cycle: Positive | None = None
     staffing: tuple[StaffingStep, ...] = ()
     queues: tuple[Name, ...] = ()
     overflow: tuple[Overflow, ...] = ()
@@ -119,17 +133,27 @@ class AgentGroup(Declared):
     leaving: Literal["finish", "hand_back"] = "finish"
     handle_time: dict[Name, Law] = Field(default_factory=dict)
 
-    @property
-    def steps(self) -> tuple[StaffingStep, ...]:
-        """Staffing over time."""
-        if self.agents is not None:
-            return (StaffingStep(at=0, agents=self.agents),)
-        return self.staffing
+    def steps_until(self, end_ms: float) -> list[StaffingStep]:
+        """Staffing over time, up to a time in milliseconds."""
+        if self.agents is None:
+            return list(self.staffing)
+        if not self.shifts:
+            return [StaffingStep(at=0, agents=self.agents)]
+        # Where one shift follows on another nobody goes home between them.
+        at_ms: dict[float, int] = {}
+        for cycle in range(math.ceil(end_ms / self.shift_cycle) if self.shift_cycle else 1):
+            since_ms = cycle * (self.shift_cycle or 0.0)
+            for shift in self.shifts:
+                at_ms[since_ms + shift.begins] = self.agents
+                at_ms[since_ms + shift.ends] = 0
+        return [StaffingStep(at=at, agents=agents) for at, agents in at_ms.items() if at < end_ms]
 
     @property
     def agents_max(self) -> int:
         """Most agents at any time."""
-        return max((step.agents for step in self.steps), default=0)
+        if self.agents is not None:
+            return self.agents
+        return max((step.agents for step in self.staffing), default=0)
 
 
 class RateStep(Declared):
@@ -242,7 +266,7 @@ class Horizon(Declared):
     batches
         Equal parts the rest is measured in; their scatter gives the standard errors.
     until_empty
-        Nobody arrives after `length`, but all who wait are served.
+        Nobody arrives after `length`, but all who wait are served, with the staffing of then.
     replications
         Runs with draws of their own.
     moments

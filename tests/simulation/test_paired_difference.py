@@ -35,6 +35,7 @@ def _service_levels(scenario: Scenario) -> Floats:
     return np.asarray(results.counted(c.ANSWERED_WITHIN) / results.accepted())
 
 
+@pytest.mark.compiled_only
 @pytest.mark.parametrize(
     ("scenario", "group", "gain"),
     [

@@ -80,6 +80,11 @@ def test_sound_scenario_is_read() -> None:
         ("streams.calls.divert.to", {"streams__calls__divert": {"from_waiting": 2, "to": "nowhere"}}),  # noqa: E501
         ("groups.second.staffing", {"groups__second__staffing": [{"at": "5h", "agents": 1}, {"at": "5h", "agents": 2}]}),  # noqa: E501
         ("groups.second", {"groups__second__agents": 3}),
+        ("groups.first.shifts[1].begins", {"groups__first__shifts": [{"begins": 0, "ends": "2h"}, {"begins": "1h", "ends": "3h"}]}),  # noqa: E501
+        ("groups.first.shifts[0].ends", {"groups__first__shifts": [{"begins": "2h", "ends": "2h"}]}),  # noqa: E501
+        ("groups.first.shift_cycle", {"groups__first__shift_cycle": "24h"}),
+        ("groups.first.shift_cycle", {"groups__first__shift_cycle": "1h", "groups__first__shifts": [{"begins": 0, "ends": "2h"}]}),  # noqa: E501
+        ("groups.second.agents", {"groups__second__shifts": [{"begins": 0, "ends": "2h"}]}),
         ("groups.first.queues[0]", {"groups__first__queues": ["nowhere"]}),
         ("groups.first.skills.german", {"groups__first__skills": {"german": 7}}),
         ("groups", {"groups": {"none": {"agents": 0, "queues": ["billing"]}}}),
@@ -133,6 +138,7 @@ def test_contacts_are_accounted_for() -> None:
     assert 0 < results.counted(c.REDIALLED)[0] < abandoned
 
 
+@pytest.mark.compiled_only
 def test_common_random_numbers_narrow_a_difference() -> None:
     """The same callers on two floors: what differs is what was decided."""
     base = {"horizon": {"length": "100h", "batches": 50}}
@@ -145,6 +151,7 @@ def test_common_random_numbers_narrow_a_difference() -> None:
     assert paired < 0.5 * unpaired
 
 
+@pytest.mark.compiled_only
 def test_cancelled_simulation_keeps_the_runs_that_ended() -> None:
     """Somebody who has seen enough gets what there is."""
     seen: list[float] = []
@@ -179,3 +186,20 @@ def test_stream_without_wrap_up_beside_one_with_it_frees_its_agents() -> None:
         horizon={"length": "20h", "until_empty": True},
     )
     assert results.counted(c.COMPLETED)[0] == results.counted(c.ANSWERED)[0] > 2_000
+
+
+def test_shifts_are_when_agents_are_there() -> None:
+    """Two shifts a day with a break, over three days; and none leaves where one follows another."""
+    shifts = [
+        {"begins": "8h", "ends": "10h"},
+        {"begins": "10h", "ends": "12h"},
+        {"begins": "13h", "ends": "17h"},
+    ]
+    group = {"agents": 7, "shifts": shifts, "shift_cycle": "24h", "queues": ["billing", "sales"]}
+    hours = [7, 9, 10, 11, 12.5, 14, 18, 33, 36.5, 62]
+    results = simulated(
+        groups={"desk": {**group, "skills": {"german": 3}}},
+        horizon={"length": "72h", "moments": [f"{hour}h" for hour in hours]},
+    )
+    signed_in = results.seen[0, :, 2]
+    assert list(signed_in) == [0, 7, 7, 7, 0, 7, 0, 7, 0, 7]
