@@ -23,7 +23,17 @@ class ColumnType(types.Array):
         super().__init__(dtype, ndim, "C", name=f"Column({dtype}, {ndim}d)")
 
 
-register_model(ColumnType)(models.ArrayModel)
+@register_model(ColumnType)
+class _ColumnModel(models.ArrayModel):
+    """An array at run time, of which nobody counts references: it owns nothing."""
+
+    def traverse(self, builder: Any) -> list[Any]:
+        """Tell of no part that has an owner."""
+        return []
+
+    def traverse_models(self) -> list[Any]:
+        """Tell of no part that could have one."""
+        return []
 
 
 def _is_place(index: Any, ndim: int) -> bool:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from engine.engine import Engine
 from engine.kernels import floor_columns as c
-from engine.kernels.boundary import address_table
+from engine.kernels.boundary import Addresses
 from engine.kernels.columns import Element
 from engine.kernels.drawing import mixed
 from engine.kernels.simulated_time import NEEDS_CONTACTS, NEEDS_REDIALS, begin, simulate
@@ -52,7 +52,7 @@ class Floor:
                     for item in refused.violations
                 ]
             ) from refused
-        self._table = address_table(self.columns, c.FLOOR_LAYOUTS)
+        self._addresses = Addresses(self.columns, c.FLOOR_LAYOUTS)
         self.engine.take_group()
         self._untouched = _copies(self.engine.cell.store.columns), _copies(self.columns)
         self._begin(replication)
@@ -67,12 +67,12 @@ class Floor:
     def _begin(self, replication: int) -> None:
         seed = (self.scenario.seed * 1_000_003 + replication) * _STRIDE % (1 << 64)
         self.columns.run.key[0] = mixed(np.uint64(seed))
-        begin(self.engine.cell.store.table, self._table)
+        begin(self.engine.cell.store.table, self._addresses.table)
 
     def run(self, events_max: int) -> bool:
         """Let so many events happen at most; whether there are more before the end."""
         while True:
-            code = simulate(self.engine.cell.store.table, self._table, events_max)
+            code = simulate(self.engine.cell.store.table, self._addresses.table, events_max)
             if code == NEEDS_CONTACTS:
                 self._grow_contacts()
             elif code == NEEDS_REDIALS:
@@ -115,7 +115,7 @@ class Floor:
 
     def _replace(self, columns: c.FloorColumns) -> None:
         self.columns = columns
-        self._table = address_table(columns, c.FLOOR_LAYOUTS)
+        self._addresses.replace(columns)
 
 
 _Copies = list[list[NDArray[Element]]]

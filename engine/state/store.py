@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.effects import EFFECT_WIDTH
-from engine.kernels.boundary import COMPILED, ColumnSet, address_table, bind, shapes_of
+from engine.kernels.boundary import COMPILED, Addresses, ColumnSet, bind, shapes_of
 from engine.kernels.columns import (
     EFFECT_COUNT,
     ENDED_HEAD,
@@ -78,7 +78,8 @@ class Store:
         self.scalar = scalar.data
         self.request = self.columns.cell.request.data
         self.outcome = self.columns.cell.outcome.data
-        self.table = address_table(self.columns)
+        self._addresses = Addresses(self.columns)
+        self.table = self._addresses.table
         self.run = bind(apply, self.table)
 
     def require(self, subject: str, rows: int) -> None:
@@ -102,10 +103,9 @@ class Store:
             size *= 2
         self.sizes[subject] = min(size, max(size_max, _FIRST_SIZE[subject]))
         self.columns = self._allocate(self.columns)
-        if COMPILED:
-            self.table[:] = address_table(self.columns)
-        else:
-            self.table = self.columns
+        self._addresses.replace(self.columns)
+        if not COMPILED:
+            self.table = self._addresses.table
             self.run = bind(apply, self.table)
 
     def require_loaded(self, subject: str, rows: int) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.kernels import floor_columns as c
-from engine.kernels.boundary import address_table
+from engine.kernels.boundary import Addresses
 from engine.kernels.distributions import draw
 from engine.kernels.drawing import PURPOSES, normal_quantile, uniform
 from engine.simulation.columns import laid_out
@@ -18,7 +18,7 @@ KEY = np.uint64(12345)
 NUMBERS = 40_000
 
 
-def _table(law: Law) -> tuple[Any, Any]:
+def _columns_of(law: Law) -> tuple[Any, Any]:
     laws = LawTable()
     laws.row(law)
     columns: list[Any] = [laid_out(layout, 1) for layout in c.FLOOR_LAYOUTS]
@@ -32,7 +32,7 @@ def _table(law: Law) -> tuple[Any, Any]:
         cumulative=[point[0] for point in laws.points],
         value_ms=[point[1] for point in laws.points],
     )
-    return address_table(columns, c.FLOOR_LAYOUTS), columns
+    return Addresses(columns, c.FLOOR_LAYOUTS), columns
 
 
 def test_uniform_numbers_are_uniform_and_independent_across_purposes() -> None:
@@ -54,13 +54,13 @@ def test_uniform_numbers_are_uniform_and_independent_across_purposes() -> None:
 def test_draw_depends_on_its_name_alone() -> None:
     """Common random numbers: what was drawn before must not matter."""
     law = Law(exponential=60_000)
-    table, columns = _table(law)
-    first = draw(table, 0, KEY, 7, 3)
+    addresses, columns = _columns_of(law)
+    first = draw(addresses.table, 0, KEY, 7, 3)
     for number in range(100):
-        draw(table, 0, KEY, number, 3)
-    assert draw(table, 0, KEY, 7, 3) == first
-    assert draw(table, 0, KEY, 8, 3) != first
-    assert draw(table, 0, np.uint64(12346), 7, 3) != first
+        draw(addresses.table, 0, KEY, number, 3)
+    assert draw(addresses.table, 0, KEY, 7, 3) == first
+    assert draw(addresses.table, 0, KEY, 8, 3) != first
+    assert draw(addresses.table, 0, np.uint64(12346), 7, 3) != first
     assert columns
 
 
@@ -94,8 +94,8 @@ def test_normal_quantile_agrees_with_the_standard_library(probability: float) ->
 )  # fmt: skip
 def test_law_has_the_mean_and_the_spread_it_says(law: Law, cv: float) -> None:
     """By moments over many contacts, within five standard errors."""
-    table, columns = _table(law)
-    drawn = np.array([draw(table, 0, KEY, number, 3) for number in range(NUMBERS)])
+    addresses, columns = _columns_of(law)
+    drawn = np.array([draw(addresses.table, 0, KEY, number, 3) for number in range(NUMBERS)])
     error = law.mean_ms * cv / math.sqrt(NUMBERS)
     assert abs(drawn.mean() - law.mean_ms) <= 5 * error + 1e-9
     assert drawn.std() / drawn.mean() == pytest.approx(cv, abs=0.05 * max(cv, 0.1))
@@ -107,8 +107,8 @@ def test_survival_curve_leaves_those_who_never_go() -> None:
     law = Law.model_validate({
         "kaplan_meier": [{"after": "10s", "share": 0.8}, {"after": "60s", "share": 0.25}]
     })  # fmt: skip
-    table, columns = _table(law)
-    drawn = np.array([draw(table, 0, KEY, number, 2) for number in range(NUMBERS)])
+    addresses, columns = _columns_of(law)
+    drawn = np.array([draw(addresses.table, 0, KEY, number, 2) for number in range(NUMBERS)])
     shares = [(drawn == value).mean() for value in (10_000, 60_000, math.inf)]
     assert shares == pytest.approx([0.2, 0.55, 0.25], abs=0.015)
     assert columns
