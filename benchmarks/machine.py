@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parent.parent
-_PACKAGES: Final = ("numpy", "numba", "llvmlite", "grpcio", "protobuf", "uvloop")
+_PACKAGES: Final = (
+    "numpy", "numba", "llvmlite", "grpcio", "protobuf", "uvloop", "simpy", "ciw",
+)  # fmt: skip
 
 
 def describe(rounds: int, is_quick: bool) -> list[str]:

@@ -51,7 +51,7 @@ def main() -> int:
         )
         print(f"\n{text}\n\n{took}", flush=True)
         if options.write:
-            write_report(name, [*taken, took], text)
+            write_report(name, [*taken, took], tables)
     return int(failed)
 
 

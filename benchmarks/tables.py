@@ -24,12 +24,15 @@ class Table:
         Cells as text, one per column.
     note
         What the reader must know to read it; "" for nothing.
+    page
+        File beside README.md that keeps it, where it is too long for that one.
     """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
+    page: str = ""
 
     def markdown(self) -> str:
         """The table with its columns lined up."""

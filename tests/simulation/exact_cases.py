@@ -53,12 +53,13 @@ LAYOUTS: Mapping[str, Layout] = {
 }
 
 
-def scenario_of(case_id: str, **horizon: float | str) -> Declared:
+def scenario_of(case_id: str, seed: int = 1, **horizon: float | str) -> Declared:
     """A case as a scenario; `horizon` says how long, in how many batches or replications."""
     case = CASES[case_id]
     declared = LAYOUTS.get(case_id, one_class)(case)
     declared.setdefault("thresholds", ["20s", "30s", "60s"])
     declared["name"] = case_id
+    declared["seed"] = seed
     declared["horizon"] = declared.get("horizon", {}) | horizon
     return declared
 
@@ -68,6 +69,6 @@ def is_of_runs(case_id: str) -> bool:
     return case_id[0] in "TF" or case_id == "X01"
 
 
-def checked(case_id: str, **horizon: float | str) -> Scenario:
+def checked(case_id: str, seed: int = 1, **horizon: float | str) -> Scenario:
     """The case's scenario, read and checked."""
-    return read(scenario_of(case_id, **horizon))
+    return read(scenario_of(case_id, seed, **horizon))

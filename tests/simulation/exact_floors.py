@@ -238,12 +238,8 @@ def unequal_agents(case: Declared) -> Declared:
 
 def skill_lists(case: Declared) -> Declared:
     """X02 and X03: Wallace and Whitt's agents, each with a list of skills in order."""
-    first = case["params"]["k"]
     groups = {}
-    for agent in range(90):
-        own, turn = agent // 15, agent % 15
-        others = [(own + 1 + i) % 6 for i in range(5)]
-        listed = ([own] + [others[(turn + i) % 5] for i in range(5)])[:first]
+    for agent, listed in enumerate(listed_skills(case["params"]["k"])):
         # Two skills per type: the sum of their levels falls with the place in the list.
         levels = {f"a{kind}": 5 - place // 2 for place, kind in enumerate(listed)}
         levels |= {f"b{kind}": 5 - (place + 1) // 2 for place, kind in enumerate(listed)}
@@ -265,3 +261,13 @@ def skill_lists(case: Declared) -> Declared:
         },
         "thresholds": ["30s"],
     }
+
+
+def listed_skills(first: int) -> list[list[int]]:
+    """The first so many skills of each of Wallace and Whitt's 90 agents, own type before others."""
+    lists = []
+    for agent in range(90):
+        own, turn = agent // 15, agent % 15
+        others = [(own + 1 + i) % 6 for i in range(5)]
+        lists.append(([own] + [others[(turn + i) % 5] for i in range(5)])[:first])
+    return lists

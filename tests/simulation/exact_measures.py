@@ -4,11 +4,10 @@ import math
 import re
 from collections.abc import Callable, Mapping
 
-import numpy as np
-
 from engine.kernels import floor_columns as c
 from engine.simulation.results import Estimate, Results, ratio
 from tests.simulation.exact_floors import MINUTE_MS, minutes
+from tests.simulation.exact_starts import CLOSED_MINUTES, LOOKS_PER_MINUTE, WATCHED_MINUTES
 
 
 def measured(results: Results, case_id: str, name: str) -> Estimate | None:
@@ -20,8 +19,8 @@ def measured(results: Results, case_id: str, name: str) -> Estimate | None:
         if found is not None:
             return found
     if case_id == "K05" and name == "lq":
-        # That of one type.
-        return results.measure("lq", [0])
+        # That of one of six types, which are alike.
+        return ratio(results.summed_ms(c.WAITING_AREA), len(results.streams) * results.length_ms)
     if case_id == "D05":
         live, later = [results.stream("live")], [results.stream("callback")]
         measures: Mapping[str, Callable[[], Estimate]] = {
@@ -164,7 +163,7 @@ _PATTERNS: Mapping[str, Callable[..., Estimate]] = {
 
 
 def _of_a_day(results: Results, case_id: str, name: str) -> Estimate | None:
-    days = np.full(results.length_ms.size, results.runs / results.length_ms.size)
+    days = results.length_ms / results.scenario.horizon.length
     within = results.counted(c.ANSWERED_WITHIN)
     answered = results.counted(c.ANSWERED)
     counts = {
@@ -185,10 +184,32 @@ def _of_a_day(results: Results, case_id: str, name: str) -> Estimate | None:
         return ratio(within, answered + results.counted(c.ABANDONED) - early)
     if name == "occ_open_hours":
         return results.occupancy()
+    if name == "occ_g0":
+        return _occupancy_until_empty(results, "g0")
     found = re.fullmatch(r"good_(t\dp\d)", name)
     if found:
         return ratio(results.counted(c.ANSWERED_WITHIN, [results.stream(found[1])]), days)
     return None
+
+
+def _occupancy_until_empty(results: Results, group: str) -> Estimate:
+    """
+    Occupancy of a group from opening until the last contact has gone, the agents of the last shift
+    staying that long.
+
+    The last contact went between two looks, halfway on average. The error is that of the day as
+    watched, which differs in how long nobody was there.
+    """
+    gone = results.seen[: results.runs, :, :2].sum(axis=2) == 0
+    assert gone[:, -1].all(), "somebody was still there at the last look"
+    open_minutes = CLOSED_MINUTES + (gone.argmax(axis=1) - 0.5) / LOOKS_PER_MINUTE
+    staff = results.scenario.groups[group].staffing[-1].agents
+    spare_ms = staff * minutes(float((WATCHED_MINUTES - open_minutes).sum()))
+    place = results.groups.index(group)
+    signed_in_ms = float(results.area_ms[:, place, c.SIGNED_IN_AREA].sum())
+    watched = results.occupancy(place)
+    longer = signed_in_ms / (signed_in_ms - spare_ms)
+    return Estimate(watched.value * longer, watched.error * longer)
 
 
 def _at_moment(results: Results, key: str) -> Estimate | None:

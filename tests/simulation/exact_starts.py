@@ -63,9 +63,16 @@ def day(case: Declared) -> Declared:
     }
 
 
+# After the doors have closed, X01 is looked at until everybody has long gone.
+CLOSED_MINUTES = 360
+WATCHED_MINUTES = 420
+LOOKS_PER_MINUTE = 4
+
+
 def busy_days(case: Declared) -> Declared:
     """X01: SSJ's SimpleMSK, a stream for each type and period."""
     p = case["params"]
+    looks = range(LOOKS_PER_MINUTE * (WATCHED_MINUTES - CLOSED_MINUTES))
     streams = {}
     for kind in range(3):
         for period in range(3):
@@ -83,7 +90,11 @@ def busy_days(case: Declared) -> Declared:
             }
     serves = [[0, 1], [1, 2]]
     return {
-        "horizon": {"length": minutes(360), "until_empty": True},
+        "horizon": {
+            "length": minutes(WATCHED_MINUTES),
+            "until_empty": True,
+            "moments": [minutes(CLOSED_MINUTES + look / LOOKS_PER_MINUTE) for look in looks],
+        },
         "queues": {str(kind): {"weights": BY_SKILL} for kind in range(3)},
         "groups": {
             f"g{g}": {

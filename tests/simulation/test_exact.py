@@ -5,20 +5,14 @@ A fast part of what `make bench` runs in full. Each value must lie within 4.2 st
 one in 37,000 misses by chance; seeds are fixed, so that a test that passes goes on passing.
 """
 
-import math
-
 import pytest
 
 from engine.simulation.results import Results
 from engine.simulation.simulator import run
-from tests.simulation.exact_cases import CASES, checked, is_of_runs
-from tests.simulation.exact_measures import measured
+from tests.simulation.exact_agreement import agreements
+from tests.simulation.exact_cases import checked, is_of_runs
 
 Z_MAX = 4.2
-# Values so rare that so short a run sees none of them.
-TOO_RARE = 1e-4
-# What these say of the moment before a change of staffing, the exact model says without the change.
-ANOTHER_FLOOR = {("T04", "t10:p_wait_gt_20s")}
 RUNS = 2_000
 LONG_RUN = ("E01", "E02", "E03", "E05", "E06", "E08", "E09", "E10", "A01", "A03", "A05", "A07",
             "S01", "S02", "S03", "S04", "S05", "P01", "P02", "P03", "P04", "K01", "K02", "K03",
@@ -36,20 +30,5 @@ def _simulated(case_id: str) -> Results:
 @pytest.mark.parametrize("case_id", LONG_RUN + FROM_A_START)
 def test_simulation_agrees_with_the_exact_answer(case_id: str) -> None:
     """A router that were wrong in who waits, who is served or when would be wrong here."""
-    results = _simulated(case_id)
-    half_widths = CASES[case_id].get("hw", {})
-    missed = []
-    for name, exact in CASES[case_id]["values"].items():
-        estimate = measured(results, case_id, name)
-        assert estimate is not None, name
-        error = math.hypot(estimate.error, half_widths.get(name, 0.0) / 1.96)
-        if ":p_" in name:
-            # From the exact share: a sample of rare things knows little of its own error.
-            error = math.sqrt(exact * (1.0 - exact) / RUNS)
-        if (case_id, name) in ANOTHER_FLOOR:
-            continue
-        if abs(exact) < TOO_RARE or abs(1.0 - exact) < TOO_RARE:
-            assert estimate.value == pytest.approx(exact, abs=10 * TOO_RARE)
-        elif not abs(estimate.value - exact) <= Z_MAX * error:
-            missed.append((name, exact, estimate))
-    assert missed == []
+    found = agreements(_simulated(case_id), case_id)
+    assert [value for value in found if not abs(value.z) <= Z_MAX] == []

@@ -1,0 +1,1 @@
+"""Tests. A package, or the `tests` that ciw installs would be found in its place."""
