@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from engine.engine import Engine
 from engine.kernels import floor_columns as c
-from engine.kernels.boundary import Addresses
+from engine.kernels.boundary import Addresses, ColumnSet
 from engine.kernels.columns import Element
 from engine.kernels.drawing import mixed
 from engine.kernels.simulated_time import NEEDS_CONTACTS, NEEDS_REDIALS, begin, simulate
@@ -121,8 +121,15 @@ class Floor:
 _Copies = list[list[NDArray[Element]]]
 
 
-def _copies(columns: Sequence[Sequence[NDArray[Element]]]) -> _Copies:
-    return [[column.copy() for column in group] for group in columns]
+def _copies(columns: ColumnSet | c.FloorColumns) -> _Copies:
+    """Values of every column but the effects, of which none are there to be read."""
+    copies: _Copies = []
+    for group in columns:
+        named: dict[str, NDArray[Element]] = group._asdict()
+        copies.append(
+            [(column[:0] if name == "effects" else column).copy() for name, column in named.items()]
+        )
+    return copies
 
 
 def _restore(columns: Sequence[Sequence[NDArray[Element]]], copies: _Copies) -> None:

@@ -18,7 +18,7 @@ from engine.simulation.scenario import Arrivals, Scenario, SimulatedQueue, Strea
 
 # Engine time at which every simulation starts; above 0, because 0 stands for never happened.
 START_MS: Final = 1_000_000_000
-_CONTACTS_FIRST: Final = 1_024
+_CONTACTS_FIRST: Final = 256
 _REDIALS_FIRST: Final = 2 * EFFECTS_PER_CALL
 
 

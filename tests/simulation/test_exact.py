@@ -27,6 +27,7 @@ def _simulated(case_id: str) -> Results:
     return run(checked(case_id, length="1500h", warm_up="50h", batches=40))
 
 
+@pytest.mark.compiled_only
 @pytest.mark.parametrize("case_id", LONG_RUN + FROM_A_START)
 def test_simulation_agrees_with_the_exact_answer(case_id: str) -> None:
     """A router that were wrong in who waits, who is served or when would be wrong here."""
