@@ -12,6 +12,9 @@ from tests.simulation.exact_agreement import Agreement, agreements
 from tests.simulation.exact_cases import checked
 
 
+pytestmark = pytest.mark.compiled_only
+
+
 @pytest.mark.parametrize(
     ("exact", "simulated", "error", "exact_error", "z"),
     [
@@ -49,7 +52,6 @@ def test_merged_runs_are_sums_of_both() -> None:
     assert both.measure("p_wait").error == pytest.approx(math.hypot(*errors) / 2, rel=0.1)
 
 
-@pytest.mark.compiled_only
 def test_steps_add_up_and_keep_parts_few(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long a case runs, memory stays bounded and every contact stays counted."""
     monkeypatch.setattr(exactness_runs, "_PARTS_MAX", 16)
