@@ -11,7 +11,6 @@ from engine.simulation.simulator import run
 from tests.simulation.exact_agreement import Agreement, agreements
 from tests.simulation.exact_cases import checked
 
-
 pytestmark = pytest.mark.compiled_only
 
 
