@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from engine.engine import Engine
 from engine.kernels import floor_columns as c
-from engine.kernels.boundary import Addresses, ColumnSet
-from engine.kernels.columns import Element
+from engine.kernels.boundary import Addresses, ColumnSet, Layouts, shapes_of
+from engine.kernels.columns import LAYOUTS, Element
 from engine.kernels.drawing import mixed
 from engine.kernels.simulated_time import NEEDS_CONTACTS, NEEDS_REDIALS, begin, simulate
 from engine.limits import EFFECTS_PER_CALL, Limits
@@ -60,8 +60,11 @@ class Floor:
     def reset(self, replication: int) -> None:
         """Go back to the opening of the doors, for a run with other draws."""
         cell, floor = self._untouched
-        _restore(self.engine.cell.store.columns, cell)
-        _restore(self.columns, floor)
+        _restore(self.engine.cell.store.columns, LAYOUTS, cell)
+        _restore(self.columns, c.FLOOR_LAYOUTS, floor)
+        scalar = self.columns.run.scalar
+        scalar[c.FREE_CONTACTS] = _all_free(self.columns.contacts.free)
+        scalar[c.FREE_REDIALS] = _all_free(self.columns.redials.free)
         self._begin(replication)
 
     def _begin(self, replication: int) -> None:
@@ -132,8 +135,19 @@ def _copies(columns: ColumnSet | c.FloorColumns) -> _Copies:
     return copies
 
 
-def _restore(columns: Sequence[Sequence[NDArray[Element]]], copies: _Copies) -> None:
-    """Put values back; rows that came after the copy are as new, and free."""
-    for group, kept in zip(columns, copies, strict=True):
-        for column, copy in zip(group, kept, strict=True):
+def _restore(
+    columns: Sequence[Sequence[NDArray[Element]]], layouts: Layouts, copies: _Copies
+) -> None:
+    """Put values back; rows that came after the copy are as if never used."""
+    for group, layout, kept in zip(columns, layouts, copies, strict=True):
+        shapes = shapes_of(layout).values()
+        for column, shape, copy in zip(group, shapes, kept, strict=True):
             column[tuple(slice(extent) for extent in copy.shape)] = copy
+            if 0 < len(copy) < len(column):
+                column[len(copy) :] = shape.fill
+
+
+def _all_free(free: NDArray[np.int64]) -> int:
+    """Put every row on a list of free ones, the first to be taken first; how many there are."""
+    free[:] = np.arange(free.size)[::-1]
+    return free.size

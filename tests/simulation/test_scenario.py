@@ -8,6 +8,7 @@ import pytest
 
 from engine.kernels import floor_columns as c
 from engine.simulation.checking import ScenarioRefused, read
+from engine.simulation.floor import Floor
 from engine.simulation.results import Results
 from engine.simulation.simulator import run
 
@@ -203,3 +204,27 @@ def test_shifts_are_when_agents_are_there() -> None:
     )
     signed_in = results.seen[0, :, 2]
     assert list(signed_in) == [0, 7, 7, 7, 0, 7, 0, 7, 0, 7]
+
+
+def test_a_run_after_one_that_grew_is_as_if_it_were_the_first() -> None:
+    """Rows that a run needed on top must not keep anything of it, nor be lost to the next."""
+    overloaded = read(
+        changed(
+            streams__calls__arrivals={"per_minute": 30},
+            streams__calls__patience={"exponential": "3h"},
+            horizon={"length": "2h", "replications": 4},
+        )
+    )
+    reused = Floor(overloaded)
+    sizes = set()
+    for replication in range(4):
+        fresh = Floor(overloaded, replication)
+        for floor in (fresh, reused):
+            while floor.run(1_000_000):
+                pass
+        assert (fresh.columns.tallies.counts == reused.columns.tallies.counts).all()
+        assert (fresh.columns.tallies.total_ms == reused.columns.tallies.total_ms).all()
+        sizes.add((fresh.columns.contacts.number.size, reused.columns.contacts.number.size))
+        reused.reset(replication + 1)
+    assert max(size for _, size in sizes) <= 2 * max(size for size, _ in sizes) <= 8_192
+    assert min(size for size, _ in sizes) > 1_024
