@@ -6,8 +6,9 @@ from typing import Final
 from google.protobuf.message import Message
 
 from adapters.errors import invalid
+from adapters.messages import agent_message
 from adapters.methods import Method, fitting, ids_after, page_bounds
-from adapters.translation import agent_command, agent_message, known_members, member
+from adapters.translation import agent_command, known_members, member
 from engine.commands import DeleteAgent, Heartbeat, SetPresence
 from engine.engine import Engine
 from engine.lifecycle import Presence

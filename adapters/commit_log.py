@@ -88,7 +88,7 @@ class LoadedState:
     Attributes
     ----------
     schema_version
-        Version the rows were written with.
+        Version whose form the rows have, or an older one's.
     rows
         Every row, in order of table, then row; `record` is never None, `payload` is b"" where none
         was written.

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from adapters.commit_log import CommitLog, CursorOutOfRange
-from adapters.translation import event_message
+from adapters.messages import event_message
 from engine.effects import Effect, EffectKind, decode_effects
 from engine.lifecycle import FIRST_ENDED_STATE
 from headgate.v1 import event_pb2

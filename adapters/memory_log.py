@@ -274,6 +274,7 @@ class MemoryLog:
                 f"memory: written with schema {store.schema_version}, this version reads up to "
                 f"{SCHEMA_VERSION}; run the version that wrote it, or a later one"
             )
+        store.schema_version = SCHEMA_VERSION
         store.epoch += 1
         self._epoch = store.epoch
         return Ownership(store.epoch, store.token, store.sequence)

@@ -6,14 +6,13 @@ import numpy as np
 from google.protobuf.message import Message
 
 from adapters.errors import invalid
+from adapters.messages import contact_message, route_response
 from adapters.methods import Method, fitting, page_bounds
 from adapters.translation import (
-    contact_message,
     known_members,
     member,
     requeue_command,
     route_command,
-    route_response,
     update_command,
 )
 from engine.commands import CancelContact

@@ -234,7 +234,9 @@ class SqliteLog:
                 )
             if version > SCHEMA_VERSION:
                 raise too_new(self._path, f"schema {version}", SCHEMA_VERSION)
-            connection.execute("UPDATE meta SET epoch = epoch + 1, owner = ?", (owner,))
+            # Rows of this version's form may follow from now on, which an older one would misread.
+            statement = "UPDATE meta SET epoch = epoch + 1, owner = ?, schema_version = ?"
+            connection.execute(statement, (owner, SCHEMA_VERSION))
             meta = self._read_meta(connection)
             connection.execute("COMMIT")
         finally:

@@ -14,9 +14,9 @@ from adapters.commit_log import CommitLogError, CursorOutOfRange, LoggedGroup
 from adapters.dispatch_loop import DispatchLoop
 from adapters.errors import CallRefused, invalid, unavailable
 from adapters.event_hub import GROUPS_PER_READ, Subscription, cursor_of, parse_cursor
+from adapters.messages import event_message
 from adapters.methods import PAGE_SIZE_MAX
 from adapters.routing_service import get_contact
-from adapters.translation import event_message
 from engine.effects import decode_effects
 from engine.engine import Engine
 from engine.kernels.columns import EFFECT_COUNT

@@ -51,10 +51,29 @@ class Requirements(NamedTuple):
     skills: tuple[SkillRequirement, ...] = ()
     preferred_skills: tuple[SkillPreference, ...] = ()
     tags: tuple[str, ...] = ()
+    # At least one of these; none of those; only these agents.
+    tags_any: tuple[str, ...] = ()
+    tags_none: tuple[str, ...] = ()
+    agent_ids: tuple[str, ...] = ()
 
 
 NO_REQUIREMENTS: Final = Requirements()
 NO_ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class RelaxationStep(NamedTuple):
+    """
+    What a contact asks for instead, once it has waited `after_ms` in its queue.
+
+    `priority` None = as it was.
+    """
+
+    after_ms: int
+    requirements: Requirements = NO_REQUIREMENTS
+    priority: int | None = None
+
+
+Relaxation = tuple[RelaxationStep, ...]
 
 
 class Route(NamedTuple):
@@ -72,13 +91,14 @@ class Route(NamedTuple):
     attributes: Mapping[str, str] = NO_ATTRIBUTES
     routing_age_ms: int = 0
     max_wait_ms: int = 0
+    relaxation: Relaxation = ()
 
 
 class UpdateContact(NamedTuple):
     """
     Change an open contact; None leaves a field as it is.
 
-    Attributes are merged, an empty value removes a key.
+    Attributes are merged, an empty value removes a key. New requirements end the relaxation.
     """
 
     contact_id: str

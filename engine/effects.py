@@ -31,6 +31,7 @@ class EffectKind(IntEnum):
     CONTACT_ABANDONED = 9
     CONTACT_EXPIRED = 10
     CONTACT_CANCELLED = 11
+    CONTACT_RELAXED = 12
     OFFER_ISSUED = 20
     OFFER_ACCEPTED = 21
     OFFER_DECLINED = 22
@@ -103,7 +104,8 @@ class Effect(NamedTuple):
     wait_ms
         Wait in the present queue, milliseconds; 0 for agent and queue effects.
     detail
-        Place in the queue, presence, intake or rejection reason, by kind; 0 otherwise.
+        Place in the queue, presence, intake, rejection reason or relaxation step, by kind; 0
+        otherwise.
     reason
         Fixed word or the client's text; empty where the kind says it all.
     """

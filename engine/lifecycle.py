@@ -68,6 +68,7 @@ class Trigger(IntEnum):
     WITHDRAW = 13
     EXPIRE_WAIT = 14
     UPDATE = 15
+    RELAX = 16
 
 
 TRANSITIONS: Final[dict[ContactState, dict[Trigger, ContactState]]] = {
@@ -79,6 +80,7 @@ TRANSITIONS: Final[dict[ContactState, dict[Trigger, ContactState]]] = {
         Trigger.OFFER: ContactState.OFFERED,
         Trigger.REQUEUE: ContactState.QUEUED,
         Trigger.UPDATE: ContactState.QUEUED,
+        Trigger.RELAX: ContactState.QUEUED,
         Trigger.ABANDON: ContactState.ABANDONED,
         Trigger.WITHDRAW: ContactState.CANCELLED,
         Trigger.EXPIRE_WAIT: ContactState.EXPIRED,

@@ -20,6 +20,7 @@ TAGS_MAX: Final = 4_096
 PROFICIENCY_MAX: Final = 5
 # Requirements are fixed-width rows; eight of each kind covers every peer's published limit.
 REQUIREMENT_ITEMS_MAX: Final = 8
+RELAXATION_STEPS_MAX: Final = 8
 PRIORITY_MAX: Final = 1_000
 CAPACITY_MAX: Final = 1_000_000
 ID_BYTES_MAX: Final = 128
@@ -49,6 +50,8 @@ SERVICE_LEVEL_RATIO: Final = 0.8
 MISSED_OFFERS_MAX: Final = 3
 LEASE_MS_MIN: Final = 1_000
 
+# All steps of a contact may come due at once.
+assert RELAXATION_STEPS_MAX < EFFECT_ROOM_MIN
 # A call that could not make one step would never end what it began.
 assert EFFECT_ROOM_MIN < EFFECTS_PER_CALL
 # The only-agent delay must not be the longer one: it exists to re-offer sooner.

@@ -23,6 +23,7 @@ def upsert_agent(cell: CellState, command: UpsertAgent) -> Outcome:
     if row < 0:
         row = agents.slots.take(command.agent_id)
         agents.clear(row, cell.store.scalar[NOW_MS])
+        cell.classes.agent_moved(command.agent_id, row)
     agents.write(row, command, queue_rows)
     cell.store.columns.agents.version[row] += 1
     cell.store.request[IN_AGENT] = row

@@ -2,7 +2,14 @@
 
 from typing import Final
 
-from engine.commands import CancelContact, RequeueContact, Route, UpdateContact
+from engine.commands import (
+    CancelContact,
+    Relaxation,
+    RequeueContact,
+    Requirements,
+    Route,
+    UpdateContact,
+)
 from engine.handlers.outcome import Outcome, where_it_stands
 from engine.handlers.running import open_contact_row, run
 from engine.kernels.columns import NOW_MS, OUT_STATE, OUT_WAIT_MS
@@ -19,6 +26,7 @@ from engine.limits import NEVER_MS
 from engine.refusals import CommandRefused, Refusal, violation
 from engine.routing.validation import check_attributes
 from engine.state.cell import CellState
+from engine.state.contacts import Said
 
 # Looked up once: an enum's members are slow to reach.
 _FREE: Final = int(ContactState.FREE)
@@ -30,15 +38,15 @@ def route(cell: CellState, command: Route) -> Outcome:
     if row >= 0 and cell.store.columns.contacts.state[row] != _FREE:
         return _route_again(cell, command, row)
     queue_row = cell.queue_row(command.queue_id)
-    cell.names.check(command.requirements)
+    _check_asked(cell, command.requirements, command.relaxation)
     class_row = cell.classes.row_of(
-        queue_row, command.requirements, command.channel, command.priority
+        queue_row, command.requirements, command.channel, command.priority, command.relaxation
     )
     if row >= 0:
         # Forgotten in the open commit group, which deletes the old row and writes the new one.
         cell.contacts.slots.disown(row)
     row = cell.contacts.slots.take(command.contact_id)
-    cell.contacts.write(row, command.requirements, command.attributes)
+    cell.contacts.write(row, Said(command.requirements, command.attributes, command.relaxation))
     request = cell.store.request
     request[IN_CONTACT] = row
     request[IN_CLASS] = class_row
@@ -46,6 +54,18 @@ def route(cell: CellState, command: Route) -> Outcome:
     request[IN_MAX_WAIT_MS] = NEVER_MS if command.max_wait_ms < 0 else command.max_wait_ms
     run(cell, Operation.ROUTE)
     return where_it_stands(cell, command.contact_id, command.queue_id)
+
+
+def _check_asked(cell: CellState, requirements: Requirements, relaxation: Relaxation) -> None:
+    """Refuse what no agent of the cell could ever meet for want of a name."""
+    cell.names.check(requirements, "requirements", is_last=not relaxation)
+    for place, step in enumerate(relaxation):
+        is_last = place == len(relaxation) - 1
+        cell.names.check(step.requirements, f"relaxation[{place}].requirements", is_last=is_last)
+    stages = (requirements, *(step.requirements for step in relaxation))
+    if any(asked.tags_none for asked in stages):
+        # Those nobody carries have a number all the same: somebody may, later.
+        cell.require_names_asked(stages)
 
 
 def _route_again(cell: CellState, command: Route, row: int) -> Outcome:
@@ -67,12 +87,12 @@ def update(cell: CellState, command: UpdateContact) -> Outcome:
     contacts = cell.store.columns.contacts
     classes = cell.store.columns.classes
     old_class = int(contacts.class_row[row])
-    requirements = command.requirements
-    if requirements is None:
-        requirements = cell.classes.requirements_of(old_class)
-    else:
-        cell.names.check(requirements)
-    attributes = {**cell.contacts.attributes(row), **command.attributes}
+    said = cell.contacts.said(row)
+    if command.requirements is not None:
+        _check_asked(cell, command.requirements, ())
+        said = said._replace(requirements=command.requirements, relaxation=())
+    requirements = command.requirements or cell.classes.requirements_of(old_class)
+    attributes = {**said.attributes, **command.attributes}
     kept = {key: value for key, value in attributes.items() if value}
     check_attributes(kept)
     priority = command.priority
@@ -83,12 +103,18 @@ def update(cell: CellState, command: UpdateContact) -> Outcome:
         since_ms = cell.store.scalar[NOW_MS] - command.routing_age_ms
     request = cell.store.request
     request[IN_CLASS] = cell.classes.row_of(
-        int(classes.queue[old_class]), requirements, Channel(classes.channel[old_class]), priority
+        int(classes.queue[old_class]),
+        requirements,
+        Channel(classes.channel[old_class]),
+        priority,
+        cell.contacts.steps_to_come(row, said),
     )
+    if command.requirements is not None:
+        contacts.relaxed[row] = 0
     request[IN_CONTACT] = row
     request[IN_SINCE_MS] = since_ms
     run(cell, Operation.UPDATE)
-    cell.contacts.write(row, requirements, kept)
+    cell.contacts.write(row, said._replace(attributes=kept))
     return Outcome(contact_id=command.contact_id)
 
 
@@ -106,7 +132,8 @@ def requeue(cell: CellState, command: RequeueContact) -> Outcome:
     requirements = cell.classes.requirements_of(old_class)
     channel = Channel(classes.channel[old_class])
     request = cell.store.request
-    request[IN_CLASS] = cell.classes.row_of(queue_row, requirements, channel, priority)
+    to_come = cell.contacts.steps_to_come(row, cell.contacts.said(row))
+    request[IN_CLASS] = cell.classes.row_of(queue_row, requirements, channel, priority, to_come)
     request[IN_CONTACT] = row
     run(cell, Operation.REQUEUE)
     return where_it_stands(cell, command.contact_id, cell.queues.slots.ids[queue_row])

@@ -7,8 +7,8 @@ Times are int64 milliseconds of the engine's clock. Matrices have one row per su
 comment says otherwise. Kernels reach the columns through `engine.kernels.boundary`.
 
 A *class* is a set of waiting contacts that no agent can tell apart: same queue, requirement,
-channel and priority. Its contacts stand in a doubly linked list ordered by routing age, so its head
-is always its best contact.
+channel and priority, and the same relaxation to come. Its contacts stand in a doubly linked list
+ordered by routing age, so its head is always its best contact.
 """
 
 from typing import Annotated, Final, NamedTuple
@@ -87,6 +87,8 @@ class Contacts(NamedTuple):
     # Units of the agent's capacity it holds.
     cost: I64
     offers_failed: I64
+    # Relaxation steps taken.
+    relaxed: I64
     # Counts changes; the etag.
     version: I64
     # Neighbours in its class, or in the list of ended contacts.
@@ -223,6 +225,9 @@ class Classes(NamedTuple):
     # Neighbours among the queue's classes that hold waiting contacts.
     following: Row
     preceding: Row
+    # Class its contacts go on to when they have waited so long in the queue.
+    relaxed: Row
+    relaxes_after_ms: I64
 
 
 class Requirements(NamedTuple):
@@ -235,8 +240,16 @@ class Requirements(NamedTuple):
     preferred_count: I64
     preferred_skill: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX)]
     preferred_weight: Annotated[NDArray[np.float64], Shape(np.float64, REQUIREMENT_ITEMS_MAX)]
+    # Tags that must all, of which one must, and of which none may be carried.
     tag_count: I64
     tag: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX)]
+    any_tag_count: I64
+    any_tag: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX)]
+    no_tag_count: I64
+    no_tag: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX)]
+    # The only candidates, where there are any; -1 for those who do not exist.
+    agent_count: I64
+    agent: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX, -1)]
 
 
 class Bitsets(NamedTuple):

@@ -25,7 +25,7 @@ from engine.kernels.columns import (
 from engine.kernels.compilation import kernel
 from engine.kernels.deadlines import schedule_contact
 from engine.kernels.eligibility import exclude, is_crowded, is_only_agent, rest
-from engine.kernels.matching import schedule_wait
+from engine.kernels.matching import relaxes_ms, schedule_wait
 from engine.kernels.recording import mark_contact, mark_queue, record_contact
 from engine.kernels.waiting import join_class, join_ended, leave_class, leave_ended
 from engine.lifecycle import FIRST_ENDED_STATE, NO_STATE, TRANSITION_TABLE, ContactState
@@ -43,6 +43,7 @@ _CANCELLED = int(ContactState.CANCELLED)
 _REJECTED = int(ContactState.REJECTED)
 _CONTACT_REQUEUED = int(EffectKind.CONTACT_REQUEUED)
 _CONTACT_COMPLETED = int(EffectKind.CONTACT_COMPLETED)
+_CONTACT_RELAXED = int(EffectKind.CONTACT_RELAXED)
 _CONTACT_EXPIRED = int(EffectKind.CONTACT_EXPIRED)
 _OFFER_RESCINDED = int(EffectKind.OFFER_RESCINDED)
 _SHORT_ABANDON = int(Reason.SHORT_ABANDON)
@@ -72,6 +73,24 @@ def refer_to_class(table: Table, contact: int, class_row: int) -> None:
 
 
 @kernel
+def relax(table: Table, contact: int) -> None:
+    """
+    Have a waiting contact take the relaxation steps whose time has come; it keeps its age, and by
+    it its place.
+
+    O(steps x distance of its place from the nearer end of its class).
+    """
+    contacts = open_contacts(table)
+    classes = open_classes(table)
+    while relaxes_ms(table, contact) <= open_cell(table).scalar[NOW_MS]:
+        leave_class(table, contact)
+        refer_to_class(table, contact, classes.relaxed[contacts.class_row[contact]])
+        join_class(table, contact)
+        contacts.relaxed[contact] += 1
+        record_contact(table, _CONTACT_RELAXED, contact, contacts.relaxed[contact], _NONE)
+
+
+@kernel
 def clear_contact(table: Table, contact: int) -> None:
     """Make a free row ready for a new contact. O(exclusions)."""
     contacts = open_contacts(table)
@@ -83,6 +102,7 @@ def clear_contact(table: Table, contact: int) -> None:
     contacts.until_ms[contact] = 0
     contacts.cost[contact] = 0
     contacts.offers_failed[contact] = 0
+    contacts.relaxed[contact] = 0
     contacts.version[contact] = 0
     for place in range(EXCLUSIONS_MAX):
         contacts.excluded_agent[contact, place] = -1
@@ -308,19 +328,18 @@ def release_from_state(table: Table, contact: int) -> int:
 @kernel
 def restore_contact(table: Table, contact: int) -> None:
     """
-    Link a contact whose own columns were loaded back into classes, agents, counts and deadlines.
+    Link a contact whose own columns were loaded back into its class, which counts it already, and
+    into agents, counts and deadlines.
 
     O(log contacts).
     """
     contacts = open_contacts(table)
-    classes = open_classes(table)
     scalar = open_cell(table).scalar
     state = contacts.state[contact]
     if state >= FIRST_ENDED_STATE:
         join_ended(table, contact)
         schedule_contact(table, contact, contacts.ended_ms[contact] + scalar[ENDED_RETENTION_MS])
         return
-    classes.references[contacts.class_row[contact]] += 1
     scalar[OPEN_COUNT] += 1
     if state == _QUEUED:
         join_class(table, contact)

@@ -47,7 +47,28 @@ def skilled_word(table: Table, class_row: int, word: int, candidates: np.uint64)
         candidates &= bitsets.skill_agents[skill * LEVELS + level - 1, word]
     for item in range(requirements.tag_count[requirement]):
         candidates &= bitsets.tag_agents[requirements.tag[requirement, item], word]
+    for item in range(requirements.no_tag_count[requirement]):
+        candidates &= ~bitsets.tag_agents[requirements.no_tag[requirement, item], word]
+    if requirements.any_tag_count[requirement] > 0:
+        carriers = np.uint64(0)
+        for item in range(requirements.any_tag_count[requirement]):
+            carriers |= bitsets.tag_agents[requirements.any_tag[requirement, item], word]
+        candidates &= carriers
+    if requirements.agent_count[requirement] > 0:
+        candidates &= _named_word(table, requirement, word)
     return candidates
+
+
+@kernel
+def _named_word(table: Table, requirement: int, word: int) -> np.uint64:
+    """Of 64 agents, those that a requirement names. O(items)."""
+    requirements = open_requirements(table)
+    named = np.uint64(0)
+    for item in range(requirements.agent_count[requirement]):
+        agent = requirements.agent[requirement, item]
+        if agent >> 6 == word:
+            named |= np.uint64(1) << np.uint64(agent & 63)
+    return named
 
 
 @kernel
@@ -67,11 +88,29 @@ def meets_class(table: Table, agent: int, class_row: int) -> bool:
         skill = requirements.skill[requirement, item]
         if agents.proficiency[agent, skill] < requirements.level[requirement, item]:
             return False
-    bitsets = open_bitsets(table)
+    if not _carries(table, agent, requirement):
+        return False
+    for item in range(requirements.agent_count[requirement]):
+        if requirements.agent[requirement, item] == agent:
+            return True
+    return requirements.agent_count[requirement] == 0
+
+
+@kernel
+def _carries(table: Table, agent: int, requirement: int) -> bool:
+    """Whether an agent carries the tags that a requirement asks for, and no others. O(items)."""
+    tag_agents = open_bitsets(table).tag_agents
+    requirements = open_requirements(table)
     for item in range(requirements.tag_count[requirement]):
-        if not has_bit(bitsets.tag_agents[requirements.tag[requirement, item]], agent):
+        if not has_bit(tag_agents[requirements.tag[requirement, item]], agent):
             return False
-    return True
+    for item in range(requirements.no_tag_count[requirement]):
+        if has_bit(tag_agents[requirements.no_tag[requirement, item]], agent):
+            return False
+    for item in range(requirements.any_tag_count[requirement]):
+        if has_bit(tag_agents[requirements.any_tag[requirement, item]], agent):
+            return True
+    return requirements.any_tag_count[requirement] == 0
 
 
 @kernel

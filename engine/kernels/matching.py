@@ -180,16 +180,27 @@ def find_agent(table: Table, contact: int) -> int:
 
 
 @kernel
+def relaxes_ms(table: Table, contact: int) -> int:
+    """When a waiting contact takes its next relaxation step, NEVER_MS for none. O(1)."""
+    contacts = open_contacts(table)
+    classes = open_classes(table)
+    class_row = contacts.class_row[contact]
+    if classes.relaxed[class_row] < 0:
+        return NEVER_MS
+    return contacts.queued_ms[contact] + classes.relaxes_after_ms[class_row]
+
+
+@kernel
 def schedule_wait(table: Table, contact: int) -> None:
     """
-    Set a waiting contact's deadline: its maximum wait, or sooner the end of an exclusion.
+    Set a waiting contact's deadline: its maximum wait, or sooner its next relaxation step or the
+    end of an exclusion.
 
     O(log contacts).
     """
-    contacts = open_contacts(table)
     now_ms = open_cell(table).scalar[NOW_MS]
-    due_ms = exclusion_ends(table, contact, now_ms, contacts.expires_ms[contact])
-    schedule_contact(table, contact, due_ms)
+    due_ms = min(open_contacts(table).expires_ms[contact], relaxes_ms(table, contact))
+    schedule_contact(table, contact, exclusion_ends(table, contact, now_ms, due_ms))
 
 
 @kernel

@@ -24,6 +24,8 @@ from engine.kernels.compilation import entry, kernel
 from engine.limits import EXCLUSIONS_MAX
 
 _CONTACT_PLAIN: Final = 20
+# Failed offers and relaxation steps share a place: rows written before there were steps read as 0.
+_RELAXED_SHIFT: Final = 32
 CONTACT_WIDTH: Final = _CONTACT_PLAIN + 2 * EXCLUSIONS_MAX
 AGENT_WIDTH: Final = 8
 QUEUE_WIDTH: Final = 2 + TOTALS
@@ -59,7 +61,7 @@ def _pack_contacts(table: Table, out: NDArray[np.int64]) -> None:
         record[15] = c.offer[row]
         record[16] = c.until_ms[row]
         record[17] = c.cost[row]
-        record[18] = c.offers_failed[row]
+        record[18] = c.offers_failed[row] | c.relaxed[row] << _RELAXED_SHIFT
         record[19] = c.version[row]
         for item in range(EXCLUSIONS_MAX):
             record[_CONTACT_PLAIN + item] = c.excluded_agent[row, item]
@@ -88,7 +90,8 @@ def _unpack_contact(table: Table, row: int, record: NDArray[np.int64]) -> None:
     c.offer[row] = record[15]
     c.until_ms[row] = record[16]
     c.cost[row] = record[17]
-    c.offers_failed[row] = record[18]
+    c.offers_failed[row] = record[18] & ((1 << _RELAXED_SHIFT) - 1)
+    c.relaxed[row] = record[18] >> _RELAXED_SHIFT
     c.version[row] = record[19]
     for item in range(EXCLUSIONS_MAX):
         c.excluded_agent[row, item] = record[_CONTACT_PLAIN + item]

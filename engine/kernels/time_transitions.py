@@ -16,6 +16,7 @@ from engine.kernels.contact_life import (
     end_contact,
     fail_offer,
     forget,
+    relax,
     rescind,
     trim_ended,
 )
@@ -90,6 +91,7 @@ def contact_due(table: Table, contact: int) -> None:
         leave_class(table, contact)
         end_contact(table, contact, _EXPIRED, _E_EXPIRED, _R_MAX_WAIT)
     else:
+        relax(table, contact)
         match_returned(table, contact)
 
 

@@ -21,6 +21,7 @@ from engine.commands import (
     Expire,
     Heartbeat,
     Recover,
+    Relaxation,
     ReleaseAssignment,
     RequeueContact,
     Requirements,
@@ -51,6 +52,7 @@ from engine.limits import (
     PREFERENCE_WEIGHT_MAX,
     PRIORITY_MAX,
     PROFICIENCY_MAX,
+    RELAXATION_STEPS_MAX,
     REQUIREMENT_ITEMS_MAX,
     SKILLS_MAX,
 )
@@ -109,12 +111,24 @@ class _Checks:
             repeated = sorted({str(name) for name in names if names.count(name) > 1})
             self.fail(field, repeated[0], "each only once")
 
-    def requirements(self, requirements: Requirements) -> None:
+    def requirements(self, requirements: Requirements, path: str = "requirements") -> None:
         if any(requirements):
             try:
-                _check_requirements(requirements)
+                _check_requirements(requirements, path)
             except CommandRefused as refused:
                 self.violations += refused.violations
+
+    def relaxation(self, relaxation: Relaxation) -> None:
+        """Steps in order, each later than the one before."""
+        self.count("relaxation", relaxation, RELAXATION_STEPS_MAX)
+        before_ms = 0
+        for place, step in enumerate(relaxation):
+            path = f"relaxation[{place}]"
+            self.number(f"{path}.after_ms", step.after_ms, before_ms + 1, FORTNIGHT_MS)
+            before_ms = max(before_ms, min(step.after_ms, FORTNIGHT_MS - 1))
+            if step.priority is not None:
+                self.number(f"{path}.priority", step.priority, -PRIORITY_MAX, PRIORITY_MAX)
+            self.requirements(step.requirements, f"{path}.requirements")
 
     def attributes(self, attributes: Mapping[str, str]) -> None:
         if not attributes:
@@ -135,7 +149,7 @@ class _Checks:
 
 
 @lru_cache(_REQUIREMENTS_REMEMBERED)
-def _check_requirements(requirements: Requirements) -> None:
+def _check_requirements(requirements: Requirements, path: str) -> None:
     """
     Check what a contact asks of agents, which is often what others asked: what passes is
     remembered, what fails, however large, is not.
@@ -146,23 +160,25 @@ def _check_requirements(requirements: Requirements) -> None:
         INVALID_FIELD with every broken rule.
     """
     checks = _Checks()
-    skills, preferred, tags = requirements
-    for path, items in (("skills", skills), ("preferred_skills", preferred), ("tags", tags)):
-        checks.count(f"requirements.{path}", items, REQUIREMENT_ITEMS_MAX)
-    for place, required in enumerate(skills):
-        path = f"requirements.skills[{place}]"
-        checks.name(f"{path}.skill", required.skill)
-        checks.number(f"{path}.proficiency_min", required.proficiency_min, 1, PROFICIENCY_MAX)
-    for place, preference in enumerate(preferred):
-        path = f"requirements.preferred_skills[{place}]"
-        checks.name(f"{path}.skill", preference.skill)
+    for field, items in zip(requirements._fields, requirements, strict=True):
+        checks.count(f"{path}.{field}", items, REQUIREMENT_ITEMS_MAX)
+    for place, required in enumerate(requirements.skills):
+        item = f"{path}.skills[{place}]"
+        checks.name(f"{item}.skill", required.skill)
+        checks.number(f"{item}.proficiency_min", required.proficiency_min, 1, PROFICIENCY_MAX)
+    for place, preference in enumerate(requirements.preferred_skills):
+        item = f"{path}.preferred_skills[{place}]"
+        checks.name(f"{item}.skill", preference.skill)
         if not (0 < preference.weight <= PREFERENCE_WEIGHT_MAX):
-            checks.fail(f"{path}.weight", preference.weight, "above 0 to 100")
-    for place, tag in enumerate(tags):
-        checks.name(f"requirements.tags[{place}]", tag)
-    checks.unique("requirements.skills", [item.skill for item in skills])
-    checks.unique("requirements.preferred_skills", [item.skill for item in preferred])
-    checks.unique("requirements.tags", tags)
+            checks.fail(f"{item}.weight", preference.weight, "above 0 to 100")
+    checks.unique(f"{path}.skills", [item.skill for item in requirements.skills])
+    preferred = [item.skill for item in requirements.preferred_skills]
+    checks.unique(f"{path}.preferred_skills", preferred)
+    for field in ("tags", "tags_any", "tags_none", "agent_ids"):
+        names = getattr(requirements, field)
+        for place, name in enumerate(names):
+            checks.name(f"{path}.{field}[{place}]", name)
+        checks.unique(f"{path}.{field}", names)
     checks.close()
 
 
@@ -175,6 +191,8 @@ def _route(checks: _Checks, command: Route) -> None:
     checks.attributes(command.attributes)
     checks.number("routing_age_ms", command.routing_age_ms, 0, FORTNIGHT_MS)
     checks.number("max_wait_ms", command.max_wait_ms, -1, FORTNIGHT_MS)
+    if command.relaxation:
+        checks.relaxation(command.relaxation)
 
 
 def _update_contact(checks: _Checks, command: UpdateContact) -> None:

@@ -44,10 +44,10 @@ class AgentView:
 class AgentRows:
     """Rows of agents by id, with their definitions and presence reasons."""
 
-    def __init__(self, store: Store, names: Names) -> None:
+    def __init__(self, store: Store, names: Names, slots: Slots) -> None:
         self._store = store
         self._names = names
-        self.slots = Slots(store, "agents")
+        self.slots = slots
         self.reasons = Vocabulary()
         self._reasons_swept_at = _REASONS_SWEPT_AT
         # Definition and presence reason as JSON, by row.

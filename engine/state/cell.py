@@ -1,5 +1,6 @@
 """Everything a cell holds, and its way to and from the rows of the commit log."""
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from engine.state.classes import ContactClasses
 from engine.state.deltas import DeltaTaker
 from engine.state.names import Names
 from engine.state.rows import RowDelta
+from engine.state.slots import Slots
 from engine.state.store import Store
 
 # Looked up once: an enum's members are slow to reach.
@@ -56,10 +58,11 @@ class CellState:
     def __init__(self, limits: Limits) -> None:
         self.store = Store(limits)
         self.queues = queue_rows.QueueRows(self.store)
-        self.names = Names(self.store)
-        self.agents = agent_rows.AgentRows(self.store, self.names)
+        agents = Slots(self.store, "agents")
+        self.names = Names(self.store, agents)
+        self.agents = agent_rows.AgentRows(self.store, self.names, agents)
         self.contacts = contact_rows.ContactRows(self.store)
-        self.classes = ContactClasses(self.store, self.names)
+        self.classes = ContactClasses(self.store, self.names, agents)
         self._deltas = DeltaTaker(self.store, self.queues, self.agents, self.contacts)
 
     def make_effect_room(self) -> None:
@@ -131,13 +134,14 @@ class CellState:
         skills = {item.skill for item in agent.skills if item.proficiency > 0}
         self._require_names(skills, set(agent.tags))
 
-    def require_names_asked(self, requirements: Requirements) -> None:
-        """
-        Make room for the names of a requirement that was taken in before; as for definitions.
-        """
-        skills = {item.skill for item in requirements.skills}
-        skills |= {item.skill for item in requirements.preferred_skills}
-        self._require_names(skills, set(requirements.tags))
+    def require_names_asked(self, asked: Iterable[Requirements]) -> None:
+        """Make room for the names of requirements together; as for definitions."""
+        skills, tags = set(), set()
+        for one in asked:
+            skills |= {item.skill for item in one.skills}
+            skills |= {item.skill for item in one.preferred_skills}
+            tags |= {*one.tags, *one.tags_any, *one.tags_none}
+        self._require_names(skills, tags)
 
     def _require_names(self, skills: set[str], tags: set[str]) -> None:
         if not self.names.has_room(skills, tags):
@@ -161,6 +165,7 @@ class CellState:
         contacts.excluded_agent[is_passed_over] = -1
         contacts.excluded_until_ms[is_passed_over] = 0
         contacts.agent[contacts.agent == row] = -1
+        self.classes.agent_moved(self.agents.slots.ids[row], -1)
         self.agents.remove(row)
 
     def remove_queue(self, row: int) -> None:

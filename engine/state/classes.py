@@ -1,5 +1,5 @@
 """
-Classes of contacts, found or made by queue, requirement, channel and priority.
+Classes of contacts, found or made by queue, requirement, channel, priority and relaxation.
 
 Rows whose last contact has gone are kept, since the next one is likely alike, and swept when rows
 run out.
@@ -8,54 +8,81 @@ run out.
 from collections.abc import Collection
 from typing import NamedTuple
 
-from engine.commands import Requirements
+from engine.commands import Relaxation, RelaxationStep, Requirements
 from engine.lifecycle import Channel
 from engine.state.names import Names
+from engine.state.slots import Slots
 from engine.state.store import Store
 
 
 class ClassKey(NamedTuple):
-    """What makes two waiting contacts alike to every agent."""
+    """What makes two waiting contacts alike to every agent, now and later."""
 
     queue_row: int
     requirement_row: int
     channel: Channel
     priority: int
+    # Class they go on to, and after what wait; -1 and 0 for none.
+    relaxed_row: int = -1
+    relaxes_after_ms: int = 0
 
 
 class ContactClasses:
     """Rows of classes and of the requirements they name."""
 
-    def __init__(self, store: Store, names: Names) -> None:
+    def __init__(self, store: Store, names: Names, agents: Slots) -> None:
         self._store = store
         self._names = names
+        self._agents = agents
         self._class_of: dict[ClassKey, int] = {}
         self._requirement_of: dict[Requirements, int] = {}
         self._requirements: list[Requirements] = []
         self._free_classes: list[int] = []
         self._free_requirements: list[int] = []
         self._classes_used = 0
+        # Rows of the requirements that name an agent, by its id.
+        self._naming: dict[str, set[int]] = {}
 
     def row_of(
-        self, queue_row: int, requirements: Requirements, channel: Channel, priority: int
+        self,
+        queue_row: int,
+        requirements: Requirements,
+        channel: Channel,
+        priority: int,
+        relaxation: Relaxation = (),
     ) -> int:
         """
-        Row of a class, made when there is none.
+        Row of a class, made when there is none, as are those it relaxes to.
 
         Raises
         ------
         CommandRefused
             LIMIT_REACHED when the cell holds as many classes as it may.
         """
+        if not relaxation:
+            return self._row(requirements, ClassKey(queue_row, -1, channel, priority))
+        if self._room() <= len(relaxation):
+            self.sweep()
+        relaxed_row, relaxes_after_ms = -1, 0
+        for step in reversed(in_full(requirements, priority, relaxation)):
+            key = ClassKey(
+                queue_row, -1, channel, step.priority or 0, relaxed_row, relaxes_after_ms
+            )
+            relaxed_row = self._row(step.requirements, key)
+            relaxes_after_ms = step.after_ms
+        return relaxed_row
+
+    def _row(self, requirements: Requirements, key: ClassKey) -> int:
+        """Row of one class, its key given without the requirement."""
         requirement_row = self._requirement_of.get(requirements, -1)
         if requirement_row >= 0:
-            row = self._class_of.get(ClassKey(queue_row, requirement_row, channel, priority), -1)
+            row = self._class_of.get(key._replace(requirement_row=requirement_row), -1)
             if row >= 0:
                 return row
-        if self._is_full():
+        # A class just made for this one to relax to has nobody yet, and must not be swept.
+        if self._room() == 0 and key.relaxed_row < 0:
             self.sweep()
-        requirement_row = self._requirement_row(requirements)
-        return self._make_class(ClassKey(queue_row, requirement_row, channel, priority))
+        return self._make_class(key._replace(requirement_row=self._requirement_row(requirements)))
 
     def requirements_of(self, class_row: int) -> Requirements:
         """What the class's contacts ask of agents."""
@@ -78,6 +105,10 @@ class ContactClasses:
         classes.requirement[row] = key.requirement_row
         classes.channel[row] = key.channel
         classes.priority[row] = key.priority
+        classes.relaxed[row] = key.relaxed_row
+        classes.relaxes_after_ms[row] = key.relaxes_after_ms
+        if key.relaxed_row >= 0:
+            classes.references[key.relaxed_row] += 1
         self._class_of[key] = row
         return row
 
@@ -85,10 +116,6 @@ class ContactClasses:
         row = self._requirement_of.get(requirements, -1)
         if row >= 0:
             return row
-        intern_skill, intern_tag = self._names.skills.intern, self._names.tags.intern
-        skills = [intern_skill(item.skill) for item in requirements.skills]
-        preferred = [intern_skill(item.skill) for item in requirements.preferred_skills]
-        tags = [intern_tag(tag) for tag in requirements.tags]
         if self._free_requirements:
             row = self._free_requirements.pop()
             self._requirements[row] = requirements
@@ -96,44 +123,86 @@ class ContactClasses:
             row = len(self._requirements)
             self._store.require("requirements", row + 1)
             self._requirements.append(requirements)
-        columns = self._store.columns.requirements
-        columns.skill_count[row] = len(skills)
-        columns.preferred_count[row] = len(preferred)
-        columns.tag_count[row] = len(tags)
-        for place, (number, required) in enumerate(zip(skills, requirements.skills, strict=True)):
-            columns.skill[row, place] = number
-            columns.level[row, place] = required.proficiency_min
-        preferences = zip(preferred, requirements.preferred_skills, strict=True)
-        for place, (number, preference) in enumerate(preferences):
-            columns.preferred_skill[row, place] = number
-            columns.preferred_weight[row, place] = preference.weight
-        columns.tag[row, : len(tags)] = tags
+        self._write_requirement(row, requirements)
         self._requirement_of[requirements] = row
         return row
+
+    def _write_requirement(self, row: int, requirements: Requirements) -> None:
+        columns = self._store.columns.requirements
+        intern_skill, intern_tag = self._names.skills.intern, self._names.tags.intern
+        columns.skill_count[row] = len(requirements.skills)
+        for place, required in enumerate(requirements.skills):
+            columns.skill[row, place] = intern_skill(required.skill)
+            columns.level[row, place] = required.proficiency_min
+        columns.preferred_count[row] = len(requirements.preferred_skills)
+        for place, preference in enumerate(requirements.preferred_skills):
+            columns.preferred_skill[row, place] = intern_skill(preference.skill)
+            columns.preferred_weight[row, place] = preference.weight
+        for tags, count, column in (
+            (requirements.tags, columns.tag_count, columns.tag),
+            (requirements.tags_any, columns.any_tag_count, columns.any_tag),
+            (requirements.tags_none, columns.no_tag_count, columns.no_tag),
+        ):
+            count[row] = len(tags)
+            column[row, : len(tags)] = [intern_tag(tag) for tag in tags]
+        columns.agent_count[row] = len(requirements.agent_ids)
+        for place, agent_id in enumerate(requirements.agent_ids):
+            columns.agent[row, place] = self._agents.row_of(agent_id)
+            self._naming.setdefault(agent_id, set()).add(row)
+
+    def agent_moved(self, agent_id: str, agent_row: int) -> None:
+        """Have requirements that name an agent mean its row, -1 for none."""
+        agent = self._store.columns.requirements.agent
+        for row in self._naming.get(agent_id, ()):
+            agent[row, self._requirements[row].agent_ids.index(agent_id)] = agent_row
 
     def requirement_rows(self) -> Collection[int]:
         """Rows of requirements in use."""
         return self._requirement_of.values()
 
-    def _is_full(self) -> bool:
-        """Whether the next class or the next requirement would need a row beyond the limit."""
+    def _room(self) -> int:
+        """How many classes, each with a requirement of its own, could be made without a sweep."""
         rows_max = self._store.limits.classes_max
-        return (not self._free_classes and self._classes_used >= rows_max) or (
-            not self._free_requirements and len(self._requirements) >= rows_max
+        return min(
+            len(self._free_classes) + rows_max - self._classes_used,
+            len(self._free_requirements) + rows_max - len(self._requirements),
         )
 
     def sweep(self) -> None:
-        """Free every class no open contact refers to, then every requirement no class names."""
+        """
+        Free every class no open contact refers to, now or later, then every requirement no class
+        names.
+        """
         references = self._store.columns.classes.references
-        for key in [key for key, row in self._class_of.items() if references[row] == 0]:
-            self._free_class(key)
+        while idle := [key for key, row in self._class_of.items() if references[row] == 0]:
+            for key in idle:
+                self._free_class(key)
         named = {key.requirement_row for key in self._class_of}
         for requirements, row in list(self._requirement_of.items()):
             if row not in named:
-                del self._requirement_of[requirements]
-                self._free_requirements.append(row)
+                self._free_requirement(requirements, row)
 
     def _free_class(self, key: ClassKey) -> None:
         row = self._class_of.pop(key)
-        self._store.columns.classes.queue[row] = -1
+        classes = self._store.columns.classes
+        classes.queue[row] = -1
+        if key.relaxed_row >= 0:
+            classes.references[key.relaxed_row] -= 1
         self._free_classes.append(row)
+
+    def _free_requirement(self, requirements: Requirements, row: int) -> None:
+        del self._requirement_of[requirements]
+        for agent_id in requirements.agent_ids:
+            self._naming[agent_id].discard(row)
+            if not self._naming[agent_id]:
+                del self._naming[agent_id]
+        self._free_requirements.append(row)
+
+
+def in_full(requirements: Requirements, priority: int, relaxation: Relaxation) -> Relaxation:
+    """What a contact asks from its first moment on, and each step, every priority named."""
+    steps = [RelaxationStep(0, requirements, priority)]
+    for step in relaxation:
+        kept = steps[-1].priority
+        steps.append(step if step.priority is not None else step._replace(priority=kept))
+    return tuple(steps)

@@ -3,11 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
-from engine.commands import Requirements, SkillPreference, SkillRequirement
+from engine.commands import (
+    Relaxation,
+    RelaxationStep,
+    Requirements,
+    SkillPreference,
+    SkillRequirement,
+)
 from engine.encoding import kept_json
 from engine.lifecycle import FIRST_ENDED_STATE, Channel, ContactState, RejectionReason
 from engine.limits import NEVER_MS
@@ -44,6 +50,16 @@ class ContactView:
     rejection_reason: RejectionReason
     offers_failed: int
     expires_at_ms: int
+    relaxation: Relaxation
+    relaxation_steps_taken: int
+
+
+class Said(NamedTuple):
+    """What a gateway said about a contact."""
+
+    requirements: Requirements
+    attributes: Mapping[str, str]
+    relaxation: Relaxation = ()
 
 
 class ContactRows:
@@ -57,9 +73,9 @@ class ContactRows:
         # Rows whose payload the open commit group must write.
         self.payload_is_new: set[int] = set()
 
-    def write(self, row: int, requirements: Requirements, attributes: Mapping[str, str]) -> None:
+    def write(self, row: int, said: Said) -> None:
         """Keep what was said about a contact."""
-        self.keep_payload(row, _payload_of(requirements, attributes))
+        self.keep_payload(row, _payload_of(said))
         self.payload_is_new.add(row)
 
     def keep_payload(self, row: int, payload: bytes) -> None:
@@ -68,15 +84,19 @@ class ContactRows:
             self.payloads.extend([b""] * (row + 1 - len(self.payloads)))
         self.payloads[row] = payload
 
-    def attributes(self, row: int) -> dict[str, str]:
-        """Attributes of a contact."""
-        fields: dict[str, str] = orjson.loads(self.payloads[row])[1]
-        return fields
+    def said(self, row: int) -> Said:
+        """What was said about a contact."""
+        return said_in(self.payloads[row])
+
+    def steps_to_come(self, row: int, said: Said) -> Relaxation:
+        """Relaxation steps a contact has not taken."""
+        return said.relaxation[int(self._store.columns.contacts.relaxed[row]) :]
 
     def view(self, row: int, now_ms: int) -> ContactView:
         """The contact as it stands at `now_ms`."""
         contacts = self._store.columns.contacts
-        requirements, attributes = definition_of(self.payloads[row])
+        said = self.said(row)
+        taken = int(contacts.relaxed[row])
         state = ContactState(int(contacts.state[row]))
         accepted_ms = int(contacts.accepted_ms[row])
         ended_ms = int(contacts.ended_ms[row])
@@ -90,8 +110,8 @@ class ContactRows:
             queue_row=int(contacts.queue[row]),
             channel=Channel(int(contacts.channel[row])),
             priority=int(contacts.priority[row]),
-            requirements=requirements,
-            attributes=attributes,
+            requirements=asked_after(said, taken),
+            attributes=said.attributes,
             received_at_ms=int(contacts.received_ms[row]),
             routing_age_ms=now_ms - int(contacts.since_ms[row]) if is_open else 0,
             wait_ms=(accepted_ms or ended_ms or now_ms) - int(contacts.queued_ms[row]),
@@ -103,11 +123,28 @@ class ContactRows:
             rejection_reason=RejectionReason(int(contacts.rejection[row])),
             offers_failed=int(contacts.offers_failed[row]),
             expires_at_ms=expires_ms if is_waiting and expires_ms < NEVER_MS else 0,
+            relaxation=said.relaxation,
+            relaxation_steps_taken=taken,
         )
 
 
-def _payload_of(requirements: Requirements, attributes: Mapping[str, str]) -> bytes:
-    return kept_json((_encoded(requirements), dict(attributes)))
+def asked_after(said: Said, steps_taken: int) -> Requirements:
+    """What a contact asks of agents after so many of its relaxation steps."""
+    return said.relaxation[steps_taken - 1].requirements if steps_taken else said.requirements
+
+
+# Skills, preferred skills, then lists of names.
+_Asked = tuple[list[tuple[str, int]], list[tuple[str, float]], *tuple[list[str], ...]]
+
+
+def _payload_of(said: Said) -> bytes:
+    asked = _encoded(said.requirements)
+    if not said.relaxation:
+        return kept_json((asked, dict(said.attributes)))
+    steps = [
+        (step.after_ms, _encoded(step.requirements), step.priority) for step in said.relaxation
+    ]
+    return kept_json((asked, dict(said.attributes), steps))
 
 
 @lru_cache(_REQUIREMENTS_REMEMBERED)
@@ -115,24 +152,30 @@ def _encoded(requirements: Requirements) -> orjson.Fragment | None:
     """What is asked as JSON; remembered, for contacts of one kind ask alike. None for nothing."""
     if not any(requirements):
         return None
-    skills, preferred, tags = requirements
-    asked = ([list(item) for item in skills], [list(item) for item in preferred], tags)
+    skills, preferred, *names = requirements
+    asked = ([list(item) for item in skills], [list(item) for item in preferred], *names)
     return orjson.Fragment(kept_json(asked))
 
 
-def definition_of(payload: bytes) -> tuple[Requirements, dict[str, str]]:
-    """Requirements and attributes from their JSON."""
-    asked, attributes = orjson.loads(payload)
-    if asked is None:
-        return Requirements(), attributes
-    skills, preferred, tags = asked
-    return (
-        Requirements(
-            tuple(SkillRequirement(*item) for item in skills),
-            tuple(SkillPreference(*item) for item in preferred),
-            tuple(tags),
-        ),
+def said_in(payload: bytes) -> Said:
+    """What was said, from its JSON; what older versions wrote has fewer parts."""
+    asked, attributes, *more = orjson.loads(payload)
+    steps = more[0] if more else ()
+    return Said(
+        _decoded(asked),
         attributes,
+        tuple(RelaxationStep(after_ms, _decoded(item), rank) for after_ms, item, rank in steps),
+    )
+
+
+def _decoded(asked: _Asked | None) -> Requirements:
+    if asked is None:
+        return Requirements()
+    skills, preferred, *names = asked
+    return Requirements(
+        tuple(SkillRequirement(*item) for item in skills),
+        tuple(SkillPreference(*item) for item in preferred),
+        *(tuple(items) for items in names),
     )
 
 

@@ -105,16 +105,23 @@ def _load_classes(cell: CellState, deltas: Sequence[RowDelta]) -> None:
     for delta in deltas:
         row = delta.row
         with _naming(delta):
-            requirements, _ = contact_rows.definition_of(delta.payload or b"")
-        if requirements not in known:
-            cell.require_names_asked(requirements)
-            known.add(requirements)
-        contacts.class_row[row] = cell.classes.row_of(
+            said = contact_rows.said_in(delta.payload or b"")
+        requirements = contact_rows.asked_after(said, int(contacts.relaxed[row]))
+        to_come = cell.contacts.steps_to_come(row, said)
+        asked = {requirements, *(step.requirements for step in to_come)}
+        if not asked <= known:
+            cell.require_names_asked(asked)
+            known |= asked
+        class_row = cell.classes.row_of(
             int(contacts.queue[row]),
             requirements,
             Channel(int(contacts.channel[row])),
             int(contacts.priority[row]),
+            to_come,
         )
+        contacts.class_row[row] = class_row
+        # At once, or making room for the next one's class might sweep this one.
+        cell.store.columns.classes.references[class_row] += 1
 
 
 def _check_references(cell: CellState, rows: NDArray[np.int64]) -> None:

@@ -9,38 +9,47 @@ from engine.commands import Requirements
 from engine.kernels.columns import LEVELS
 from engine.limits import SKILLS_MAX, TAGS_MAX
 from engine.refusals import CommandRefused, Refusal, Violation, violation
-from engine.state.slots import Vocabulary
+from engine.state.slots import Slots, Vocabulary
 from engine.state.store import Store
 
 
 class Names:
     """The skills and tags of one cell."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, agents: Slots) -> None:
         self._store = store
+        self._agents = agents
         self.skills = Vocabulary()
         self.tags = Vocabulary()
-        # Requirements whose every name some agent holds, until agents change.
-        self._checked: set[Requirements] = set()
+        # Requirements whose every name some agent holds, and whether they were last, until agents
+        # change.
+        self._checked: set[tuple[Requirements, bool]] = set()
 
     def agents_changed(self) -> None:
         """Have every requirement checked again: a name may have lost its last holder."""
         self._checked.clear()
 
-    def check(self, requirements: Requirements) -> None:
+    def check(self, requirements: Requirements, path: str, *, is_last: bool) -> None:
         """
         Refuse a requirement that names what no agent of the cell holds, for that is a mistake.
+
+        Parameters
+        ----------
+        path
+            Of the requirement, on the wire.
+        is_last
+            Whether nothing is asked for later in its place: then an agent it names must exist.
 
         Raises
         ------
         CommandRefused
-            UNKNOWN_SKILL or UNKNOWN_TAG, with every such name.
+            UNKNOWN_SKILL, UNKNOWN_TAG or UNKNOWN_AGENT, with every such name.
         """
-        if requirements in self._checked:
+        if (requirements, is_last) in self._checked:
             return
         unknown = [
-            violation(f"requirements.{path}[{place}].skill", name, "a skill some agent holds")
-            for path, names in (
+            violation(f"{path}.{field}[{place}].skill", name, "a skill some agent holds")
+            for field, names in (
                 ("skills", [item.skill for item in requirements.skills]),
                 ("preferred_skills", [item.skill for item in requirements.preferred_skills]),
             )
@@ -49,12 +58,23 @@ class Names:
         ]
         _refuse(Refusal.UNKNOWN_SKILL, unknown)
         unknown = [
-            violation(f"requirements.tags[{place}]", tag, "a tag some agent carries")
-            for place, tag in enumerate(requirements.tags)
+            violation(f"{path}.{field}[{place}]", tag, "a tag some agent carries")
+            for field, tags in (("tags", requirements.tags), ("tags_any", requirements.tags_any))
+            for place, tag in enumerate(tags)
             if not self._is_carried(tag)
         ]
         _refuse(Refusal.UNKNOWN_TAG, unknown)
-        self._checked.add(requirements)
+        self._check_agents(requirements, path, is_last=is_last)
+        self._checked.add((requirements, is_last))
+
+    def _check_agents(self, requirements: Requirements, path: str, *, is_last: bool) -> None:
+        named = requirements.agent_ids
+        if is_last and named and all(self._agents.row_of(one) < 0 for one in named):
+            expected = "one agent at least who exists, or a relaxation step that asks for others"
+            _refuse(
+                Refusal.UNKNOWN_AGENT,
+                [violation(f"{path}.agent_ids", ", ".join(named), expected)],
+            )
 
     def has_room(self, skills: Iterable[str], tags: Iterable[str]) -> bool:
         """Whether these names, known or not, can all have numbers."""
@@ -84,7 +104,11 @@ class Names:
         held = np.flatnonzero(columns.agents.proficiency.any(axis=0)).tolist()
         self.skills.keep_only(wanted | set(held))
         carried = np.flatnonzero(columns.bitsets.tag_agents.any(axis=1)).tolist()
-        self.tags.keep_only(_items(asked.tag, asked.tag_count, rows) | set(carried))
+        tags = set(carried)
+        tags |= _items(asked.tag, asked.tag_count, rows)
+        tags |= _items(asked.any_tag, asked.any_tag_count, rows)
+        tags |= _items(asked.no_tag, asked.no_tag_count, rows)
+        self.tags.keep_only(tags)
 
     def _is_held(self, skill: str) -> bool:
         number = self.skills.number_of(skill)

@@ -5,8 +5,10 @@ from typing import Final, NamedTuple
 
 from engine.kernels.columns import AGENT_ROWS, CONTACT_ROWS, QUEUE_ROWS
 
-# Version of every record and payload below; raise it with any change of their meaning.
-SCHEMA_VERSION: Final = 1
+# Version of every record and payload below; raise it with any change of their meaning. What older
+# versions wrote is read as well.
+# 1: as first released. 2: relaxation of contacts, in their payload and beside their failed offers.
+SCHEMA_VERSION: Final = 2
 
 
 class RowTable(IntEnum):

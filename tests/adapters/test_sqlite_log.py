@@ -137,6 +137,18 @@ async def test_file_of_a_newer_version_is_refused(
         await log.acquire("a")
 
 
+async def test_file_of_an_older_version_is_taken_over(log: SqliteLog, path: Path) -> None:
+    """And marked, or the older version would misread what is written from now on."""
+    await log.acquire("a")
+    await log.release()
+    execute(path, "UPDATE meta SET schema_version = 1")
+    await log.acquire("a")
+    assert (await log.load()).schema_version == SCHEMA_VERSION
+    await log.release()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT schema_version FROM meta").fetchone()[0] == SCHEMA_VERSION
+
+
 async def test_file_of_another_cell_is_refused(log: SqliteLog, path: Path) -> None:
     """A mixed-up volume must not serve one cell's contacts to another cell's agents."""
     await log.acquire("a")

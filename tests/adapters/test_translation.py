@@ -9,13 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.errors import CallRefused
+from adapters.messages import agent_message, queue_message
 from adapters.translation import (
     agent_command,
-    agent_message,
     known_members,
     member,
     queue_command,
-    queue_message,
     requeue_command,
     requirements_of,
     route_command,

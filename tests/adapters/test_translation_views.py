@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.translation import (
+from adapters.messages import (
     agent_message,
     contact_message,
     event_message,
@@ -173,6 +173,8 @@ def test_event_carries_the_detail_of_its_kind_only(kind: EffectKind) -> None:
         expected.offer_expires_at_ms = NOW_MS + 5
     elif kind is EffectKind.CONTACT_QUEUED:
         expected.position = 2
+    elif kind is EffectKind.CONTACT_RELAXED:
+        expected.relaxation_step = 2
     elif kind is EffectKind.AGENT_PRESENCE_CHANGED:
         expected.presence = agent_pb2.PRESENCE_BUSY
     elif kind is EffectKind.QUEUE_INTAKE_CHANGED:

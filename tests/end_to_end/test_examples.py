@@ -64,6 +64,17 @@ def test_python_session_answers_an_offer_when_its_event_comes(server: Served) ->
         assert re.search(r"event EVENT_KIND_CONTACT_COMPLETED \S+\n$", told)
 
 
+def test_contact_of_the_example_asks_for_less_step_by_step(server: Served) -> None:
+    """The agent it knows is away and nobody speaks well enough: the third thing it asks is met."""
+    for _ in range(2):
+        script = EXAMPLES / "python" / "last_agent.py"
+        told = run(sys.executable, "-W", "error", script, cwd=ROOT, address=server.address)
+        assert told == (
+            "CONTACT_STATE_QUEUED for marie, who is away\n"
+            "CONTACT_STATE_OFFERED to paul after 2 steps\n"
+        )
+
+
 @pytest.mark.slow
 @pytest.mark.needs_node
 @pytest.mark.timeout(300)

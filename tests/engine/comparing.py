@@ -10,7 +10,8 @@ from engine.limits import NEVER_MS, Limits
 from engine.refusals import CommandRefused, Refusal
 from engine.state.rows import RowDelta, RowTable
 from tests.engine.reference import Reference
-from tests.engine.reference_floor import Floor, RefAgent, RefContact, RefQueue, Refused
+from tests.engine.reference_floor import Floor, Refused
+from tests.engine.reference_subjects import RefAgent, RefContact, RefQueue
 from tests.engine.reference_time import next_deadline_ms
 from tests.engine.tracing import LifeTracer
 
@@ -173,6 +174,8 @@ def contact_view(engine: Engine, contact_id: str, now_ms: int) -> View:
         "rejection": view.rejection_reason,
         "offers_failed": view.offers_failed,
         "expires_ms": view.expires_at_ms,
+        "relaxation": view.relaxation,
+        "taken": view.relaxation_steps_taken,
     }
 
 
@@ -197,6 +200,8 @@ def _reference_contact(floor: Floor, contact: RefContact) -> View:
         "rejection": contact.rejection,
         "offers_failed": contact.offers_failed,
         "expires_ms": contact.expires_ms if is_waiting and contact.expires_ms < NEVER_MS else 0,
+        "relaxation": contact.relaxation,
+        "taken": contact.taken,
     }
 
 

@@ -19,6 +19,8 @@ from engine.commands import (
     Expire,
     Heartbeat,
     Recover,
+    Relaxation,
+    RelaxationStep,
     ReleaseAssignment,
     RequeueContact,
     Requirements,
@@ -41,7 +43,8 @@ from engine.lifecycle import (
     Strategy,
     WrapUpMode,
 )
-from tests.engine.reference_floor import Floor, RefContact
+from tests.engine.reference_floor import Floor
+from tests.engine.reference_subjects import RefContact
 
 T = TypeVar("T")
 
@@ -98,7 +101,20 @@ def _requirements(draw: Draw) -> Requirements:
         tags = ("unknown",)
     if seldom(draw, 31):
         skills = (SkillRequirement("unknown"),)
-    return Requirements(skills, preferred, tags)
+    tags_any = draw(((), (), (), TAGS, TAGS[:1]))
+    tags_none = draw(((), (), (), TAGS[1:], ("unheard",)))
+    agent_ids = draw(((), (), (), AGENTS[:2], AGENTS[1:2], ("nobody",)))
+    return Requirements(skills, preferred, tags, tags_any, tags_none, agent_ids)
+
+
+def _relaxation(draw: Draw) -> Relaxation:
+    if draw((True, True, False)):
+        return ()
+    steps = [
+        RelaxationStep(after_ms, _requirements(draw), draw((None, None, 5, -2)))
+        for after_ms in (500, 2_000, 30_000)
+    ]
+    return tuple(steps[: draw((1, 1, 2, 3))])
 
 
 def _contact(draw: Draw, floor: Floor, *states: ContactState) -> RefContact | None:
@@ -142,6 +158,7 @@ def _route(draw: Draw, floor: Floor) -> Command:
         draw(({}, {"name": "Ada"})),
         draw((0, 0, 0, 0, 2_000, 100_000)),
         draw((0, 0, 0, -1, 1_500, 30_000)),
+        _relaxation(draw),
     )
 
 

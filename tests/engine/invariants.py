@@ -109,6 +109,8 @@ def _check_waiting(columns: ColumnSet, rows: list[int], queues: list[int]) -> No
     assert sorted(seen) == [row for row in rows if contacts.state[row] == ContactState.QUEUED]
     open_rows = [row for row in rows if contacts.state[row] < FIRST_ENDED_STATE]
     references = np.bincount(contacts.class_row[open_rows], minlength=classes.references.size)
+    relaxed = classes.relaxed[classes.queue >= 0]
+    references += np.bincount(relaxed[relaxed >= 0], minlength=classes.references.size)
     assert (classes.references == references).all()
     for row in open_rows:
         class_row = contacts.class_row[row]
@@ -245,19 +247,27 @@ def _could_take(columns: ColumnSet, agent: int, contact: int) -> bool:
     class_row = columns.contacts.class_row[contact]
     requirement = classes.requirement[class_row]
     skills = range(asked.skill_count[requirement])
-    tags = range(asked.tag_count[requirement])
     proficiency = columns.agents.proficiency[agent]
+    tags = asked.tag[requirement, : asked.tag_count[requirement]]
+    any_tags = asked.any_tag[requirement, : asked.any_tag_count[requirement]]
+    no_tags = asked.no_tag[requirement, : asked.no_tag_count[requirement]]
+    named = asked.agent[requirement, : asked.agent_count[requirement]]
+    carried = {int(tag) for tag in (*tags, *any_tags, *no_tags) if _carries(columns, agent, tag)}
     return (
         _has_bit(columns.bitsets.queue_agents, classes.queue[class_row], agent)
         and all(
             proficiency[asked.skill[requirement, item]] >= asked.level[requirement, item]
             for item in skills
         )
-        and all(
-            _has_bit(columns.bitsets.tag_agents, asked.tag[requirement, item], agent)
-            for item in tags
-        )
+        and carried.issuperset(tags.tolist())
+        and carried.isdisjoint(no_tags.tolist())
+        and (any_tags.size == 0 or not carried.isdisjoint(any_tags.tolist()))
+        and (named.size == 0 or agent in named)
     )
+
+
+def _carries(columns: ColumnSet, agent: int, tag: int) -> bool:
+    return _has_bit(columns.bitsets.tag_agents, tag, agent)
 
 
 def excess(engine: Engine) -> dict[str, int]:

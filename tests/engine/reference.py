@@ -7,6 +7,7 @@ plain tuples with the fields of `engine.effects.Effect`.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from engine.commands import (
     AcceptOffer,
@@ -33,14 +34,7 @@ from engine.engine import Outcome
 from engine.lifecycle import CancelReason, ContactState, Intake, Presence, Trigger
 from engine.limits import NEVER_MS, SKILLS_MAX, TAGS_MAX, Limits
 from engine.refusals import Refusal
-from tests.engine.reference_floor import (
-    Floor,
-    RefAgent,
-    RefContact,
-    RefQueue,
-    Refused,
-    merged,
-)
+from tests.engine.reference_floor import Floor, Refused, merged
 from tests.engine.reference_moves import (
     complete,
     fail_offer,
@@ -55,6 +49,7 @@ from tests.engine.reference_moves import (
     start_wait,
     take_from_agent,
 )
+from tests.engine.reference_subjects import RefAgent, RefContact, RefQueue
 from tests.engine.reference_time import (
     call,
     change_presence,
@@ -143,13 +138,10 @@ class Reference:
                 raise Refused(Refusal.CONTACT_EXISTS)
             return where_it_stands(self.floor, known)._replace(already_known=True)
         queue = named_queue(self.floor, command.queue_id)
-        require_names(self.floor, command.requirements)
-        require_class(
-            self.floor, (command.queue_id, command.requirements, command.channel, command.priority)
-        )
+        require_names(self.floor, command.requirements, command.relaxation)
         contact = RefContact(
             command.contact_id,
-            self.floor.contact_rows.take(self.floor.limits.contacts_max),
+            -1,
             command.queue_id,
             command.channel,
             command.priority,
@@ -159,7 +151,11 @@ class Reference:
             NEVER_MS if command.max_wait_ms < 0 else command.max_wait_ms,
             command.requirements,
             dict(command.attributes),
+            command.relaxation,
         )
+        contact.plan()
+        require_class(self.floor, contact.alike)
+        contact.row = self.floor.contact_rows.take(self.floor.limits.contacts_max)
         self.floor.next_contact += 1
         return call(self.floor, lambda: take_in(self.floor, contact, queue))
 
@@ -167,15 +163,20 @@ class Reference:
         contact = open_contact(self.floor, command.contact_id, command.etag)
         asked = contact.requirements if command.requirements is None else command.requirements
         priority = contact.priority if command.priority is None else command.priority
+        changed = replace(contact, requirements=asked, priority=priority)
         if command.requirements is not None:
             require_names(self.floor, asked)
-        require_class(self.floor, (contact.queue_id, asked, contact.channel, priority))
+            changed.relaxation, changed.taken = (), 0
+        changed.plan()
+        require_class(self.floor, changed.alike)
 
         def change() -> Outcome:
             is_waiting = contact.state is ContactState.QUEUED
             if is_waiting:
                 self.floor.leave(contact)
             contact.requirements, contact.priority = asked, priority
+            contact.relaxation, contact.taken = changed.relaxation, changed.taken
+            contact.plan()
             if command.routing_age_ms is not None:
                 contact.since_ms = self.floor.now_ms - command.routing_age_ms
             record_contact(self.floor, EffectKind.CONTACT_UPDATED, contact)
@@ -196,7 +197,9 @@ class Reference:
             else self.floor.queue_of(contact)
         )
         priority = contact.priority if command.priority is None else command.priority
-        require_class(self.floor, (queue.queue_id, contact.requirements, contact.channel, priority))
+        moved = replace(contact, queue_id=queue.queue_id, priority=priority)
+        moved.plan()
+        require_class(self.floor, moved.alike)
         return call(self.floor, lambda: move(self.floor, contact, queue, priority))
 
     def cancel(self, command: CancelContact) -> Outcome:
@@ -276,7 +279,8 @@ class Reference:
         skills = self.floor.skills | {item.skill for item in command.skills if item.proficiency}
         skills |= {item.skill for one in asked for item in one.skills}
         skills |= {item.skill for one in asked for item in one.preferred_skills}
-        tags = self.floor.tags | set(command.tags) | {tag for one in asked for tag in one.tags}
+        tags = self.floor.tags | set(command.tags)
+        tags |= {tag for one in asked for tag in one.tags + one.tags_any + one.tags_none}
         if len(skills) > SKILLS_MAX or len(tags) > TAGS_MAX:
             raise Refused(Refusal.LIMIT_REACHED)
         if agent is None:

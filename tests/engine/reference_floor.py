@@ -7,18 +7,14 @@ whenever they are asked for. Compare `engine.kernels.eligibility`, `scoring` and
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import count
 from typing import NamedTuple
 
-from engine.commands import NO_REQUIREMENTS, Requirements, UpsertAgent, UpsertQueue
-from engine.kernels.columns import TOTALS
-from engine.lifecycle import Channel, ContactState, Intake, Presence, Strategy
-from engine.limits import EXCLUSIONS_MAX, NEVER_MS, Limits
+from engine.commands import Requirements
+from engine.lifecycle import Intake, Strategy
+from engine.limits import Limits
 from engine.refusals import Refusal
-
-WORKING = (Presence.AVAILABLE, Presence.BUSY, Presence.AWAY)
-HELD = (ContactState.OFFERED, ContactState.ASSIGNED, ContactState.WRAP_UP)
+from tests.engine.reference_subjects import WORKING, Kind, RefAgent, RefContact, RefQueue
 
 
 class Weights(NamedTuple):
@@ -36,151 +32,6 @@ WEIGHTS = {
     Strategy.ROUND_ROBIN: Weights(turn=1.0),
     Strategy.BEST_SCORE: Weights(skill=0.5, idle=0.1, load=0.2),
 }
-
-
-@dataclass
-class PassedOver:
-    """An agent that recently failed with a contact; "" for none."""
-
-    agent_id: str = ""
-    until_ms: int = 0
-
-
-@dataclass
-class RefContact:
-    """One contact."""
-
-    contact_id: str
-    row: int
-    queue_id: str
-    channel: Channel
-    priority: int
-    sequence: int
-    received_ms: int
-    since_ms: int
-    max_wait_ms: int
-    requirements: Requirements = NO_REQUIREMENTS
-    attributes: dict[str, str] = field(default_factory=dict)
-    state: ContactState = ContactState.QUEUED
-    agent_id: str = ""
-    queued_ms: int = 0
-    expires_ms: int = 0
-    accepted_ms: int = 0
-    ended_ms: int = 0
-    offer: int = 0
-    until_ms: int = 0
-    cost: int = 0
-    offers_failed: int = 0
-    version: int = 0
-    rejection: int = 0
-    due_ms: int = NEVER_MS
-    passed_over: list[PassedOver] = field(
-        default_factory=lambda: [PassedOver() for _ in range(EXCLUSIONS_MAX - 1)]
-    )
-    rests_until_ms: int = 0
-
-    @property
-    def offer_id(self) -> str:
-        """External id of the outstanding offer."""
-        return f"o{self.offer:x}.{self.row:x}" if self.offer else ""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it has not ended."""
-        return self.state is ContactState.QUEUED or self.state in HELD
-
-    @property
-    def alike(self) -> tuple[str, Requirements, Channel, int]:
-        """What it has in common with contacts that no agent can tell from it."""
-        return self.queue_id, self.requirements, self.channel, self.priority
-
-
-@dataclass
-class RefAgent:
-    """One agent; `held` has the latest offer first."""
-
-    definition: UpsertAgent
-    row: int
-    presence_since_ms: int
-    idle_since_ms: int
-    version: int = 0
-    presence: Presence = Presence.OFFLINE
-    reason: str = ""
-    last_offer: int = 0
-    missed: int = 0
-    lease_until_ms: int = 0
-    due_ms: int = NEVER_MS
-    held: list[RefContact] = field(default_factory=list)
-
-    @property
-    def agent_id(self) -> str:
-        """Its id."""
-        return self.definition.agent_id
-
-    @property
-    def used(self) -> int:
-        """Units of capacity in use."""
-        return sum(contact.cost for contact in self.held)
-
-    @property
-    def load_ratio(self) -> float:
-        """Capacity used / capacity."""
-        return self.used / self.definition.capacity
-
-    @property
-    def is_leased(self) -> bool:
-        """Whether heartbeats are expected of it now."""
-        return self.definition.lease_ms > 0 and self.presence is not Presence.OFFLINE
-
-    def level(self, skill: str) -> int:
-        """Proficiency in a skill, 0 when it is not held."""
-        return dict(self.definition.skills).get(skill, 0)
-
-    def cost(self, channel: Channel) -> int:
-        """Units one contact of the channel takes, 0 when the agent does not take it."""
-        if not self.definition.channels:
-            return 1
-        return {item.channel: item.cost for item in self.definition.channels}.get(channel, 0)
-
-    def channel_max(self, channel: Channel) -> float:
-        """Most contacts of the channel at a time."""
-        maxima = {item.channel: item.contacts_max for item in self.definition.channels}
-        return maxima.get(channel, 0) or math.inf
-
-    def has_room(self, channel: Channel) -> bool:
-        """Whether it may be offered one more contact of the channel."""
-        cost = self.cost(channel)
-        return (
-            self.presence is Presence.AVAILABLE
-            and cost > 0
-            and self.used + cost <= self.definition.capacity
-            and sum(contact.channel == channel for contact in self.held) < self.channel_max(channel)
-        )
-
-    def meets(self, contact: RefContact) -> bool:
-        """Whether it serves the contact's queue and has what the contact asks for."""
-        asked = contact.requirements
-        return (
-            contact.queue_id in self.definition.queue_ids
-            and all(self.level(item.skill) >= item.proficiency_min for item in asked.skills)
-            and all(tag in self.definition.tags for tag in asked.tags)
-        )
-
-
-@dataclass
-class RefQueue:
-    """One queue."""
-
-    definition: UpsertQueue
-    row: int
-    version: int = 0
-    intake: Intake = Intake.OPEN
-    totals: list[int] = field(default_factory=lambda: [0] * TOTALS)
-
-    @property
-    def queue_id(self) -> str:
-        """Its id."""
-        return self.definition.queue_id
 
 
 class Refused(Exception):
@@ -233,7 +84,7 @@ class Floor:
         self.agents: dict[str, RefAgent] = {}
         self.queues: dict[str, RefQueue] = {}
         # Waiting contacts that are alike, each list in order.
-        self.waiting: dict[tuple[str, Requirements, Channel, int], list[RefContact]] = {}
+        self.waiting: dict[Kind, list[RefContact]] = {}
         # Ended contacts still readable, the oldest first.
         self.ended: list[RefContact] = []
         self.open_count = 0
@@ -265,7 +116,7 @@ class Floor:
 
     def waiting_in(self, queue_id: str) -> Iterator[RefContact]:
         """Contacts that wait in a queue, in no order."""
-        for (waits_in, _, _, _), alike in self.waiting.items():
+        for (waits_in, *_), alike in self.waiting.items():
             if waits_in == queue_id:
                 yield from alike
 
@@ -293,8 +144,13 @@ class Floor:
 
     @property
     def asked(self) -> list[Requirements]:
-        """What open contacts ask for."""
-        return [contact.requirements for contact in self.contacts.values() if contact.is_open]
+        """What open contacts ask for, now and later."""
+        return [
+            asked
+            for contact in self.contacts.values()
+            if contact.is_open
+            for asked in (contact.requirements, *(step.requirements for step in contact.to_come))
+        ]
 
     def key_ms(self, contact: RefContact) -> int:
         """Order key in the queue: routing age's origin less what priority is worth; lower first."""

@@ -17,7 +17,8 @@ from engine.kernels.columns import (
 )
 from engine.lifecycle import ContactState, Intake
 from engine.limits import EFFECT_ROOM_MIN, NEVER_MS
-from tests.engine.reference_floor import Floor, RefAgent, RefContact
+from tests.engine.reference_floor import Floor
+from tests.engine.reference_subjects import RefAgent, RefContact
 
 _TOTAL_OF_END = {
     ContactState.COMPLETED: COMPLETED,
@@ -187,7 +188,19 @@ def keep_waiting(floor: Floor, contact: RefContact) -> None:
     ends = [entry.until_ms for entry in contact.passed_over if entry.until_ms > floor.now_ms]
     if contact.rests_until_ms > floor.now_ms:
         ends.append(contact.rests_until_ms)
-    contact.due_ms = min([contact.expires_ms, *ends])
+    contact.due_ms = min([contact.expires_ms, contact.relaxes_ms, *ends])
+
+
+def relax(floor: Floor, contact: RefContact) -> None:
+    while contact.relaxes_ms <= floor.now_ms:
+        floor.leave(contact)
+        step, *rest = contact.to_come
+        assert step.priority is not None
+        contact.requirements, contact.priority = step.requirements, step.priority
+        contact.to_come = tuple(rest)
+        contact.taken += 1
+        floor.join(contact)
+        record_contact(floor, EffectKind.CONTACT_RELAXED, contact, contact.taken)
 
 
 def match_new(floor: Floor, contact: RefContact) -> None:

@@ -10,14 +10,7 @@ from typing import TypeVar
 from engine.effects import EffectKind
 from engine.lifecycle import ContactState, Presence
 from engine.limits import EFFECTS_PER_CALL, NEVER_MS
-from tests.engine.reference_floor import (
-    WORKING,
-    Floor,
-    RefAgent,
-    RefContact,
-    RefQueue,
-    order_in_class,
-)
+from tests.engine.reference_floor import Floor, order_in_class
 from tests.engine.reference_moves import (
     complete,
     end,
@@ -29,11 +22,13 @@ from tests.engine.reference_moves import (
     match_freed,
     match_returned,
     record_agent,
+    relax,
     rescind,
     return_to_queue,
     start_wait,
     take_from_agent,
 )
+from tests.engine.reference_subjects import WORKING, RefAgent, RefContact, RefQueue
 
 T = TypeVar("T")
 
@@ -149,6 +144,7 @@ def contact_due(floor: Floor, contact: RefContact) -> None:
         floor.leave(contact)
         end(floor, contact, ContactState.EXPIRED, EffectKind.CONTACT_EXPIRED, "max_wait")
     else:
+        relax(floor, contact)
         match_returned(floor, contact)
 
 

@@ -4,14 +4,14 @@ The reference router's transitions: what one command does to contacts and agents
 Compare `engine.kernels.contact_transitions` and `assignment_transitions`.
 """
 
-from engine.commands import Requirements
+from engine.commands import Relaxation, Requirements
 from engine.effects import EffectKind
 from engine.engine import Outcome
 from engine.kernels.columns import ANSWERED, ANSWERED_WITHIN, RECEIVED, SHORT_ABANDONED, WAIT_MS_SUM
 from engine.lifecycle import TRANSITIONS, ContactState, Intake, RejectionReason, Trigger, WrapUpMode
 from engine.limits import NEVER_MS
 from engine.refusals import Refusal
-from tests.engine.reference_floor import Floor, RefAgent, RefContact, RefQueue, Refused
+from tests.engine.reference_floor import Floor, Refused
 from tests.engine.reference_moves import (
     complete,
     end,
@@ -24,6 +24,7 @@ from tests.engine.reference_moves import (
     return_to_queue,
     start_wait,
 )
+from tests.engine.reference_subjects import Kind, RefAgent, RefContact, RefQueue, kinds_from
 from tests.engine.reference_time import renew_lease, schedule_lease, settle_agent
 
 
@@ -75,6 +76,7 @@ def move(floor: Floor, contact: RefContact, queue: RefQueue, priority: int) -> O
     has_moved = contact.queue_id != queue.queue_id
     agent = release_from_state(floor, contact)
     contact.queue_id, contact.priority = queue.queue_id, priority
+    contact.plan()
     if was_assigned or has_moved:
         start_wait(floor, contact)
     if was_assigned and agent:
@@ -185,21 +187,28 @@ def open_contact(floor: Floor, contact_id: str, etag: str = "") -> RefContact:
     return contact
 
 
-def require_names(floor: Floor, asked: Requirements) -> None:
-    required = {item.skill for item in asked.skills}
-    preferred = {item.skill for item in asked.preferred_skills}
-    if (required | preferred) - floor.skills:
-        raise Refused(Refusal.UNKNOWN_SKILL)
-    if set(asked.tags) - floor.tags:
-        raise Refused(Refusal.UNKNOWN_TAG)
+def require_names(floor: Floor, asked: Requirements, relaxation: Relaxation = ()) -> None:
+    for place, one in enumerate((asked, *(step.requirements for step in relaxation))):
+        required = {item.skill for item in one.skills}
+        preferred = {item.skill for item in one.preferred_skills}
+        if (required | preferred) - floor.skills:
+            raise Refused(Refusal.UNKNOWN_SKILL)
+        if set(one.tags + one.tags_any) - floor.tags:
+            raise Refused(Refusal.UNKNOWN_TAG)
+        is_last = place == len(relaxation)
+        if is_last and one.agent_ids and not set(one.agent_ids) & floor.agents.keys():
+            raise Refused(Refusal.UNKNOWN_AGENT)
 
 
-def require_class(floor: Floor, wanted: tuple[object, ...]) -> None:
-    """Open contacts may be of so many kinds at a time."""
-    if floor.open_count < floor.limits.classes_max:
-        return
-    kinds = {contact.alike for contact in floor.contacts.values() if contact.is_open}
-    if len(kinds) >= floor.limits.classes_max and wanted not in kinds:
+def require_class(floor: Floor, wanted: Kind) -> None:
+    """Open contacts may be of so many kinds at a time, those they relax to counted."""
+    kinds = {
+        kind
+        for contact in floor.contacts.values()
+        if contact.is_open
+        for kind in kinds_from(contact.alike)
+    }
+    if len(kinds | set(kinds_from(wanted))) > floor.limits.classes_max:
         raise Refused(Refusal.LIMIT_REACHED)
 
 

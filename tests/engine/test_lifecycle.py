@@ -12,6 +12,7 @@ from engine.commands import (
     DeclineOffer,
     EndWrapUp,
     Expire,
+    RelaxationStep,
     ReleaseAssignment,
     RequeueContact,
     Route,
@@ -39,7 +40,7 @@ from engine.refusals import CommandRefused
 _WRAP_UP_UNTIL_ENDED = UpsertQueue("q1", wrap_up_mode=WrapUpMode.UNTIL_ENDED)
 
 
-def _floor(state: ContactState, max_wait_ms: int) -> Engine:
+def _floor(state: ContactState, trigger: Trigger) -> Engine:
     """A floor at 1,000 with contact c1 in a state; a1 holds it where somebody does."""
     engine = Engine()
     engine.apply(_WRAP_UP_UNTIL_ENDED, 1_000)
@@ -47,14 +48,18 @@ def _floor(state: ContactState, max_wait_ms: int) -> Engine:
     for agent_id in ("a1", "a2"):
         engine.apply(UpsertAgent(agent_id, queue_ids=("q1",)), 1_000)
         engine.apply(SetPresence(agent_id, Presence.BUSY), 1_000)
-    for command, at_ms in _way_to(state, max_wait_ms):
+    for command, at_ms in _way_to(state, trigger):
         engine.apply(command, at_ms)
     return engine
 
 
-def _way_to(state: ContactState, max_wait_ms: int) -> list[tuple[Command, int]]:
-    """Commands that bring c1 into a state."""
-    route = Route("c1", "q1", Channel.VOICE, max_wait_ms=max_wait_ms)
+def _way_to(state: ContactState, trigger: Trigger) -> list[tuple[Command, int]]:
+    """Commands that bring c1 into a state, from where time may pull the trigger."""
+    route = Route("c1", "q1", Channel.VOICE, max_wait_ms=-1)
+    if trigger is Trigger.EXPIRE_WAIT:
+        route = route._replace(max_wait_ms=10_000)
+    elif trigger is Trigger.RELAX:
+        route = route._replace(relaxation=(RelaxationStep(5_000, priority=3),))
     handled: list[tuple[Command, int]] = [
         (route, 1_000),
         (SetPresence("a1", Presence.AVAILABLE), 1_000),
@@ -106,9 +111,14 @@ def _try(engine: Engine, trigger: Trigger) -> None:
         Trigger.WITHDRAW: CancelContact("c1", CancelReason.WITHDRAWN),
         Trigger.EXPIRE_WAIT: Expire(),
         Trigger.UPDATE: UpdateContact("c1", priority=1),
+        Trigger.RELAX: Expire(),
     }
-    # An offer lasts 20 s; a contact that is to expire waits 10 s at most.
-    passed_ms = {Trigger.EXPIRE_OFFER: 20_000, Trigger.EXPIRE_WAIT: 10_000}
+    # An offer lasts 20 s; a contact that is to expire waits 10 s at most, and relaxes after 5 s.
+    passed_ms = {
+        Trigger.EXPIRE_OFFER: 20_000,
+        Trigger.EXPIRE_WAIT: 10_000,
+        Trigger.RELAX: 5_000,
+    }
     if trigger is Trigger.REJECT:
         engine.apply(SetIntake("q1", Intake.CLOSED), 1_010)
     if trigger is Trigger.COMPLETE_WITHOUT_WRAP_UP:
@@ -128,7 +138,7 @@ def _state(engine: Engine) -> ContactState:
 @pytest.mark.parametrize("state", ContactState, ids=[state.name for state in ContactState])
 def test_trigger_in_state_does_what_the_table_says(state: ContactState, trigger: Trigger) -> None:
     """One table is the whole truth: listed cells move the contact, others leave it untouched."""
-    engine = _floor(state, 10_000 if trigger is Trigger.EXPIRE_WAIT else -1)
+    engine = _floor(state, trigger)
     assert _state(engine) is state
     etag = "" if state is ContactState.FREE else engine.read.contact("c1", engine.now_ms()).etag
 

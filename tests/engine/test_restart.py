@@ -6,13 +6,17 @@ import pytest
 
 from engine.commands import (
     AcceptOffer,
+    AgentSkill,
     CancelContact,
     DeclineOffer,
     Expire,
     Heartbeat,
     Recover,
+    RelaxationStep,
+    Requirements,
     Route,
     SetPresence,
+    SkillRequirement,
     UpsertAgent,
     UpsertQueue,
 )
@@ -22,6 +26,7 @@ from engine.lifecycle import CancelReason, Channel, ContactState, Presence
 from engine.limits import EFFECTS_PER_CALL, Limits
 from engine.refusals import BadConfiguration
 from engine.state.rows import DamagedRow, RowDelta, RowTable
+from tests.engine.invariants import check
 
 
 def _rows(engine: Engine) -> list[RowDelta]:
@@ -244,3 +249,41 @@ def test_contact_of_a_queue_that_is_gone_is_refused() -> None:
     rows = [delta for delta in _rows(engine) if delta.table is not RowTable.QUEUE]
     with pytest.raises(DamagedRow, match="'c1'"):
         Engine().load(rows)
+
+
+def test_classes_that_fill_the_cell_are_all_there_after_a_restart() -> None:
+    """Making room for the class of one contact must not take the class of another."""
+    limits = Limits(classes_max=4)
+    engine = Engine(limits)
+    engine.apply(UpsertQueue("q1"), 1_000)
+    last = RelaxationStep(60_000, priority=9)
+    steps = (RelaxationStep(30_000, priority=5), last)
+    engine.apply(Route("c1", "q1", Channel.VOICE, relaxation=steps), 1_000)
+    engine.apply(Route("c2", "q1", Channel.VOICE, 1, relaxation=(last,)), 1_000)
+
+    again = Engine(limits)
+    again.load(_rows(engine))
+    again.apply(Recover(), 2_000)
+    again.take_group()
+    check(again)
+    again.apply(Expire(), 61_000)
+    assert [again.read.contact(name, 61_000).priority for name in ("c1", "c2")] == [9, 9]
+
+
+def test_contact_written_before_there_was_relaxation_is_read() -> None:
+    """An upgrade finds what the version before wrote: fewer parts, and fewer lists of names."""
+    engine = Engine()
+    engine.apply(UpsertQueue("q1"), 1_000)
+    engine.apply(Route("c1", "q1", Channel.VOICE, attributes={"line": "1"}), 1_000)
+    engine.apply(UpsertAgent("a1", skills=(AgentSkill("s", 3),)), 1_000)
+    rows = [
+        delta._replace(payload=b'[[[["s",2]],[],["t"]],{"line":"1"}]')
+        if delta.table is RowTable.CONTACT
+        else delta
+        for delta in _rows(engine)
+    ]
+    again = Engine()
+    again.load(rows)
+    contact = again.read.contact("c1", 2_000)
+    assert contact.requirements == Requirements((SkillRequirement("s", 2),), (), ("t",))
+    assert (contact.attributes, contact.relaxation) == ({"line": "1"}, ())

@@ -11,6 +11,7 @@ _TRIGGER_OF = {
     EffectKind.OFFER_DECLINED: Trigger.DECLINE,
     EffectKind.OFFER_EXPIRED: Trigger.EXPIRE_OFFER,
     EffectKind.CONTACT_UPDATED: Trigger.UPDATE,
+    EffectKind.CONTACT_RELAXED: Trigger.RELAX,
     EffectKind.CONTACT_REJECTED: Trigger.REJECT,
     EffectKind.CONTACT_WRAP_UP_STARTED: Trigger.COMPLETE,
     EffectKind.CONTACT_ABANDONED: Trigger.ABANDON,

@@ -33,6 +33,8 @@ from engine.commands import (
     Expire,
     Heartbeat,
     Recover,
+    Relaxation,
+    RelaxationStep,
     ReleaseAssignment,
     RequeueContact,
     Requirements,
@@ -98,7 +100,24 @@ def _requirements(words: Words) -> Requirements:
         tuple(SkillRequirement(skill, int(level)) for skill, level in skills),
         tuple(SkillPreference(skill, float(weight)) for skill, weight in preferred),
         tuple(_list(words, "tags")),
+        tuple(_list(words, "any")),
+        tuple(_list(words, "none")),
+        tuple(_list(words, "only")),
     )
+
+
+def _relaxation(words: Words) -> Relaxation:
+    """Steps `relax=<wait>;<word>=<value>;...` one after another, divided by `|`."""
+    steps = []
+    for text in words.pop("relax", "").split("|"):
+        if text:
+            after_ms, *rest = text.split(";")
+            asked = dict(word.split("=", 1) for word in rest)
+            priority = asked.pop("priority", None)
+            rank = None if priority is None else int(priority)
+            steps.append(RelaxationStep(int(after_ms), _requirements(asked), rank))
+            assert not asked, text
+    return tuple(steps)
 
 
 def _attributes(words: Words) -> dict[str, str]:
@@ -107,18 +126,22 @@ def _attributes(words: Words) -> dict[str, str]:
 
 
 def _route(subject: str, words: Words) -> Command:
+    numbers = _integers(words, priority="priority", age="routing_age_ms", max_wait="max_wait_ms")
     return Route(
         subject,
         words.pop("queue"),
         Channel[words.pop("channel", "voice").upper()],
-        requirements=_requirements(words),
-        attributes=_attributes(words),
-        **_integers(words, priority="priority", age="routing_age_ms", max_wait="max_wait_ms"),
+        numbers.get("priority", 0),
+        _requirements(words),
+        _attributes(words),
+        numbers.get("routing_age_ms", 0),
+        numbers.get("max_wait_ms", 0),
+        _relaxation(words),
     )
 
 
 def _update(subject: str, words: Words) -> Command:
-    has_requirements = words.keys() & {"skills", "prefer", "tags"}
+    has_requirements = words.keys() & {"skills", "prefer", "tags", "any", "none", "only"}
     return UpdateContact(
         subject,
         etag=words.pop("etag", ""),
@@ -276,6 +299,7 @@ class Stage:
             "wait": contact.wait_ms,
             "failed": contact.offers_failed,
             "expires": contact.expires_at_ms,
+            "relaxed": contact.relaxation_steps_taken,
             "ended": contact.ended_at_ms,
             "attributes": ",".join(f"{key}:{value}" for key, value in contact.attributes.items()),
         }

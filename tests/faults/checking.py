@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from adapters.event_hub import cursor_of
-from adapters.translation import event_message
+from adapters.messages import event_message
 from engine.effects import Effect, EffectKind, decode_effects
 from engine.engine import Engine
 from engine.lifecycle import ContactState

@@ -125,7 +125,7 @@ class FloorModel:
     def _change(
         self, kind: EffectKind, effect: Effect, contact: ModelContact, committed_s: float
     ) -> None:
-        if kind is EffectKind.CONTACT_UPDATED:
+        if kind in (EffectKind.CONTACT_UPDATED, EffectKind.CONTACT_RELAXED):
             contact.is_pristine = False
             return
         if kind is EffectKind.CONTACT_QUEUED:
@@ -213,7 +213,8 @@ class FloorModel:
 def _class_of(contact: ModelContact) -> tuple[object, ...]:
     asked = contact.asked
     skills = tuple((item.skill, item.proficiency_min) for item in asked.requirements.skills)
-    return contact.queue_id, asked.channel, asked.priority, skills
+    to_come = tuple((step.after_ms, step.priority) for step in asked.relaxation)
+    return contact.queue_id, asked.channel, asked.priority, skills, to_come
 
 
 def _require(is_so: bool, otherwise: str) -> None:

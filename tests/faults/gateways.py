@@ -65,6 +65,8 @@ class Gateway(Client):
             request.requirements.CopyFrom(Requirements(skills=[skill]))
         if random.random() < 0.1:
             request.max_wait_ms = 3_000
+        if random.random() < 0.2:
+            request.relaxation.add(after_ms=random.choice((200, 2_000)), priority=5)
         return request
 
     async def _bring(self, request: routing_service_pb2.RouteRequest) -> None:

@@ -1,0 +1,196 @@
+"""
+What the reference router knows of contacts, agents and queues, as plain objects.
+
+Nothing here is kept up to date by hand. Compare `engine.kernels.columns` and `eligibility`.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+from engine.commands import NO_REQUIREMENTS, Relaxation, Requirements, UpsertAgent, UpsertQueue
+from engine.kernels.columns import TOTALS
+from engine.lifecycle import Channel, ContactState, Intake, Presence
+from engine.limits import EXCLUSIONS_MAX, NEVER_MS
+
+WORKING = (Presence.AVAILABLE, Presence.BUSY, Presence.AWAY)
+HELD = (ContactState.OFFERED, ContactState.ASSIGNED, ContactState.WRAP_UP)
+
+
+# Queue, requirements, channel, priority and steps to come.
+Kind = tuple[str, Requirements, Channel, int, Relaxation]
+
+
+def kinds_from(kind: Kind) -> list[Kind]:
+    """A kind and those it relaxes to."""
+    queue_id, _, channel, _, steps = kind
+    kinds = [kind]
+    for place, step in enumerate(steps, start=1):
+        assert step.priority is not None
+        kinds.append((queue_id, step.requirements, channel, step.priority, steps[place:]))
+    return kinds
+
+
+@dataclass
+class PassedOver:
+    """An agent that recently failed with a contact; "" for none."""
+
+    agent_id: str = ""
+    until_ms: int = 0
+
+
+@dataclass
+class RefContact:
+    """One contact."""
+
+    contact_id: str
+    row: int
+    queue_id: str
+    channel: Channel
+    priority: int
+    sequence: int
+    received_ms: int
+    since_ms: int
+    max_wait_ms: int
+    requirements: Requirements = NO_REQUIREMENTS
+    attributes: dict[str, str] = field(default_factory=dict)
+    # As it came, how many steps were taken, and those to come with every priority named.
+    relaxation: Relaxation = ()
+    taken: int = 0
+    to_come: Relaxation = ()
+    state: ContactState = ContactState.QUEUED
+    agent_id: str = ""
+    queued_ms: int = 0
+    expires_ms: int = 0
+    accepted_ms: int = 0
+    ended_ms: int = 0
+    offer: int = 0
+    until_ms: int = 0
+    cost: int = 0
+    offers_failed: int = 0
+    version: int = 0
+    rejection: int = 0
+    due_ms: int = NEVER_MS
+    passed_over: list[PassedOver] = field(
+        default_factory=lambda: [PassedOver() for _ in range(EXCLUSIONS_MAX - 1)]
+    )
+    rests_until_ms: int = 0
+
+    @property
+    def offer_id(self) -> str:
+        """External id of the outstanding offer."""
+        return f"o{self.offer:x}.{self.row:x}" if self.offer else ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended."""
+        return self.state is ContactState.QUEUED or self.state in HELD
+
+    @property
+    def alike(self) -> Kind:
+        """What it has in common with contacts that no agent can tell from it, now or later."""
+        return self.queue_id, self.requirements, self.channel, self.priority, self.to_come
+
+    @property
+    def relaxes_ms(self) -> int:
+        """When it takes its next step."""
+        return self.queued_ms + self.to_come[0].after_ms if self.to_come else NEVER_MS
+
+    def plan(self) -> None:
+        """Work out anew which steps are to come."""
+        steps = []
+        priority = self.priority
+        for step in self.relaxation[self.taken :]:
+            priority = priority if step.priority is None else step.priority
+            steps.append(step._replace(priority=priority))
+        self.to_come = tuple(steps)
+
+
+@dataclass
+class RefAgent:
+    """One agent; `held` has the latest offer first."""
+
+    definition: UpsertAgent
+    row: int
+    presence_since_ms: int
+    idle_since_ms: int
+    version: int = 0
+    presence: Presence = Presence.OFFLINE
+    reason: str = ""
+    last_offer: int = 0
+    missed: int = 0
+    lease_until_ms: int = 0
+    due_ms: int = NEVER_MS
+    held: list[RefContact] = field(default_factory=list)
+
+    @property
+    def agent_id(self) -> str:
+        """Its id."""
+        return self.definition.agent_id
+
+    @property
+    def used(self) -> int:
+        """Units of capacity in use."""
+        return sum(contact.cost for contact in self.held)
+
+    @property
+    def load_ratio(self) -> float:
+        """Capacity used / capacity."""
+        return self.used / self.definition.capacity
+
+    @property
+    def is_leased(self) -> bool:
+        """Whether heartbeats are expected of it now."""
+        return self.definition.lease_ms > 0 and self.presence is not Presence.OFFLINE
+
+    def level(self, skill: str) -> int:
+        """Proficiency in a skill, 0 when it is not held."""
+        return dict(self.definition.skills).get(skill, 0)
+
+    def cost(self, channel: Channel) -> int:
+        """Units one contact of the channel takes, 0 when the agent does not take it."""
+        if not self.definition.channels:
+            return 1
+        return {item.channel: item.cost for item in self.definition.channels}.get(channel, 0)
+
+    def channel_max(self, channel: Channel) -> float:
+        """Most contacts of the channel at a time."""
+        maxima = {item.channel: item.contacts_max for item in self.definition.channels}
+        return maxima.get(channel, 0) or math.inf
+
+    def has_room(self, channel: Channel) -> bool:
+        """Whether it may be offered one more contact of the channel."""
+        cost = self.cost(channel)
+        return (
+            self.presence is Presence.AVAILABLE
+            and cost > 0
+            and self.used + cost <= self.definition.capacity
+            and sum(contact.channel == channel for contact in self.held) < self.channel_max(channel)
+        )
+
+    def meets(self, contact: RefContact) -> bool:
+        """Whether it serves the contact's queue and has what the contact asks for."""
+        asked = contact.requirements
+        return (
+            contact.queue_id in self.definition.queue_ids
+            and all(self.level(item.skill) >= item.proficiency_min for item in asked.skills)
+            and all(tag in self.definition.tags for tag in asked.tags)
+            and not any(tag in self.definition.tags for tag in asked.tags_none)
+            and (not asked.tags_any or any(tag in self.definition.tags for tag in asked.tags_any))
+            and (not asked.agent_ids or self.agent_id in asked.agent_ids)
+        )
+
+
+@dataclass
+class RefQueue:
+    """One queue."""
+
+    definition: UpsertQueue
+    row: int
+    version: int = 0
+    intake: Intake = Intake.OPEN
+    totals: list[int] = field(default_factory=lambda: [0] * TOTALS)
+
+    @property
+    def queue_id(self) -> str:
+        """Its id."""
+        return self.definition.queue_id
