@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from engine.simulation.scenario import AgentGroup, Arrivals, Scenario, Stream
+from engine.simulation.scenario import AgentGroup, Arrivals, Asked, Scenario, Stream
 
 
 class Problem(NamedTuple):
@@ -163,13 +163,13 @@ def _of_group_queues(scenario: Scenario, path: str, group: AgentGroup) -> Iterat
             yield Problem(f"{path}.overflow[{place}].queue", _one_of(others, rule.queue))
 
 
-def _of_requirements(scenario: Scenario, path: str, stream: Stream) -> Iterator[Problem]:
+def _of_requirements(scenario: Scenario, path: str, asked: Asked) -> Iterator[Problem]:
     skills = {skill for group in scenario.groups.values() for skill in group.skills}
     tags = {tag for group in scenario.groups.values() for tag in group.tags}
-    for place, required in enumerate(stream.skills):
+    for place, required in enumerate(asked.skills):
         if required.skill not in skills:
             yield Problem(f"{path}.skills[{place}].skill", _one_of(skills, required.skill))
-    for place, tag in enumerate(stream.tags):
+    for place, tag in enumerate(asked.tags):
         if tag not in tags:
             yield Problem(f"{path}.tags[{place}]", _one_of(tags, tag))
 
@@ -178,6 +178,11 @@ def _of_stream(scenario: Scenario, path: str, stream: Stream) -> Iterator[Proble
     if stream.queue not in scenario.queues:
         yield Problem(f"{path}.queue", _one_of(scenario.queues, stream.queue))
     yield from _of_requirements(scenario, path, stream)
+    for place, step in enumerate(stream.relaxation):
+        yield from _of_requirements(scenario, f"{path}.relaxation[{place}]", step)
+    waits = [step.after for step in stream.relaxation]
+    if waits != sorted(set(waits)):
+        yield Problem(f"{path}.relaxation", "steps of ascending `after`, none twice")
     yield from _of_arrivals(f"{path}.arrivals", stream.arrivals)
     is_probe = scenario.streams.get(scenario.horizon.probe or "") is stream
     if stream.handle_time.mean_ms < 1.0 and not is_probe:

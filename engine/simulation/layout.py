@@ -6,7 +6,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from engine.commands import AgentSkill, Requirements, SkillRequirement, UpsertAgent, UpsertQueue
+from engine.commands import (
+    AgentSkill,
+    RelaxationStep,
+    Requirements,
+    SkillRequirement,
+    UpsertAgent,
+    UpsertQueue,
+)
 from engine.engine import Engine
 from engine.kernels import floor_columns as c
 from engine.kernels.columns import W_IDLE, W_LOAD, W_PREFERRED, W_SKILL, W_TURN
@@ -14,7 +21,7 @@ from engine.lifecycle import Channel, Strategy, WrapUpMode
 from engine.limits import EFFECTS_PER_CALL, NEVER_MS
 from engine.simulation.columns import laid_out
 from engine.simulation.laws import LawTable
-from engine.simulation.scenario import Arrivals, Scenario, SimulatedQueue, Stream
+from engine.simulation.scenario import Arrivals, Asked, Scenario, SimulatedQueue, Stream
 
 # Engine time at which every simulation starts; above 0, because 0 stands for never happened.
 START_MS: Final = 1_000_000_000
@@ -192,13 +199,16 @@ class Layout:
         columns.cycle_ms[row] = round(arrivals.repeat or 0)
 
     def _class_row(self, stream: Stream) -> int:
-        asked = Requirements(
-            tuple(SkillRequirement(item.skill, item.proficiency_min) for item in stream.skills),
-            tags=stream.tags,
-        )
         cell = self._engine.cell
         row = cell.classes.row_of(
-            cell.queue_row(stream.queue), asked, Channel[stream.channel.upper()], stream.priority
+            cell.queue_row(stream.queue),
+            _requirements(stream),
+            Channel[stream.channel.upper()],
+            stream.priority,
+            tuple(
+                RelaxationStep(round(step.after), _requirements(step), step.priority)
+                for step in stream.relaxation
+            ),
         )
         # Never without a contact, so that its row is not given away.
         cell.store.columns.classes.references[row] += 1
@@ -286,6 +296,11 @@ class Layout:
             key=np.zeros(1, np.uint64),
             threshold_ms=threshold_ms,
         )
+
+
+def _requirements(asked: Asked) -> Requirements:
+    skills = (SkillRequirement(item.skill, item.proficiency_min) for item in asked.skills)
+    return Requirements(tuple(skills), tags=asked.tags)
 
 
 def _queue_command(name: str, queue: SimulatedQueue, wraps_up: bool) -> UpsertQueue:

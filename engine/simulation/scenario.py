@@ -10,7 +10,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from engine.kernels.floor_columns import THRESHOLDS_MAX
-from engine.limits import CAPACITY_MAX, DAY_MS, PRIORITY_MAX, PROFICIENCY_MAX
+from engine.limits import (
+    CAPACITY_MAX,
+    DAY_MS,
+    PRIORITY_MAX,
+    PROFICIENCY_MAX,
+    RELAXATION_STEPS_MAX,
+    REQUIREMENT_ITEMS_MAX,
+)
 from engine.simulation.laws import Declared, Duration, Gamma, Law, Positive
 
 Name = Annotated[str, Field(min_length=1, max_length=128)]
@@ -228,16 +235,43 @@ class RequiredSkill(Declared):
     proficiency_min: int = Field(default=1, ge=1, le=PROFICIENCY_MAX)
 
 
-class Stream(Declared):
-    """Contacts of one kind."""
+class Asked(Declared):
+    """What a contact asks of agents: skills at a level, and tags, all of them."""
+
+    skills: tuple[RequiredSkill, ...] = Field(default=(), max_length=REQUIREMENT_ITEMS_MAX)
+    tags: tuple[Name, ...] = Field(default=(), max_length=REQUIREMENT_ITEMS_MAX)
+
+
+class SimulatedStep(Asked):
+    """
+    What is asked instead after so much waiting.
+
+    Attributes
+    ----------
+    priority
+        From then on; none: as it was.
+    """
+
+    after: Positive
+    priority: int | None = Field(default=None, ge=-PRIORITY_MAX, le=PRIORITY_MAX)
+
+
+class Stream(Asked):
+    """
+    Contacts of one kind.
+
+    Attributes
+    ----------
+    relaxation
+        What they ask for instead, step by step, the longer they wait.
+    """
 
     queue: Name
     arrivals: Arrivals = Arrivals()
     busyness: Busyness | None = None
     channel: Literal["voice", "chat", "email", "social"] = "voice"
     priority: int = Field(default=0, ge=-PRIORITY_MAX, le=PRIORITY_MAX)
-    skills: tuple[RequiredSkill, ...] = Field(default=(), max_length=8)
-    tags: tuple[Name, ...] = Field(default=(), max_length=8)
+    relaxation: tuple[SimulatedStep, ...] = Field(default=(), max_length=RELAXATION_STEPS_MAX)
     handle_time: Law
     wrap_up: Law | None = None
     patience: Law | None = None

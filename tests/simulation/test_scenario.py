@@ -74,6 +74,8 @@ def test_sound_scenario_is_read() -> None:
         ("streams.calls.queue", {"streams__calls__queue": "nowhere"}),
         ("streams.calls.skills[0].skill", {"streams__calls__skills": [{"skill": "magic"}]}),
         ("streams.calls.tags[0]", {"streams__calls__tags": ["vip"]}),
+        ("streams.calls.relaxation[0].tags[0]", {"streams__calls__relaxation": [{"after": "1m", "tags": ["vip"]}]}),  # noqa: E501
+        ("streams.calls.relaxation", {"streams__calls__relaxation": [{"after": "1m"}, {"after": "1m"}]}),  # noqa: E501
         ("streams.calls.redial.after", {"streams__calls__redial": {"share": 1, "after": {"constant": 0}}}),  # noqa: E501
         ("streams.calls.colour", {"streams__calls__colour": "red"}),
         ("streams.calls.arrivals", {"streams__calls__arrivals": {"per_minute": 1, "recorded": [1]}}),  # noqa: E501
@@ -228,3 +230,20 @@ def test_a_run_after_one_that_grew_is_as_if_it_were_the_first() -> None:
         reused.reset(replication + 1)
     assert max(size for _, size in sizes) <= 2 * max(size for size, _ in sizes) <= 8_192
     assert min(size for size, _ in sizes) > 1_024
+
+
+def test_relaxation_lets_others_help_after_a_while() -> None:
+    """Half the agents speak German; whoever waits for one takes anybody after a minute."""
+    asked = {
+        "streams__calls__skills": [{"skill": "german"}],
+        "streams__calls__patience": {"exponential": "20m"},
+        "groups__first__agents": 3,
+        "groups__second__staffing": [{"at": 0, "agents": 3}],
+    }
+    strict = simulated(**asked)
+    relaxed = simulated(**asked, streams__calls__relaxation=[{"after": "1m"}])
+    calls, second = strict.stream("calls"), strict.groups.index("second")
+    assert strict.share_by(calls, second).value == 0.0
+    assert relaxed.share_by(calls, second).value > 0.2
+    shortest = relaxed.wait_quantile_ms(0.5, [calls]).value
+    assert shortest < strict.wait_quantile_ms(0.5, [calls]).value / 2
