@@ -86,8 +86,9 @@ def _unanswered(world: World) -> Iterator[str]:
 def _answers(world: World) -> Iterator[str]:
     """One request has one reply, however often it is asked."""
     for operation in world.history.operations:
-        is_read = operation.method in ("GetContact", "Heartbeat")
-        if not is_read and len({reply for _, reply in operation.replies}) > 1:
+        if operation.method in ("GetContact", "Heartbeat"):
+            continue
+        if len({reply for _, reply in operation.replies}) > 1:
             yield f"two different replies to one request: {_named(operation)}"
 
 
@@ -97,23 +98,26 @@ def _applied(world: World, log: list[LoggedEffect]) -> Iterator[str]:
     for entry in log:
         by_key.setdefault(_key(entry.effect), []).append(entry)
     wanted: Counter[tuple[object, ...]] = Counter()
-    perhaps: set[tuple[object, ...]] = set()
     for operation in world.history.operations:
         keys = _keys_of(operation)
-        if operation.refusals:
-            # A copy that came later may have been taken.
-            perhaps.update(keys)
         if not (operation.replies and keys):
             continue
         wanted[keys[0]] += 1
         answered_s = operation.replies[0][0]
         entries = [entry for key in keys for entry in by_key.get(key, ())]
-        if not any(operation.invoked_s <= entry.committed_s <= answered_s for entry in entries):
+        found = [
+            entry for entry in entries if operation.invoked_s <= entry.committed_s <= answered_s
+        ]
+        if not found:
             yield f"acknowledged at {answered_s:.3f} s, but not committed: {_named(operation)}"
-    for key, count in wanted.items():
-        found = len(by_key.get(key, ()))
-        if key[0] in _COUNTED and key not in perhaps and found > count:
-            yield f"done {found} times for {count} requests: {key}"
+            continue
+        # Before it was done a copy may have been refused, never after.
+        for given_s, refusal in operation.refusals:
+            if given_s > max(entry.committed_s for entry in found):
+                yield f"done, and then refused ({refusal.reason}): {_named(operation)}"
+    for key, entries in by_key.items():
+        if key[0] in _COUNTED and len(entries) != wanted[key]:
+            yield f"done {len(entries)} times for {wanted[key]} acknowledged requests: {key}"
 
 
 # Field of the request that names what it concerns, and the kinds of event one of which it leads to.
@@ -134,8 +138,17 @@ _LEADS_TO: Final[dict[str, tuple[str, tuple[object, ...]]]] = {
     "UpsertAgent": ("agent.agent_id", (EffectKind.AGENT_UPSERTED,)),
     "UpsertQueue": ("queue.queue_id", (EffectKind.QUEUE_UPSERTED,)),
 }
-# What a request does once more when it is taken for a new one.
-_COUNTED: Final = (EffectKind.CONTACT_UPDATED, EffectKind.AGENT_UPSERTED, "moved")
+# What only a request does, each once: everybody has an answer in the end.
+_COUNTED: Final = (
+    EffectKind.CONTACT_UPDATED,
+    EffectKind.CONTACT_ABANDONED,
+    EffectKind.OFFER_ACCEPTED,
+    EffectKind.OFFER_DECLINED,
+    EffectKind.AGENT_UPSERTED,
+    EffectKind.QUEUE_UPSERTED,
+    "moved",
+    "released",
+)
 
 
 def _key(effect: Effect) -> tuple[object, ...]:
@@ -201,11 +214,15 @@ def _watches(world: World, log: list[LoggedEffect]) -> Iterator[str]:
 
 
 def _gaps(watch: Watch, events: list[Event]) -> Iterator[str]:
-    if not watch.wants_all:
-        return
     begins = int(watch.begins_at.partition(".")[0] or 0)
-    due = [event.cursor for event in events if int(event.cursor.partition(".")[0]) > begins]
-    told = [event.cursor for event in watch.events]
+    named = set(watch.contact_ids)
+    due = [
+        event.cursor
+        for event in events
+        if int(event.cursor.partition(".")[0]) > begins
+        and (watch.wants_all or event.contact_id in named)
+    ]
+    told = [event.cursor for event in watch.events if watch.wants_all or event.contact_id in named]
     if told != due:
         missing = sorted(set(due) - set(told))[:5]
         yield f"{watch.name} was told {len(told)} of {len(due)} events, not {missing}"

@@ -65,9 +65,9 @@ class Client:
         operation = self.begin(request)
         raw = request.SerializeToString()
 
-        def told(answer: Answer) -> None:
+        def told(answer: Answer, given_s: float) -> None:
             if is_final(answer):
-                self.history.answer(operation, answer)
+                self.history.answer(operation, answer, given_s)
 
         while True:
             timeout_s = self.random.uniform(0.2, 2.0)

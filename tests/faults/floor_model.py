@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from engine.effects import Effect, EffectKind
 from engine.lifecycle import ContactState, Presence
 from headgate.v1.agent_pb2 import Agent
+from headgate.v1.contact_pb2 import Requirements
 from headgate.v1.routing_service_pb2 import RouteRequest
 
 _ENDS = {
@@ -57,6 +58,7 @@ class ModelContact:
     place: int
     queue_id: str
     is_pristine: bool = True
+    steps_taken: int = 0
     agent_id: str = ""
     offer_id: str = ""
     states: list[tuple[float, ContactState]] = field(default_factory=list)
@@ -65,6 +67,13 @@ class ModelContact:
     def state(self) -> ContactState:
         """Where it stands."""
         return self.states[-1][1]
+
+    @property
+    def asked_now(self) -> Requirements:
+        """What it asks of agents after the steps it took."""
+        if self.steps_taken:
+            return self.asked.relaxation[self.steps_taken - 1].requirements
+        return self.asked.requirements
 
 
 class FloorModel:
@@ -106,7 +115,14 @@ class FloorModel:
             contact = self.contacts.get(effect.contact_id)
             _require(contact is not None, "a contact never received")
             assert contact is not None
-            self._change(kind, effect, contact, committed_s)
+            if kind is EffectKind.CONTACT_UPDATED:
+                contact.is_pristine = False
+            elif kind is EffectKind.CONTACT_RELAXED:
+                self._relax(effect, contact)
+            elif kind is EffectKind.CONTACT_QUEUED:
+                _require(contact.state is ContactState.QUEUED, "queued again")
+            else:
+                self._change(kind, effect, contact, committed_s)
         elif kind is EffectKind.AGENT_PRESENCE_CHANGED:
             _require(effect.agent_id in self.presence, "an agent that does not exist")
             self.presence[effect.agent_id] = effect.detail
@@ -125,12 +141,6 @@ class FloorModel:
     def _change(
         self, kind: EffectKind, effect: Effect, contact: ModelContact, committed_s: float
     ) -> None:
-        if kind in (EffectKind.CONTACT_UPDATED, EffectKind.CONTACT_RELAXED):
-            contact.is_pristine = False
-            return
-        if kind is EffectKind.CONTACT_QUEUED:
-            _require(contact.state is ContactState.QUEUED, "queued again")
-            return
         state = contact.state
         if kind is EffectKind.OFFER_ISSUED:
             _require(state is ContactState.QUEUED, f"offered while {state.name}")
@@ -166,6 +176,15 @@ class FloorModel:
             raise Impossible("a kind of event that a contact has not")
         contact.states.append((committed_s, state))
 
+    def _relax(self, effect: Effect, contact: ModelContact) -> None:
+        _require(contact.state is ContactState.QUEUED, f"relaxed while {contact.state.name}")
+        contact.is_pristine = False
+        contact.steps_taken += 1
+        _require(effect.detail == contact.steps_taken, "a relaxation step out of order")
+        _require(effect.detail <= len(contact.asked.relaxation), "a step it did not bring")
+        step = contact.asked.relaxation[contact.steps_taken - 1]
+        _require(effect.wait_ms >= step.after_ms, "a relaxation step before its time")
+
     def _issue(self, effect: Effect, contact: ModelContact) -> None:
         _require(effect.offer_id not in self._offers, "an offer id given twice")
         _require(
@@ -173,6 +192,7 @@ class FloorModel:
         )
         agent = self._agents[effect.agent_id]
         _require(contact.queue_id in agent.queue_ids, "offered to an agent of another queue")
+        _require(_meets(agent, contact.asked_now), "offered to an agent who lacks what is asked")
         self._offers.add(effect.offer_id)
         contact.agent_id, contact.offer_id = effect.agent_id, effect.offer_id
         self._held[effect.agent_id].add(effect.contact_id)
@@ -210,11 +230,22 @@ class FloorModel:
         contact.agent_id = contact.offer_id = ""
 
 
+def _meets(agent: Agent, asked: Requirements) -> bool:
+    levels = {item.skill: item.proficiency for item in agent.skills}
+    return (
+        all(levels.get(item.skill, 0) >= item.proficiency_min for item in asked.skills)
+        and set(asked.tags) <= set(agent.tags)
+        and not set(asked.tags_none) & set(agent.tags)
+        and (not asked.tags_any or bool(set(asked.tags_any) & set(agent.tags)))
+        and (not asked.agent_ids or agent.agent_id in asked.agent_ids)
+    )
+
+
 def _class_of(contact: ModelContact) -> tuple[object, ...]:
     asked = contact.asked
-    skills = tuple((item.skill, item.proficiency_min) for item in asked.requirements.skills)
-    to_come = tuple((step.after_ms, step.priority) for step in asked.relaxation)
-    return contact.queue_id, asked.channel, asked.priority, skills, to_come
+    wanted = asked.requirements.SerializeToString(deterministic=True)
+    to_come = tuple(step.SerializeToString(deterministic=True) for step in asked.relaxation)
+    return contact.queue_id, asked.channel, asked.priority, wanted, to_come
 
 
 def _require(is_so: bool, otherwise: str) -> None:

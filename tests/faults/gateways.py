@@ -3,13 +3,14 @@
 import asyncio
 import re
 from collections.abc import Sequence
-from typing import Any
+from random import Random
+from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
 
 from adapters.errors import CallRefused
 from headgate.v1 import gateway_service_pb2, routing_service_pb2
-from headgate.v1.contact_pb2 import Channel, Requirements, SkillRequirement
+from headgate.v1.contact_pb2 import Channel, Requirements
 from headgate.v1.error_pb2 import Error
 from headgate.v1.routing_service_pb2 import CancelReason
 from tests.faults.clients import Client, Site, is_final
@@ -19,29 +20,45 @@ from tests.faults.network import Answer, Wire
 CHANNELS = (Channel.CHANNEL_VOICE, Channel.CHANNEL_CHAT)
 
 
+class Asking(NamedTuple):
+    """What contacts may ask for."""
+
+    queue_ids: Sequence[str]
+    skills: Sequence[str]
+    tags: Sequence[str]
+    agent_ids: Sequence[str]
+
+    def draw(self, random: Random) -> Requirements:
+        """What one asks of agents; often nothing."""
+        asked = Requirements()
+        what = random.random()
+        if what < 0.3:
+            level = random.choice((1, 3))
+            asked.skills.add(skill=random.choice(self.skills), proficiency_min=level)
+        elif what < 0.4:
+            asked.tags_any.extend(self.tags)
+        elif what < 0.5:
+            asked.tags_none.append(random.choice((*self.tags, "unheard")))
+        elif what < 0.6:
+            asked.agent_ids.append(random.choice(self.agent_ids))
+        return asked
+
+
 class Gateway(Client):
     """
     A gateway that makes unary calls.
 
     Parameters
     ----------
-    queue_ids, skills
+    asking
         What its contacts may ask for.
     contacts
         How many it brings.
     """
 
-    def __init__(
-        self,
-        name: str,
-        queue_ids: Sequence[str],
-        skills: Sequence[str],
-        contacts: int,
-        site: Site,
-    ) -> None:
+    def __init__(self, name: str, asking: Asking, contacts: int, site: Site) -> None:
         super().__init__(name, site)
-        self._queue_ids = queue_ids
-        self._skills = skills
+        self._asking = asking
         self._contacts = contacts
 
     async def run(self) -> None:
@@ -56,17 +73,18 @@ class Gateway(Client):
         random = self.random
         request = routing_service_pb2.RouteRequest(
             contact_id=f"{self.name}/{number}" if random.random() < 0.8 else "",
-            queue_id=random.choice(self._queue_ids),
+            queue_id=random.choice(self._asking.queue_ids),
             channel=random.choice(CHANNELS),
             priority=random.choice((0, 0, 0, 3)),
         )
-        if random.random() < 0.3:
-            skill = SkillRequirement(skill=random.choice(self._skills), proficiency_min=1)
-            request.requirements.CopyFrom(Requirements(skills=[skill]))
+        request.requirements.CopyFrom(self._asking.draw(random))
         if random.random() < 0.1:
             request.max_wait_ms = 3_000
-        if random.random() < 0.2:
-            request.relaxation.add(after_ms=random.choice((200, 2_000)), priority=5)
+        if random.random() < 0.4:
+            for after_ms in (random.choice((200, 2_000)), 4_000)[: random.choice((1, 2))]:
+                asked = self._asking.draw(random)
+                priority = random.choice((None, 5))
+                request.relaxation.add(after_ms=after_ms, requirements=asked, priority=priority)
         return request
 
     async def _bring(self, request: routing_service_pb2.RouteRequest) -> None:
@@ -92,7 +110,7 @@ class Gateway(Client):
             reason = CancelReason.CANCEL_REASON_ABANDONED
             return routing_service_pb2.CancelContactRequest(contact_id=contact_id, reason=reason)
         if what < 0.8:
-            queue_id = self.random.choice(self._queue_ids)
+            queue_id = self.random.choice(self._asking.queue_ids)
             return routing_service_pb2.RequeueContactRequest(
                 contact_id=contact_id, queue_id=queue_id
             )
@@ -108,7 +126,8 @@ class SessionGateway(Gateway):
         super().__init__(*arguments)
         self._watch = self.history.watch(self.name, wants_all=self.random.random() < 0.5)
         self._asked_by_id: dict[str, tuple[Operation, asyncio.Future[Any]]] = {}
-        self._contact_ids: list[str] = []
+        # Those named here, which are watched before they are routed.
+        self._contact_ids = self._watch.contact_ids
         self._unsent: list[str] = []
         self._wake = asyncio.Event()
 
@@ -125,14 +144,13 @@ class SessionGateway(Gateway):
         request_id = operation.request.request_id
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._asked_by_id[request_id] = operation, future
+        if operation.method == "Route" and operation.request.contact_id:
+            self._contact_ids.append(operation.request.contact_id)
         while not future.done():
             self._unsent.append(request_id)
             self._wake.set()
             await asyncio.wait((future,), timeout=self.random.uniform(1.0, 3.0))
-        reply = future.result()
-        if operation.method == "Route" and reply is not None:
-            self._contact_ids.append(reply.contact_id)
-        return reply
+        return future.result()
 
     async def _keep_connected(self) -> None:
         while True:
@@ -175,7 +193,8 @@ class SessionGateway(Gateway):
                 answer = CallRefused(result.code, result.reason, result.message)
                 if not is_final(answer):
                     continue
-            self.history.answer(operation, answer)
+            # When a session gave it is not told; not before it was asked.
+            self.history.answer(operation, answer, operation.invoked_s)
             if not future.done():
                 future.set_result(None if isinstance(answer, CallRefused) else result)
 

@@ -26,7 +26,7 @@ class Operation:
     replies
         Every reply that came, as bytes, with its time; those to late copies as well.
     refusals
-        Every final refusal that came, with its time.
+        Every final refusal that came, with the time at which it was given.
     """
 
     method: str
@@ -54,6 +54,8 @@ class Watch:
         Cursor that its first connection began at.
     cursor
         The last it was told; where it resumes.
+    contact_ids
+        Contacts whose every event it is to be told.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Watch:
     begins_at: str = ""
     cursor: str = ""
     events: list[Event] = field(default_factory=list)
+    contact_ids: list[str] = field(default_factory=list)
 
     def take(self, events: Iterable[Event], cursor: str) -> None:
         """Note what one message brought."""
@@ -83,12 +86,12 @@ class History:
         self.operations.append(operation)
         return operation
 
-    def answer(self, operation: Operation, answer: bytes | CallRefused) -> None:
+    def answer(self, operation: Operation, answer: bytes | CallRefused, given_s: float) -> None:
         """Note a reply or a final refusal."""
         if isinstance(answer, bytes):
             operation.replies.append((self._time.now_s, answer))
         else:
-            operation.refusals.append((self._time.now_s, answer))
+            operation.refusals.append((given_s, answer))
 
     def watch(self, name: str, *, wants_all: bool) -> Watch:
         """Begin a watch."""

@@ -14,11 +14,13 @@ from adapters import dispatch_loop
 from adapters.commit_chain import CommitChain
 from adapters.commit_log import CommitGroup, InDoubt, StoredReply
 from adapters.dispatch_loop import DispatchLoop
-from adapters.event_hub import EventHub
+from adapters.errors import CallRefused
+from adapters.event_hub import EventHub, Subscription
 from adapters.memory_log import MemoryStore
 from adapters.reply_window import ReplyWindow
-from adapters.turn import Turn
+from adapters.turn import Call, Turn
 from engine.state.cell import Group
+from headgate.v1.event_pb2 import Event
 
 Mutation = Callable[[], AbstractContextManager[Any]]
 
@@ -26,6 +28,29 @@ Mutation = Callable[[], AbstractContextManager[Any]]
 def _without_idempotency() -> AbstractContextManager[Any]:
     """Each try of a request is a new request."""
     return mock.patch.object(ReplyWindow, "find", return_value=None)
+
+
+def _answers_of_agents_not_kept() -> AbstractContextManager[Any]:
+    """A retry of what an agent did finds it done, and is refused."""
+    runs = DispatchLoop._run
+
+    def run(self: DispatchLoop, call: Call, turn: Turn) -> bytes | CallRefused:
+        if call.method.service == "OfferService":
+            return self._run_method(call.method, call.request, turn.now_ms)
+        return runs(self, call, turn)
+
+    return mock.patch.object(DispatchLoop, "_run", run)
+
+
+def _every_second_event_lost() -> AbstractContextManager[Any]:
+    """Those who watch a few contacts are told half of what happens to them."""
+    pushes = Subscription.push
+
+    def push(self: Subscription, event: Event) -> None:
+        if self.wants_all or not event.cursor.endswith("2"):
+            pushes(self, event)
+
+    return mock.patch.object(Subscription, "push", push)
 
 
 def _replies_lost_at_restart() -> AbstractContextManager[Any]:
@@ -129,6 +154,8 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     mutation.__name__.strip("_"): mutation
     for mutation in (
         _without_idempotency,
+        _answers_of_agents_not_kept,
+        _every_second_event_lost,
         _replies_lost_at_restart,
         _replies_not_committed,
         _acknowledge_before_commit,

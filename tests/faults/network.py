@@ -42,23 +42,24 @@ class Network:
         self.process: Process | None = None
 
     async def call(
-        self, method: str, raw: bytes, timeout_s: float, told: Callable[[Answer], None]
+        self, method: str, raw: bytes, timeout_s: float, told: Callable[[Answer, float], None]
     ) -> Answer | None:
         """
         Send a unary call; returns its first answer, or None when none came in time.
 
-        `told` gets every answer that arrives, also those to copies and after the time.
+        `told` gets every answer that arrives, also those to copies and after the time, with the
+        time at which it was given.
         """
         first: asyncio.Future[Answer] = self._loop.create_future()
 
-        def arrived(answer: Answer) -> None:
-            told(answer)
+        def arrived(answer: Answer, given_s: float) -> None:
+            told(answer, given_s)
             if not first.done():
                 first.set_result(answer)
 
         def send_back(answer: Answer) -> None:
             for _ in range(self._copies()):
-                self._loop.call_later(self._delay_s(), arrived, answer)
+                self._loop.call_later(self._delay_s(), arrived, answer, self._loop.time())
 
         def deliver() -> None:
             process = self.process

@@ -16,21 +16,23 @@ from headgate.v1.queue_service_pb2 import UpsertQueueRequest
 from tests.faults.agents import Desktop
 from tests.faults.clients import Client, Site
 from tests.faults.faults import CrashPoint, draw_faults
-from tests.faults.gateways import Gateway, SessionGateway
+from tests.faults.gateways import Asking, Gateway, SessionGateway
 from tests.faults.history import History
 from tests.faults.network import Network
 from tests.faults.process import NotingStore, Process, Surroundings
 from tests.faults.virtual_loop import VirtualLoop, VirtualTime
 
 SKILLS: Final = ("french", "billing")
+TAGS: Final = ("gold", "new")
 # Virtual seconds with faults, then at most so many until every caller has its answer, then so many
 # more, in which the last late copies arrive.
 FAULTY_S: Final = 12.0
 CALM_S_MAX: Final = 60.0
 LATE_S: Final = 21.0
 _CALLBACKS_MAX: Final = 1_000_000
-# How far the wall clock is set at most: a jump over the reply window makes retries new requests.
-_WALL_AHEAD_MS_MAX: Final = 120_000
+# How far the wall clock is set ahead of where it was at most: a jump over the reply window makes
+# retries new requests.
+_WALL_JUMP_MS_MAX: Final = 300_000
 
 
 class World:
@@ -151,11 +153,12 @@ class World:
             Agent(
                 agent_id=f"a{number}",
                 queue_ids=self.random.sample(ids, self.random.randint(1, len(ids))),
-                # The first has every skill, so that no contact asks for one that nobody holds.
+                # The first has every skill and tag, so that nobody asks for what nobody has.
                 skills=[
-                    AgentSkill(skill=skill, proficiency=self.random.randint(number > 0, 5) or 1)
+                    AgentSkill(skill=skill, proficiency=self.random.randint(number == 0, 5))
                     for skill in SKILLS
                 ],
+                tags=list(TAGS) if number == 0 else self.random.sample(TAGS, 1),
                 capacity=self.random.choice((2, 3)),
                 channels=channels,
                 missed_offers_max=self.random.choice((-1, 2)),
@@ -172,10 +175,10 @@ class World:
         for queue in self.queues.values():
             assert await admin.ask(UpsertQueueRequest(queue=queue)) is not None
         desktops = [Desktop(agent, site) for agent in self.agents.values()]
-        ids = list(self.queues)
+        asking = Asking(list(self.queues), SKILLS, TAGS, list(self.agents))
         gateways = [
-            Gateway("calls", ids, SKILLS, self.random.randint(5, 15), site),
-            SessionGateway("session", ids, SKILLS, self.random.randint(5, 15), site),
+            Gateway("calls", asking, self.random.randint(5, 15), site),
+            SessionGateway("session", asking, self.random.randint(5, 15), site),
         ]
         async with asyncio.TaskGroup() as group:
             for desktop in desktops:
@@ -251,7 +254,10 @@ class World:
     async def _set_clock(self) -> None:
         """Set the wall clock, ahead or back."""
         every_s = self.around.faults.jumps_every_s
+        lowest_ms = 0
         while every_s and not self.around.is_calm:
             await asyncio.sleep(self.random.expovariate(1 / every_s))
             self.around.strike("wall clock set")
-            self.around.wall_ahead_ms = self.random.randint(-3_600_000, _WALL_AHEAD_MS_MAX)
+            lowest_ms = min(lowest_ms, self.around.wall_ahead_ms)
+            highest_ms = lowest_ms + _WALL_JUMP_MS_MAX
+            self.around.wall_ahead_ms = self.random.randint(-3_600_000, highest_ms)
