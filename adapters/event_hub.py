@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from adapters.commit_log import CommitLog, CursorOutOfRange
+from adapters.commit_log import CommitLog
 from adapters.messages import event_message
 from engine.effects import Effect, EffectKind, decode_effects
 from engine.lifecycle import FIRST_ENDED_STATE
@@ -173,15 +173,15 @@ class EventHub:
         stayed in doubt, or those of another owner meanwhile. Whom the log can no longer tell, it
         cuts off.
         """
-        try:
-            while groups := await log.tail(self.sequence, GROUPS_PER_READ):
-                for group in groups:
-                    self.publish(group.sequence, decode_effects(group.events))
-                await asyncio.sleep(0)
-        except CursorOutOfRange:
+        if self.sequence < await log.oldest_sequence() - 1:
             for watchers in (self._all, *self._of_contact.values(), *self._of_agent.values()):
                 for subscription in watchers:
                     subscription.cut_off()
+            self.sequence = await log.oldest_sequence() - 1
+        while groups := await log.tail(self.sequence, GROUPS_PER_READ):
+            for group in groups:
+                self.publish(group.sequence, decode_effects(group.events))
+            await asyncio.sleep(0)
 
     def publish(self, sequence: int, effects: Sequence[_Record]) -> None:
         """Hand the events of a committed group to those who watch."""

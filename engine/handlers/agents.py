@@ -25,6 +25,7 @@ def upsert_agent(cell: CellState, command: UpsertAgent) -> Outcome:
         agents.clear(row, cell.store.scalar[NOW_MS])
         cell.classes.agent_moved(command.agent_id, row)
     agents.write(row, command, queue_rows)
+    cell.classes.tags_carried(command.tags)
     cell.store.columns.agents.version[row] += 1
     cell.store.request[IN_AGENT] = row
     run(cell, Operation.AGENT_CHANGED)

@@ -62,10 +62,6 @@ def _check_asked(cell: CellState, requirements: Requirements, relaxation: Relaxa
     for place, step in enumerate(relaxation):
         is_last = place == len(relaxation) - 1
         cell.names.check(step.requirements, f"relaxation[{place}].requirements", is_last=is_last)
-    stages = (requirements, *(step.requirements for step in relaxation))
-    if any(asked.tags_none for asked in stages):
-        # Those nobody carries have a number all the same: somebody may, later.
-        cell.require_names_asked(stages)
 
 
 def _route_again(cell: CellState, command: Route, row: int) -> Outcome:

@@ -156,8 +156,8 @@ def take_from_agent(table: Table, contact: int) -> int:
 @kernel
 def return_to_queue(table: Table, contact: int, reason: int) -> None:
     """
-    Put a contact that no agent holds any more back to its place, by routing age, or end it when it
-    has waited long enough. O(log contacts).
+    Put a contact that no agent holds any more back to its place, by routing age, taking the
+    relaxation steps that came due meanwhile, or end it when it has waited long enough. As `relax`.
 
     It is made due at once: whoever wants it matched sooner calls `match_returned`.
     """
@@ -169,6 +169,7 @@ def return_to_queue(table: Table, contact: int, reason: int) -> None:
     contacts.state[contact] = _QUEUED
     join_class(table, contact)
     record_contact(table, _CONTACT_REQUEUED, contact, 0, reason)
+    relax(table, contact)
     mark_queue(table, contacts.queue[contact])
     schedule_contact(table, contact, open_cell(table).scalar[NOW_MS])
 

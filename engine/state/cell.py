@@ -140,7 +140,7 @@ class CellState:
         for one in asked:
             skills |= {item.skill for item in one.skills}
             skills |= {item.skill for item in one.preferred_skills}
-            tags |= {*one.tags, *one.tags_any, *one.tags_none}
+            tags |= {*one.tags, *one.tags_any}
         self._require_names(skills, tags)
 
     def _require_names(self, skills: set[str], tags: set[str]) -> None:

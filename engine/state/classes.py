@@ -5,7 +5,7 @@ Rows whose last contact has gone are kept, since the next one is likely alike, a
 run out.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from engine.commands import Relaxation, RelaxationStep, Requirements
@@ -40,8 +40,10 @@ class ContactClasses:
         self._free_classes: list[int] = []
         self._free_requirements: list[int] = []
         self._classes_used = 0
-        # Rows of the requirements that name an agent, by its id.
+        # Rows of the requirements that name an agent, by its id, and of those that rule out a tag
+        # which has no number, because nobody carries it.
         self._naming: dict[str, set[int]] = {}
+        self._ruling_out: dict[str, set[int]] = {}
 
     def row_of(
         self,
@@ -141,14 +143,33 @@ class ContactClasses:
         for tags, count, column in (
             (requirements.tags, columns.tag_count, columns.tag),
             (requirements.tags_any, columns.any_tag_count, columns.any_tag),
-            (requirements.tags_none, columns.no_tag_count, columns.no_tag),
         ):
             count[row] = len(tags)
             column[row, : len(tags)] = [intern_tag(tag) for tag in tags]
+        self._rule_out(row)
         columns.agent_count[row] = len(requirements.agent_ids)
         for place, agent_id in enumerate(requirements.agent_ids):
             columns.agent[row, place] = self._agents.row_of(agent_id)
             self._naming.setdefault(agent_id, set()).add(row)
+
+    def _rule_out(self, row: int) -> None:
+        """Write the tags that candidates may not carry, those of them that somebody does."""
+        columns = self._store.columns.requirements
+        numbers = []
+        for tag in self._requirements[row].tags_none:
+            number = self._names.tags.number_of(tag)
+            if number < 0:
+                self._ruling_out.setdefault(tag, set()).add(row)
+            else:
+                numbers.append(number)
+        columns.no_tag_count[row] = len(numbers)
+        columns.no_tag[row, : len(numbers)] = numbers
+
+    def tags_carried(self, tags: Iterable[str]) -> None:
+        """Have requirements that rule out a tag which has just got a number do so."""
+        for tag in tags:
+            for row in self._ruling_out.pop(tag, ()):
+                self._rule_out(row)
 
     def agent_moved(self, agent_id: str, agent_row: int) -> None:
         """Have requirements that name an agent mean its row, -1 for none."""
@@ -196,6 +217,11 @@ class ContactClasses:
             self._naming[agent_id].discard(row)
             if not self._naming[agent_id]:
                 del self._naming[agent_id]
+        for tag in requirements.tags_none:
+            rows = self._ruling_out.get(tag, set())
+            rows.discard(row)
+            if not rows:
+                self._ruling_out.pop(tag, None)
         self._free_requirements.append(row)
 
 

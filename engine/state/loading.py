@@ -90,12 +90,24 @@ def _load_contacts(cell: CellState, deltas: Sequence[RowDelta]) -> None:
     rows = _unpack(cell, RowTable.CONTACT, deltas)
     _check_references(cell, rows)
     contacts = cell.store.columns.contacts
+    for place in np.flatnonzero(contacts.relaxed[rows]).tolist():
+        _check_steps(cell, deltas[place])
     is_ended = contacts.state[rows] >= FIRST_ENDED_STATE
     contacts.class_row[rows] = -1
     _load_classes(cell, [deltas[place] for place in np.flatnonzero(~is_ended).tolist()])
     age = np.where(is_ended, contacts.ended_ms[rows], contacts.since_ms[rows])
     for row in rows[np.lexsort((contacts.sequence[rows], age))].tolist():
         cell.run_on(Operation.RESTORE_CONTACT, IN_CONTACT, row)
+
+
+def _check_steps(cell: CellState, delta: RowDelta) -> None:
+    """Refuse a contact that took more relaxation steps than it came with."""
+    taken = int(cell.store.columns.contacts.relaxed[delta.row])
+    with _naming(delta):
+        steps = len(contact_rows.said_in(delta.payload or b"").relaxation)
+    if not (0 <= taken <= steps):
+        message = f"{_name(delta)}: {taken} relaxation steps taken of {steps}"
+        raise DamagedRow(message)
 
 
 def _load_classes(cell: CellState, deltas: Sequence[RowDelta]) -> None:

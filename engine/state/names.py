@@ -1,6 +1,7 @@
 """Skills and tags: numbers by name, given back when nobody needs them any more."""
 
 from collections.abc import Collection, Iterable
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from engine.limits import SKILLS_MAX, TAGS_MAX
 from engine.refusals import CommandRefused, Refusal, Violation, violation
 from engine.state.slots import Slots, Vocabulary
 from engine.state.store import Store
+
+# Requirements remembered as sound.
+_CHECKED_MAX: Final = 4_096
 
 
 class Names:
@@ -65,6 +69,8 @@ class Names:
         ]
         _refuse(Refusal.UNKNOWN_TAG, unknown)
         self._check_agents(requirements, path, is_last=is_last)
+        if len(self._checked) >= _CHECKED_MAX:
+            self._checked.clear()
         self._checked.add((requirements, is_last))
 
     def _check_agents(self, requirements: Requirements, path: str, *, is_last: bool) -> None:

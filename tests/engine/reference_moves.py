@@ -96,6 +96,7 @@ def return_to_queue(floor: Floor, contact: RefContact, reason: str) -> None:
     contact.state = ContactState.QUEUED
     floor.join(contact)
     record_contact(floor, EffectKind.CONTACT_REQUEUED, contact, 0, reason)
+    relax(floor, contact)
     contact.due_ms = floor.now_ms
 
 

@@ -287,3 +287,34 @@ def test_contact_written_before_there_was_relaxation_is_read() -> None:
     contact = again.read.contact("c1", 2_000)
     assert contact.requirements == Requirements((SkillRequirement("s", 2),), (), ("t",))
     assert (contact.attributes, contact.relaxation) == ({"line": "1"}, ())
+
+
+def test_contact_with_more_steps_taken_than_it_has_is_refused() -> None:
+    """A damaged count is told at the start, not by a failing read later."""
+    engine = Engine()
+    engine.apply(UpsertQueue("q1"), 1_000)
+    engine.apply(Route("c1", "q1", Channel.VOICE, relaxation=(RelaxationStep(10),)), 1_000)
+    engine.apply(Expire(), 2_000)
+    rows = [
+        delta._replace(payload=b"[null,{}]") if delta.table is RowTable.CONTACT else delta
+        for delta in _rows(engine)
+    ]
+    with pytest.raises(DamagedRow, match="contact 'c1', row 0: 1 relaxation steps taken of 0"):
+        Engine().load(rows)
+
+
+def test_tag_that_nobody_carried_is_ruled_out_once_somebody_does() -> None:
+    """And costs no number until then, whatever gateways name."""
+    engine = Engine()
+    engine.apply(UpsertQueue("q1"), 1_000)
+    for number in range(3_000):
+        asked = Requirements(tags_none=("new", *(f"t{number}.{item}" for item in range(7))))
+        engine.apply(Route(f"c{number}", "q1", Channel.VOICE, requirements=asked), 1_000)
+    engine.apply(UpsertAgent("a1", queue_ids=("q1",), tags=("new",), capacity=5_000), 1_000)
+    engine.apply(SetPresence("a1", Presence.AVAILABLE), 1_000)
+    assert engine.read.contact("c0", 1_000).state is ContactState.QUEUED
+    engine.apply(UpsertAgent("a1", queue_ids=("q1",), tags=("t7.1",), capacity=5_000), 2_000)
+    while engine.next_deadline_ms() <= 2_000:
+        engine.apply(Expire(), 2_000)
+    states = {name: engine.read.contact(name, 2_000).state.name for name in ("c0", "c7", "c2999")}
+    assert states == {"c0": "OFFERED", "c7": "QUEUED", "c2999": "OFFERED"}
