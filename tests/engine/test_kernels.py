@@ -353,19 +353,9 @@ def test_packed_presence_reason_is_the_same_for_every_text() -> None:
 
 # Modules whose kernels other entries call: rows of the log, and simulated floors.
 NOT_OF_TRANSITIONS = (
-    "packing",
-    "drawing",
-    "distributions",
-    "arrivals",
-    "deeds",
-    "callers",
-    "handling",
-    "staffing",
-    "overflowing",
-    "measuring",
-    "floor_events",
-    "simulated_time",
-)
+    "packing", "drawing", "distributions", "arrivals", "deeds", "callers", "handling", "staffing",
+    "overflowing", "measuring", "floor_events", "simulated_time",
+)  # fmt: skip
 
 
 def _all_kernels() -> Iterator[tuple[str, object]]:
