@@ -39,7 +39,7 @@ from tests.end_to_end.gateways import (
 )
 from tests.end_to_end.serving import Served, start
 
-ROUNDS = 30
+ROUNDS = 12
 IN_HAND = (OFFERED, ASSIGNED, WRAP_UP)
 # What the last event of a contact says of its state.
 STATE_AFTER = {
@@ -202,7 +202,7 @@ async def one_round(served: Served, state: Any, number: int, draw: random.Random
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 async def test_server_killed_under_load_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    """Thirty crashes at moments nobody chose, some of them while the server starts again."""
+    """Twelve crashes at moments nobody chose, some of them while the server starts again."""
     seed = secrets.randbelow(1_000_000)
     print(f"seed {seed}")
     draw = random.Random(seed)

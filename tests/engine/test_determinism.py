@@ -89,7 +89,7 @@ def test_growth_across_doublings_changes_nothing() -> None:
             now_ms,
         )
         pair.apply(SetPresence(f"a{number}", Presence.AVAILABLE), now_ms)
-    for number in range(3_000):
+    for number in range(1_500):
         now_ms += int(generator.integers(0, 60))
         kind = number % 10
         asked = Requirements()

@@ -59,6 +59,7 @@ def test_one_more_agent_is_known_better_on_one_seed(scenario: str, group: str, g
     assert unpaired.var(ddof=1) > gain * paired.var(ddof=1), told
 
 
+@pytest.mark.compiled_only
 def test_same_scenario_on_one_seed_differs_by_nothing() -> None:
     """Pairing is exact: where nothing is decided otherwise, nothing comes out otherwise."""
     scenario = _days(read_scenario(EXAMPLES / "bank.yaml"))
