@@ -9,7 +9,7 @@ from adapters.errors import invalid
 from adapters.messages import agent_message
 from adapters.methods import Method, fitting, ids_after, page_bounds
 from adapters.translation import agent_command, known_members, member
-from engine.commands import DeleteAgent, Heartbeat, SetPresence
+from engine.commands import DeleteAgent, Heartbeat, ResetEstimates, SetPresence
 from engine.engine import Engine
 from engine.lifecycle import Presence
 from engine.refusals import CommandRefused, violation
@@ -66,6 +66,13 @@ def drain_agent(engine: Engine, request: pb.DrainAgentRequest, now_ms: int) -> M
     )
 
 
+def reset_estimates(engine: Engine, request: pb.ResetEstimatesRequest, now_ms: int) -> Message:
+    """Forget what was learned of an agent."""
+    engine.apply(ResetEstimates(request.agent_id, request.queue_id), now_ms)
+    view = engine.read.agent(request.agent_id)
+    return pb.ResetEstimatesResponse(agent=agent_message(engine, view))
+
+
 def heartbeat(engine: Engine, request: pb.HeartbeatRequest, now_ms: int) -> Message:
     """Renew the leases of many agents."""
     if not (1 <= len(request.agent_ids) <= HEARTBEAT_AGENTS_MAX):
@@ -101,5 +108,6 @@ METHODS: Final = (
         "AgentService", "SetPresence", pb.SetPresenceRequest, set_presence, True, "set_presence"
     ),
     Method("AgentService", "DrainAgent", pb.DrainAgentRequest, drain_agent, True, "drain_agent"),
+    Method("AgentService", "ResetEstimates", pb.ResetEstimatesRequest, reset_estimates, True),
     Method("AgentService", "Heartbeat", pb.HeartbeatRequest, heartbeat, False, "heartbeat"),
 )

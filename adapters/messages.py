@@ -1,6 +1,6 @@
 """The engine's outcomes, views and effects as messages of the contract."""
 
-from engine.commands import Requirements
+from engine.commands import STRATEGY_WEIGHTS, Requirements, ScoreWeights
 from engine.effects import Effect, EffectKind
 from engine.engine import Engine, Outcome
 from engine.kernels import columns
@@ -8,6 +8,7 @@ from engine.lifecycle import Intake
 from engine.state.agents import AgentView
 from engine.state.contacts import ContactView
 from engine.state.queues import QueueSnapshot, QueueView
+from engine.state.weights import WeightsInForce, weights_in_force
 from headgate.v1 import agent_pb2, contact_pb2, event_pb2, queue_pb2, routing_service_pb2
 
 
@@ -47,6 +48,7 @@ def requirements_message(asked: Requirements) -> contact_pb2.Requirements:
         tags_any=asked.tags_any,
         tags_none=asked.tags_none,
         agent_ids=asked.agent_ids,
+        preferred_agent_ids=asked.preferred_agent_ids,
     )
 
 
@@ -118,7 +120,25 @@ def agent_message(engine: Engine, view: AgentView) -> agent_pb2.Agent:
         idle_since_ms=view.idle_since_ms,
         missed_offers=view.missed_offers,
         lease_until_ms=view.lease_until_ms,
+        occupancy=view.occupancy,
+        estimates=[
+            agent_pb2.QueueEstimate(
+                queue_id=engine.cell.queues.slots.ids[item.queue_row],
+                handled=item.handled,
+                handle_time_ms=item.handle_time_ms,
+                rated=item.rated,
+                outcome=item.outcome if item.rated else None,
+            )
+            for item in view.estimates
+        ],
     )
+
+
+def _weights_message(weights: ScoreWeights | WeightsInForce) -> queue_pb2.ScoreWeights | None:
+    """Weights of the score, None where none is set."""
+    if weights == STRATEGY_WEIGHTS:
+        return None
+    return queue_pb2.ScoreWeights(**weights._asdict())
 
 
 def queue_message(view: QueueView) -> queue_pb2.Queue:
@@ -131,6 +151,11 @@ def queue_message(view: QueueView) -> queue_pb2.Queue:
             ratio=definition.service_level_ratio, within_ms=definition.service_level_within_ms
         ),
         strategy=definition.strategy.value,  # type: ignore[arg-type]
+        weights=_weights_message(definition.weights),
+        weights_in_force=_weights_message(
+            weights_in_force(definition.strategy, definition.weights)
+        ),
+        starvation_bound_ms=definition.starvation_bound_ms,
         offer_timeout_ms=definition.offer_timeout_ms,
         wrap_up_mode=definition.wrap_up_mode.value,  # type: ignore[arg-type]
         wrap_up_ms=definition.wrap_up_ms,

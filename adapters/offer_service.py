@@ -33,7 +33,9 @@ def complete_assignment(
     engine: Engine, request: pb.CompleteAssignmentRequest, now_ms: int
 ) -> Message:
     """End handling."""
-    outcome = engine.apply(CompleteAssignment(request.contact_id, request.agent_id), now_ms)
+    rated = request.outcome if request.HasField("outcome") else None
+    command = CompleteAssignment(request.contact_id, request.agent_id, rated)
+    outcome = engine.apply(command, now_ms)
     return pb.CompleteAssignmentResponse(
         state=outcome.state,  # type: ignore[arg-type]
         wrap_up_ends_at_ms=outcome.until_ms,

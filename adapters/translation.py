@@ -20,6 +20,7 @@ from engine.commands import (
     RequeueContact,
     Requirements,
     Route,
+    ScoreWeights,
     SkillPreference,
     SkillRequirement,
     UpdateContact,
@@ -105,6 +106,7 @@ def _read_requirements(encoded: bytes) -> Requirements:
         tuple(message.tags_any),
         tuple(message.tags_none),
         tuple(message.agent_ids),
+        tuple(message.preferred_agent_ids),
     )
 
 
@@ -181,6 +183,16 @@ def agent_command(agent: agent_pb2.Agent) -> UpsertAgent:
     )
 
 
+def score_weights(message: queue_pb2.ScoreWeights) -> ScoreWeights:
+    """Weights that a queue sets itself; None for those that are not set."""
+    return ScoreWeights(
+        *(
+            getattr(message, name) if message.HasField(name) else None  # type: ignore[arg-type]
+            for name in ScoreWeights._fields
+        )
+    )
+
+
 def queue_command(queue: queue_pb2.Queue) -> UpsertQueue:
     """Command of a queue's definition."""
     reoffer_delay_ms = queue.reoffer_delay_ms or REOFFER_DELAY_MS
@@ -193,6 +205,8 @@ def queue_command(queue: queue_pb2.Queue) -> UpsertQueue:
         service_level_ratio=queue.service_level.ratio or SERVICE_LEVEL_RATIO,
         service_level_within_ms=queue.service_level.within_ms or SERVICE_LEVEL_WITHIN_MS,
         strategy=member(Strategy, queue.strategy, Strategy.LONGEST_IDLE),
+        weights=score_weights(queue.weights),
+        starvation_bound_ms=queue.starvation_bound_ms,
         offer_timeout_ms=queue.offer_timeout_ms or OFFER_TIMEOUT_MS,
         wrap_up_mode=member(WrapUpMode, queue.wrap_up_mode, WrapUpMode.NONE),
         wrap_up_ms=queue.wrap_up_ms,

@@ -174,7 +174,7 @@ def _compare(backlog: Backlog, settings: Settings) -> dict[str, list[float]]:
     store = backlog.engine.cell.store
     agents = backlog.agent_rows
     chosen, scanned = np.empty(len(agents), np.int64), np.empty(len(agents), np.int64)
-    claim_per_ms = store.columns.queues.claim_per_ms
+    claim_per_ms = store.columns.queues.per_target_ms
 
     def choose_by_scan() -> None:
         scan(agents, backlog.offered, backlog.waiting, claim_per_ms, scanned)

@@ -55,6 +55,8 @@ class Requirements(NamedTuple):
     tags_any: tuple[str, ...] = ()
     tags_none: tuple[str, ...] = ()
     agent_ids: tuple[str, ...] = ()
+    # Agents that are a better match than others.
+    preferred_agent_ids: tuple[str, ...] = ()
 
 
 NO_REQUIREMENTS: Final = Requirements()
@@ -145,10 +147,15 @@ class DeclineOffer(NamedTuple):
 
 
 class CompleteAssignment(NamedTuple):
-    """End handling; wrap-up begins where the queue has one."""
+    """
+    End handling; wrap-up begins where the queue has one.
+
+    `outcome` says how well it went, 0 to 1; None = nothing is known.
+    """
 
     contact_id: str
     agent_id: str
+    outcome: float | None = None
 
 
 class EndWrapUp(NamedTuple):
@@ -197,6 +204,13 @@ class UpsertAgent(NamedTuple):
     etag: str = ""
 
 
+class ResetEstimates(NamedTuple):
+    """Forget what was learned of an agent in a queue, "" = in all."""
+
+    agent_id: str
+    queue_id: str = ""
+
+
 class DeleteAgent(NamedTuple):
     """Delete an agent that holds no contacts."""
 
@@ -218,6 +232,33 @@ class Heartbeat(NamedTuple):
     agent_id: str
 
 
+class ScoreWeights(NamedTuple):
+    """
+    Weights of the score, 0 to 1,000,000,000 each, dimensionless; None = as the strategy has it.
+
+    `engine.kernels.scoring` states the formula.
+    """
+
+    preferred_skills: float | None = None
+    skill: float | None = None
+    preferred_agent: float | None = None
+    handle_time: float | None = None
+    outcome: float | None = None
+    idle: float | None = None
+    load: float | None = None
+    turn: float | None = None
+    versatility: float | None = None
+    occupancy: float | None = None
+    wait: float | None = None
+    urgency: float | None = None
+    # Not a weight: the share of the service-level time, 0 to 1, after which urgency begins.
+    urgent_from: float | None = None
+    lateness: float | None = None
+
+
+STRATEGY_WEIGHTS: Final = ScoreWeights()
+
+
 class UpsertQueue(NamedTuple):
     """
     Create a queue or replace its definition; see `Queue` on the wire for bounds.
@@ -229,6 +270,9 @@ class UpsertQueue(NamedTuple):
     service_level_ratio: float = SERVICE_LEVEL_RATIO
     service_level_within_ms: int = SERVICE_LEVEL_WITHIN_MS
     strategy: Strategy = Strategy.LONGEST_IDLE
+    weights: ScoreWeights = STRATEGY_WEIGHTS
+    # 0 = no bound.
+    starvation_bound_ms: int = 0
     offer_timeout_ms: int = OFFER_TIMEOUT_MS
     wrap_up_mode: WrapUpMode = WrapUpMode.NONE
     wrap_up_ms: int = 0
@@ -274,6 +318,7 @@ Command = (
     | EndWrapUp
     | ReleaseAssignment
     | UpsertAgent
+    | ResetEstimates
     | DeleteAgent
     | SetPresence
     | Heartbeat

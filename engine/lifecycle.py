@@ -179,6 +179,7 @@ class Strategy(IntEnum):
     LEAST_OCCUPIED = 2
     ROUND_ROBIN = 3
     BEST_SCORE = 4
+    SPECIALISTS_FIRST = 5
 
 
 class RejectionReason(IntEnum):

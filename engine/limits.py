@@ -27,6 +27,7 @@ ID_BYTES_MAX: Final = 128
 ATTRIBUTES_MAX: Final = 64
 ATTRIBUTE_BYTES_MAX: Final = 16_384
 PREFERENCE_WEIGHT_MAX: Final = 100.0
+SCORE_WEIGHT_MAX: Final = 1_000_000_000
 
 # Agents that recently failed with a contact, remembered per contact, and one place for a rest from
 # everybody. With more failures than this inside one re-offer delay the one that ends first is
@@ -34,6 +35,16 @@ PREFERENCE_WEIGHT_MAX: Final = 100.0
 # longest ago, so that a crowd that declines neither keeps it from a willing agent nor rings without
 # pause.
 EXCLUSIONS_MAX: Final = 8
+
+# Queues in which an agent's handling times and outcomes are remembered; beyond that the one with
+# the fewest contacts makes room.
+ESTIMATES_MAX: Final = 8
+# Contacts an estimate remembers: a mean of so many, then one that moves by as little with each.
+ESTIMATE_MEMORY: Final = 50
+# Contacts' worth of the queue's own mean that an agent's estimate is mixed with.
+ESTIMATE_PRIOR: Final = 10
+# Time constant of the mean that occupancy is.
+OCCUPANCY_WINDOW_MS: Final = 1_800_000
 
 # Effects one kernel call may record before it leaves the rest due at once, so that no call is long.
 EFFECTS_PER_CALL: Final = 1_024

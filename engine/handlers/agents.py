@@ -1,10 +1,10 @@
 """Commands on agents: define, delete, presence, heartbeat."""
 
-from engine.commands import DeleteAgent, Heartbeat, SetPresence, UpsertAgent
+from engine.commands import DeleteAgent, Heartbeat, ResetEstimates, SetPresence, UpsertAgent
 from engine.handlers.outcome import Outcome
 from engine.handlers.running import check_etag, run
 from engine.kernels.columns import NOW_MS, OUT_COUNT, OUT_STATE
-from engine.kernels.requests import IN_AGENT, IN_REASON, IN_VALUE, Operation
+from engine.kernels.requests import IN_AGENT, IN_QUEUE, IN_REASON, IN_VALUE, Operation
 from engine.refusals import CommandRefused, Refusal, violation
 from engine.state.cell import CellState
 
@@ -23,12 +23,22 @@ def upsert_agent(cell: CellState, command: UpsertAgent) -> Outcome:
     if row < 0:
         row = agents.slots.take(command.agent_id)
         agents.clear(row, cell.store.scalar[NOW_MS])
-        cell.classes.agent_moved(command.agent_id, row)
+        cell.classes.agent_moved(command.agent_id)
     agents.write(row, command, queue_rows)
     cell.classes.tags_carried(command.tags)
     cell.store.columns.agents.version[row] += 1
     cell.store.request[IN_AGENT] = row
     run(cell, Operation.AGENT_CHANGED)
+    return Outcome(agent_id=command.agent_id)
+
+
+def reset_estimates(cell: CellState, command: ResetEstimates) -> Outcome:
+    """Forget what was learned of an agent."""
+    request = cell.store.request
+    agent_row = cell.agent_row(command.agent_id)
+    request[IN_QUEUE] = cell.queue_row(command.queue_id) if command.queue_id else -1
+    request[IN_AGENT] = agent_row
+    run(cell, Operation.RESET_ESTIMATES)
     return Outcome(agent_id=command.agent_id)
 
 

@@ -1,5 +1,7 @@
 """Commands of agents on the contacts in their hands: answer offers, end assignments."""
 
+from typing import Final
+
 from engine.commands import (
     AcceptOffer,
     CompleteAssignment,
@@ -13,6 +15,9 @@ from engine.kernels.columns import OUT_CONTACT, OUT_STATE, OUT_UNTIL_MS, OUT_WAI
 from engine.kernels.requests import IN_AGENT, IN_CONTACT, IN_OFFER, IN_VALUE, Operation
 from engine.state.cell import CellState
 from engine.state.contacts import parse_offer_id
+
+# Outcomes are kept in thousandths.
+_OUTCOME_ONE: Final = 1_000
 
 
 def accept(cell: CellState, command: AcceptOffer) -> Outcome:
@@ -37,6 +42,8 @@ def decline(cell: CellState, command: DeclineOffer) -> Outcome:
 def complete(cell: CellState, command: CompleteAssignment) -> Outcome:
     """End handling."""
     _request_assignment(cell, command.contact_id, command.agent_id)
+    outcome = command.outcome
+    cell.store.request[IN_VALUE] = -1 if outcome is None else round(outcome * _OUTCOME_ONE)
     run(cell, Operation.COMPLETE)
     out = cell.store.outcome
     return Outcome(state=out[OUT_STATE], contact_id=command.contact_id, until_ms=out[OUT_UNTIL_MS])

@@ -10,7 +10,6 @@ from engine.kernels.boundary import (
     open_agents,
     open_bitsets,
     open_cell,
-    open_classes,
     open_contacts,
     open_queues,
 )
@@ -18,9 +17,10 @@ from engine.kernels.capacity import refresh_room
 from engine.kernels.columns import NOW_MS, OUT_COUNT, OUT_STATE
 from engine.kernels.compilation import kernel
 from engine.kernels.deadlines import schedule_agent
+from engine.kernels.estimates import forget_estimates, forget_queue
 from engine.kernels.recording import record_agent, record_queue
 from engine.kernels.requests import IN_AGENT, IN_QUEUE, IN_REASON, IN_VALUE
-from engine.kernels.waiting import refresh_head, refresh_waiting_queue
+from engine.kernels.waiting import refresh_waiting_queue
 from engine.lifecycle import ContactState, Intake, Presence
 from engine.limits import NEVER_MS
 from engine.refusals import Refusal
@@ -63,6 +63,7 @@ def delete_agent(table: Table) -> int:
     O(log agents).
     """
     agent = open_cell(table).request[IN_AGENT]
+    forget_estimates(table, agent, -1)
     record_agent(table, _E_AGENT_DELETED, agent, 0, _R_NONE)
     open_agents(table).presence[agent] = _NO_AGENT
     refresh_room(table, agent)
@@ -110,25 +111,22 @@ def heartbeat(table: Table) -> int:
 
 @kernel
 def queue_changed(table: Table) -> int:
-    """
-    Take note of a queue's new definition, written before; its order may have changed.
-
-    O(classes of the queue).
-    """
-    queue = open_cell(table).request[IN_QUEUE]
-    classes = open_classes(table)
-    class_row = open_queues(table).first_class[queue]
-    while class_row >= 0:
-        refresh_head(table, class_row)
-        class_row = classes.following[class_row]
-    record_queue(table, _E_QUEUE, queue, 0)
+    """Take note of a queue's new definition, written before. O(1)."""
+    record_queue(table, _E_QUEUE, open_cell(table).request[IN_QUEUE], 0)
     return _APPLIED
 
 
 @kernel
 def delete_queue(table: Table) -> int:
-    """Tell of a deleted queue, which holds no open contacts; `engine.state` does the rest. O(1)."""
-    record_queue(table, _E_QUEUE_DELETED, open_cell(table).request[IN_QUEUE], 0)
+    """
+    Forget what was learned in a queue that holds no open contacts, and tell of its end;
+    `engine.state` does the rest.
+
+    O(agents).
+    """
+    queue = open_cell(table).request[IN_QUEUE]
+    forget_queue(table, queue)
+    record_queue(table, _E_QUEUE_DELETED, queue, 0)
     return _APPLIED
 
 

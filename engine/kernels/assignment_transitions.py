@@ -26,6 +26,7 @@ from engine.kernels.contact_life import (
 )
 from engine.kernels.contact_transitions import report
 from engine.kernels.deadlines import schedule_contact
+from engine.kernels.estimates import learn_outcome
 from engine.kernels.matching import match_returned
 from engine.kernels.recording import mark_agent, mark_queue, record_contact
 from engine.kernels.requests import IN_AGENT, IN_CONTACT, IN_OFFER, IN_VALUE
@@ -125,7 +126,7 @@ def decline(table: Table) -> int:
 @kernel
 def complete_assignment(table: Table) -> int:
     """
-    End handling; wrap-up begins where the queue has one.
+    End handling; wrap-up begins where the queue has one. Learns the outcome where one is told.
 
     O(log contacts), and one search per offer made.
     """
@@ -140,6 +141,8 @@ def complete_assignment(table: Table) -> int:
     queue = contacts.queue[contact]
     now_ms = cell.scalar[NOW_MS]
     contacts.handled_ms[contact] = now_ms
+    if cell.request[IN_VALUE] >= 0:
+        learn_outcome(table, contacts.agent[contact], queue, cell.request[IN_VALUE])
     cell.outcome[OUT_UNTIL_MS] = 0
     if queues.wrap_up_mode[queue] == _NO_WRAP_UP:
         settle_agent(table, complete(table, contact))

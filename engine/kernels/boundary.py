@@ -36,6 +36,7 @@ from engine.kernels.columns import (
     Cell,
     Classes,
     Contacts,
+    Estimates,
     Queues,
     Requirements,
     Shape,
@@ -59,6 +60,7 @@ class ColumnSet(NamedTuple):
 
     contacts: Contacts
     agents: Agents
+    estimates: Estimates
     queues: Queues
     classes: Classes
     requirements: Requirements
@@ -223,6 +225,7 @@ def opener(layout: type, layouts: Layouts = LAYOUTS) -> Any:
 
 open_contacts: Final[Callable[[Table], Contacts]] = opener(Contacts)
 open_agents: Final[Callable[[Table], Agents]] = opener(Agents)
+open_estimates: Final[Callable[[Table], Estimates]] = opener(Estimates)
 open_queues: Final[Callable[[Table], Queues]] = opener(Queues)
 open_classes: Final[Callable[[Table], Classes]] = opener(Classes)
 open_requirements: Final[Callable[[Table], Requirements]] = opener(Requirements)

@@ -2,6 +2,9 @@
 What an agent holds: capacity in use, the list of its contacts, and the sets that say who has room.
 """
 
+import math
+from typing import Final
+
 from engine.kernels.bits import set_bit
 from engine.kernels.boundary import (
     Table,
@@ -10,16 +13,56 @@ from engine.kernels.boundary import (
     open_cell,
     open_contacts,
 )
-from engine.kernels.columns import NOW_MS
+from engine.kernels.columns import NOW_MS, OUT_OCCUPANCY_PPB
 from engine.kernels.compilation import kernel
 from engine.kernels.recording import mark_agent
 from engine.lifecycle import CHANNEL_SLOTS, Presence
+from engine.limits import OCCUPANCY_WINDOW_MS
 
 _AVAILABLE = int(Presence.AVAILABLE)
 _AWAY = int(Presence.AWAY)
 
 # AVAILABLE, BUSY and AWAY are the presences of an agent who may have room sooner or later.
 assert _AWAY - _AVAILABLE == 2
+
+
+_ONE_PPB: Final = 1e9
+
+
+@kernel
+def load_ratio(table: Table, agent: int) -> float:
+    """Capacity used / capacity, 0 to 1, or above 1 after capacity was lowered. O(1)."""
+    agents = open_agents(table)
+    return agents.used[agent] / agents.capacity[agent]
+
+
+@kernel
+def occupancy(table: Table, agent: int) -> float:
+    """
+    An agent's load ratio over the last while: its mean over the past, in which a moment weighs less
+    by a factor of e for every OCCUPANCY_WINDOW_MS that it lies back.
+
+    0 to 1, or above as load ratios. Time signed out counts as rest. O(1).
+    """
+    agents = open_agents(table)
+    past_ms = open_cell(table).scalar[NOW_MS] - agents.occupancy_ms[agent]
+    kept = math.exp(-past_ms / OCCUPANCY_WINDOW_MS)
+    return agents.occupancy_ppb[agent] / _ONE_PPB * kept + load_ratio(table, agent) * (1.0 - kept)
+
+
+@kernel
+def report_agent(table: Table, agent: int) -> None:
+    """Write an agent's occupancy, in thousand-millionths, into the outcome. O(1)."""
+    ppb = math.floor(occupancy(table, agent) * _ONE_PPB + 0.5)
+    open_cell(table).outcome[OUT_OCCUPANCY_PPB] = ppb
+
+
+@kernel
+def note_occupancy(table: Table, agent: int) -> None:
+    """Account for the time at the present load, which is about to change. O(1)."""
+    agents = open_agents(table)
+    agents.occupancy_ppb[agent] = math.floor(occupancy(table, agent) * _ONE_PPB + 0.5)
+    agents.occupancy_ms[agent] = open_cell(table).scalar[NOW_MS]
 
 
 @kernel
@@ -51,7 +94,7 @@ def hold_contact(table: Table, agent: int, contact: int) -> None:
     """
     Give a contact to an agent: link it and take its cost from the agent's capacity.
 
-    O(channels).
+    Who does not restore what was before notes the agent's occupancy first. O(channels).
     """
     contacts = open_contacts(table)
     agents = open_agents(table)
@@ -76,6 +119,7 @@ def let_go(table: Table, contact: int) -> int:
     contacts = open_contacts(table)
     agents = open_agents(table)
     agent = contacts.agent[contact]
+    note_occupancy(table, agent)
     before = contacts.agent_preceding[contact]
     after = contacts.agent_following[contact]
     if before < 0:

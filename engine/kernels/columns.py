@@ -17,7 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.lifecycle import CHANNEL_SLOTS
-from engine.limits import EXCLUSIONS_MAX, PROFICIENCY_MAX, REQUIREMENT_ITEMS_MAX, SKILLS_MAX
+from engine.limits import (
+    ESTIMATES_MAX,
+    EXCLUSIONS_MAX,
+    PROFICIENCY_MAX,
+    REQUIREMENT_ITEMS_MAX,
+    SKILLS_MAX,
+)
 
 Element = np.int8 | np.uint8 | np.int64 | np.uint64 | np.float64
 
@@ -126,6 +132,11 @@ class Agents(NamedTuple):
     channel_used: PerChannel
     # Level per skill, 0 = not held.
     proficiency: Annotated[NDArray[np.uint8], Shape(np.uint8, SKILLS_MAX)]
+    # 1 - 1 / (queues served + skills held): 0 for a specialist, towards 1 for who can do anything.
+    versatility: F64
+    # Occupancy in thousand-millionths as of a time; `engine.kernels.capacity` states the formula.
+    occupancy_ppb: I64
+    occupancy_ms: I64
     # When a contact last ended or presence last became AVAILABLE.
     idle_since_ms: I64
     # Sequence number of the last offer made to it.
@@ -150,6 +161,25 @@ class Agents(NamedTuple):
     heap: Row
 
 
+# What was learned of an agent in one queue; a width that many columns share.
+Learned = Annotated[NDArray[np.int64], Shape(np.int64, ESTIMATES_MAX)]
+
+
+class Estimates(NamedTuple):
+    """What was learned of each agent, one row per agent and one place per queue."""
+
+    # Queue of the place, -1 for an empty one.
+    queue: Annotated[NDArray[np.int64], Shape(np.int64, ESTIMATES_MAX, -1)]
+    # Contacts that count, at most ESTIMATE_MEMORY, and their mean handling time with wrap-up.
+    handled: Learned
+    handle_ms: Learned
+    # Outcomes that count, likewise, and their mean in thousandths.
+    rated: Learned
+    outcome: Learned
+    is_dirty: I8
+    dirty: Row
+
+
 # Totals per queue, columns of Queues.totals.
 RECEIVED: Final = 0
 ANSWERED: Final = 1
@@ -164,15 +194,28 @@ HANDLE_MS_SUM: Final = 9
 OFFERS: Final = 10
 OFFERS_FAILED: Final = 11
 CANCELLED: Final = 12
-TOTALS: Final = 13
+RATED: Final = 13
+# Sum of outcomes, in thousandths.
+OUTCOME_SUM: Final = 14
+TOTALS: Final = 15
 
-# Score weights per queue, columns of Queues.weight; see engine.kernels.scoring.
-W_PREFERRED: Final = 0
+# Score weights per queue, columns of Queues.weight, in the order of `engine.commands.ScoreWeights`;
+# `engine.kernels.scoring` states the formula.
+W_PREFERRED_SKILLS: Final = 0
 W_SKILL: Final = 1
-W_IDLE: Final = 2
-W_LOAD: Final = 3
-W_TURN: Final = 4
-WEIGHTS: Final = 5
+W_PREFERRED_AGENT: Final = 2
+W_HANDLE_TIME: Final = 3
+W_OUTCOME: Final = 4
+W_IDLE: Final = 5
+W_LOAD: Final = 6
+W_TURN: Final = 7
+W_VERSATILITY: Final = 8
+W_OCCUPANCY: Final = 9
+W_WAIT: Final = 10
+W_URGENCY: Final = 11
+URGENT_FROM: Final = 12
+W_LATENESS: Final = 13
+WEIGHTS: Final = 14
 
 
 class Queues(NamedTuple):
@@ -183,8 +226,10 @@ class Queues(NamedTuple):
     wrap_up_mode: I8
     weight: Annotated[NDArray[np.float64], Shape(np.float64, WEIGHTS)]
     service_level_within_ms: I64
-    # Claim per millisecond of effective age: 1 / service_level_within_ms.
-    claim_per_ms: F64
+    # 1 / service_level_within_ms: effective ages count in service-level times.
+    per_target_ms: F64
+    # Age from which a contact goes before all that are younger in this sense, 0 = never.
+    starvation_ms: I64
     offer_timeout_ms: I64
     wrap_up_ms: I64
     max_wait_ms: I64
@@ -217,9 +262,6 @@ class Classes(NamedTuple):
     tail: Row
     # Contacts that wait in it.
     waiting: I64
-    # Order key of the head: its routing age's origin less what its priority is worth. Lower is
-    # sooner.
-    head_key_ms: I64
     # Open contacts that refer to the class, waiting or not.
     references: I64
     # Neighbours among the queue's classes that hold waiting contacts.
@@ -250,6 +292,9 @@ class Requirements(NamedTuple):
     # The only candidates, where there are any; -1 for those who do not exist.
     agent_count: I64
     agent: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX, -1)]
+    # Agents that are a better match than others; -1 as above.
+    preferred_agent_count: I64
+    preferred_agent: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX, -1)]
 
 
 class Bitsets(NamedTuple):
@@ -275,6 +320,7 @@ class Bitsets(NamedTuple):
 CONTACT_ROWS: Final = 1
 AGENT_ROWS: Final = 2
 QUEUE_ROWS: Final = 3
+ESTIMATE_ROWS: Final = 4
 
 # Scalars of the cell, places in Cell.scalar.
 NOW_MS: Final = 0
@@ -295,7 +341,8 @@ OPEN_COUNT: Final = 14
 NEXT_DUE_MS: Final = 15
 # Effect count at which the running call leaves the rest for the next one.
 EFFECT_COUNT_MAX: Final = 16
-SCALARS: Final = 17
+ESTIMATE_DIRTY_COUNT: Final = 17
+SCALARS: Final = 18
 
 # Arguments of a transition, places in Cell.request; each transition names its own.
 REQUEST_PLACES: Final = 16
@@ -310,7 +357,8 @@ OUT_POSITION: Final = 5
 OUT_REJECTION: Final = 6
 OUT_WAIT_MS: Final = 7
 OUT_COUNT: Final = 8
-OUTCOME_PLACES: Final = 9
+OUT_OCCUPANCY_PPB: Final = 9
+OUTCOME_PLACES: Final = 10
 
 
 class Cell(NamedTuple):
@@ -324,4 +372,4 @@ class Cell(NamedTuple):
 
 
 LEVELS: Final = PROFICIENCY_MAX
-LAYOUTS: Final = (Contacts, Agents, Queues, Classes, Requirements, Bitsets, Cell)
+LAYOUTS: Final = (Contacts, Agents, Estimates, Queues, Classes, Requirements, Bitsets, Cell)

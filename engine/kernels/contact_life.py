@@ -25,6 +25,7 @@ from engine.kernels.columns import (
 from engine.kernels.compilation import kernel
 from engine.kernels.deadlines import schedule_contact
 from engine.kernels.eligibility import exclude, is_crowded, is_only_agent, rest
+from engine.kernels.estimates import learn_handling
 from engine.kernels.matching import relaxes_ms, schedule_wait
 from engine.kernels.recording import mark_contact, mark_queue, record_contact
 from engine.kernels.waiting import join_class, join_ended, leave_class, leave_ended
@@ -275,8 +276,10 @@ def complete(table: Table, contact: int) -> int:
     contacts = open_contacts(table)
     now_ms = open_cell(table).scalar[NOW_MS]
     handle_ms = now_ms - contacts.accepted_ms[contact]
-    open_queues(table).totals[contacts.queue[contact], HANDLE_MS_SUM] += handle_ms
+    queue = contacts.queue[contact]
+    open_queues(table).totals[queue, HANDLE_MS_SUM] += handle_ms
     agent = take_from_agent(table, contact)
+    learn_handling(table, agent, queue, handle_ms)
     rest_begins(table, agent)
     end_contact(table, contact, _COMPLETED, _CONTACT_COMPLETED, _NONE)
     return agent

@@ -23,7 +23,7 @@ from engine.kernels.boundary import (
     open_contacts,
     open_queues,
 )
-from engine.kernels.capacity import hold_contact
+from engine.kernels.capacity import hold_contact, note_occupancy
 from engine.kernels.columns import NEXT_OFFER, NOW_MS, OFFERS
 from engine.kernels.compilation import kernel
 from engine.kernels.deadlines import schedule_contact
@@ -35,7 +35,7 @@ from engine.kernels.eligibility import (
     skilled_word,
 )
 from engine.kernels.recording import has_effect_room, mark_queue, record_contact
-from engine.kernels.scoring import claim_of_head, is_better_tie, score_agent
+from engine.kernels.scoring import claim_of, fit, is_better_tie, is_starving, score_agent
 from engine.kernels.waiting import is_before, leave_class
 from engine.lifecycle import ContactState, Intake
 from engine.limits import NEVER_MS
@@ -98,17 +98,6 @@ def first_allowed(table: Table, class_row: int, agent: int) -> int:
 
 
 @kernel
-def age_behind_head(table: Table, class_row: int, contact: int) -> float:
-    """How much less than its class's head a contact claims; infinite for contact -1. O(1)."""
-    if contact < 0:
-        return np.inf
-    classes = open_classes(table)
-    since_ms = open_contacts(table).since_ms
-    behind_ms = since_ms[contact] - since_ms[classes.head[class_row]]
-    return behind_ms * open_queues(table).claim_per_ms[classes.queue[class_row]]
-
-
-@kernel
 def best_contact(table: Table, agent: int) -> int:
     """
     Row of the waiting contact with the greatest claim on an agent, -1 when it can take none.
@@ -122,6 +111,7 @@ def best_contact(table: Table, agent: int) -> int:
     queues = open_queues(table)
     best = -1
     best_claim = -np.inf
+    best_starves = False
     for word in range(bitsets.waiting_queues.shape[1]):
         served = bitsets.waiting_queues[0, word] & bitsets.agent_queues[agent, word]
         while served != np.uint64(0):
@@ -130,15 +120,25 @@ def best_contact(table: Table, agent: int) -> int:
             class_row = queues.first_class[queue]
             while class_row >= 0:
                 if meets_class(table, agent, class_row):
-                    claim = claim_of_head(table, agent, class_row)
-                    if claim >= best_claim:
+                    contact = classes.head[class_row]
+                    its_fit = fit(table, agent, class_row)
+                    starves = is_starving(table, contact)
+                    claim = claim_of(table, contact, its_fit)
+                    if (starves, claim) >= (best_starves, best_claim):
                         contact = first_allowed(table, class_row, agent)
-                        claim -= age_behind_head(table, class_row, contact)
-                        if claim > best_claim or (
-                            claim == best_claim and contact >= 0 and is_before(table, contact, best)
+                        if contact != classes.head[class_row] and contact >= 0:
+                            starves = is_starving(table, contact)
+                            claim = claim_of(table, contact, its_fit)
+                        if contact >= 0 and (
+                            (starves, claim) > (best_starves, best_claim)
+                            or (
+                                (starves, claim) == (best_starves, best_claim)
+                                and is_before(table, contact, best)
+                            )
                         ):
                             best = contact
                             best_claim = claim
+                            best_starves = starves
                 class_row = classes.following[class_row]
     return best
 
@@ -154,6 +154,7 @@ def offer(table: Table, contact: int, agent: int) -> None:
     leave_class(table, contact)
     contacts.state[contact] = _OFFERED
     contacts.cost[contact] = agents.channel_cost[agent, contacts.channel[contact]]
+    note_occupancy(table, agent)
     hold_contact(table, agent, contact)
     sequence = scalar[NEXT_OFFER]
     scalar[NEXT_OFFER] = sequence + 1

@@ -11,23 +11,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.effects import FIRST_TEXT_REASON
-from engine.kernels.boundary import Table, open_agents, open_cell, open_contacts, open_queues
+from engine.kernels.boundary import (
+    Table,
+    open_agents,
+    open_cell,
+    open_contacts,
+    open_estimates,
+    open_queues,
+)
 from engine.kernels.columns import (
     AGENT_DIRTY_COUNT,
     AGENT_ROWS,
     CONTACT_DIRTY_COUNT,
     CONTACT_ROWS,
+    ESTIMATE_DIRTY_COUNT,
     QUEUE_DIRTY_COUNT,
+    QUEUE_ROWS,
     TOTALS,
 )
 from engine.kernels.compilation import entry, kernel
-from engine.limits import EXCLUSIONS_MAX
+from engine.limits import ESTIMATES_MAX, EXCLUSIONS_MAX
 
 _CONTACT_PLAIN: Final = 20
 # Failed offers and relaxation steps share a place: rows written before there were steps read as 0.
 _RELAXED_SHIFT: Final = 32
 CONTACT_WIDTH: Final = _CONTACT_PLAIN + 2 * EXCLUSIONS_MAX
-AGENT_WIDTH: Final = 8
+AGENT_WIDTH: Final = 10
+ESTIMATE_WIDTH: Final = 1 + 5 * ESTIMATES_MAX
 QUEUE_WIDTH: Final = 2 + TOTALS
 
 
@@ -115,6 +125,8 @@ def _pack_agents(table: Table, out: NDArray[np.int64]) -> None:
         record[5] = min(a.presence_reason[row], FIRST_TEXT_REASON)
         record[6] = a.lease_until_ms[row]
         record[7] = a.version[row]
+        record[8] = a.occupancy_ppb[row]
+        record[9] = a.occupancy_ms[row]
 
 
 @kernel
@@ -129,6 +141,45 @@ def _unpack_agent(table: Table, row: int, record: NDArray[np.int64]) -> None:
     a.presence_reason[row] = record[5]
     a.lease_until_ms[row] = record[6]
     a.version[row] = record[7]
+    a.occupancy_ppb[row] = record[8]
+    a.occupancy_ms[row] = record[9]
+
+
+@kernel
+def _pack_estimates(table: Table, out: NDArray[np.int64]) -> None:
+    """
+    Write the dirty estimates into `out`, (count, ESTIMATE_WIDTH), and clear their marks.
+
+    O(count).
+    """
+    e = open_estimates(table)
+    for place in range(out.shape[0]):
+        row = e.dirty[place]
+        e.is_dirty[row] = 0
+        record = out[place]
+        # Places that know something; 0 deletes the row.
+        record[0] = 0
+        for item in range(ESTIMATES_MAX):
+            at = 1 + 5 * item
+            record[0] += e.queue[row, item] >= 0
+            record[at] = e.queue[row, item]
+            record[at + 1] = e.handled[row, item]
+            record[at + 2] = e.handle_ms[row, item]
+            record[at + 3] = e.rated[row, item]
+            record[at + 4] = e.outcome[row, item]
+
+
+@kernel
+def _unpack_estimates(table: Table, row: int, record: NDArray[np.int64]) -> None:
+    """Read the record of one agent's estimates, (ESTIMATE_WIDTH,), into its row. O(1)."""
+    e = open_estimates(table)
+    for item in range(ESTIMATES_MAX):
+        at = 1 + 5 * item
+        e.queue[row, item] = record[at]
+        e.handled[row, item] = record[at + 1]
+        e.handle_ms[row, item] = record[at + 2]
+        e.rated[row, item] = record[at + 3]
+        e.outcome[row, item] = record[at + 4]
 
 
 @kernel
@@ -160,6 +211,7 @@ def pack_dirty(
     table: Table,
     contacts_out: NDArray[np.int64],
     agents_out: NDArray[np.int64],
+    estimates_out: NDArray[np.int64],
     queues_out: NDArray[np.int64],
 ) -> None:
     """
@@ -170,9 +222,11 @@ def pack_dirty(
     scalar = open_cell(table).scalar
     _pack_contacts(table, contacts_out)
     _pack_agents(table, agents_out)
+    _pack_estimates(table, estimates_out)
     _pack_queues(table, queues_out)
     scalar[CONTACT_DIRTY_COUNT] = 0
     scalar[AGENT_DIRTY_COUNT] = 0
+    scalar[ESTIMATE_DIRTY_COUNT] = 0
     scalar[QUEUE_DIRTY_COUNT] = 0
 
 
@@ -189,5 +243,7 @@ def unpack_rows(
             _unpack_contact(table, rows[place], records[place])
         elif subject == AGENT_ROWS:
             _unpack_agent(table, rows[place], records[place])
-        else:
+        elif subject == QUEUE_ROWS:
             _unpack_queue(table, rows[place], records[place])
+        else:
+            _unpack_estimates(table, rows[place], records[place])

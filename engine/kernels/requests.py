@@ -27,14 +27,17 @@ class Operation(IntEnum):
     RECOVER = 15
     DELETE_AGENT = 16
     DELETE_QUEUE = 17
+    RESET_ESTIMATES = 18
     # The operations from here on make nothing due.
-    FORGET_CONTACT = 18
-    RESTORE_CONTACT = 19
-    RESTORE_AGENT = 20
-    READ_CONTACT = 21
-    MARK_CONTACT = 22
-    MARK_AGENT = 23
-    MARK_QUEUE = 24
+    FORGET_CONTACT = 19
+    RESTORE_CONTACT = 20
+    RESTORE_AGENT = 21
+    READ_CONTACT = 22
+    READ_AGENT = 23
+    MARK_CONTACT = 24
+    MARK_AGENT = 25
+    MARK_ESTIMATES = 26
+    MARK_QUEUE = 27
 
 
 IN_OPERATION: Final = 0

@@ -27,12 +27,13 @@ from engine.kernels.assignment_transitions import (
     release,
 )
 from engine.kernels.boundary import Table, open_cell
-from engine.kernels.capacity import refresh_room
+from engine.kernels.capacity import refresh_room, report_agent
 from engine.kernels.columns import NEXT_DUE_MS
 from engine.kernels.compilation import entry, kernel
 from engine.kernels.contact_life import forget, restore_contact
 from engine.kernels.contact_transitions import cancel, report, requeue, route, update
 from engine.kernels.deadlines import next_deadline
+from engine.kernels.estimates import mark_estimates, reset_estimates
 from engine.kernels.recording import (
     begin_call,
     mark_agent,
@@ -59,12 +60,15 @@ _SET_INTAKE = int(Operation.SET_INTAKE)
 _RECOVER = int(Operation.RECOVER)
 _DELETE_AGENT = int(Operation.DELETE_AGENT)
 _DELETE_QUEUE = int(Operation.DELETE_QUEUE)
+_RESET_ESTIMATES = int(Operation.RESET_ESTIMATES)
 _FORGET_CONTACT = int(Operation.FORGET_CONTACT)
 _MARK_CONTACT = int(Operation.MARK_CONTACT)
 _MARK_AGENT = int(Operation.MARK_AGENT)
+_MARK_ESTIMATES = int(Operation.MARK_ESTIMATES)
 _RESTORE_CONTACT = int(Operation.RESTORE_CONTACT)
 _RESTORE_AGENT = int(Operation.RESTORE_AGENT)
 _READ_CONTACT = int(Operation.READ_CONTACT)
+_READ_AGENT = int(Operation.READ_AGENT)
 _APPLIED = int(Refusal.NONE)
 
 
@@ -109,6 +113,8 @@ def _apply_to_cell(table: Table, operation: int) -> int:
         return delete_agent(table)
     if operation == _DELETE_QUEUE:
         return delete_queue(table)
+    if operation == _RESET_ESTIMATES:
+        return reset_estimates(table)
     return _APPLIED
 
 
@@ -129,10 +135,14 @@ def _apply_quietly(table: Table, operation: int) -> int:
         schedule_lease(table, request[IN_AGENT])
     elif operation == _READ_CONTACT:
         report(table, request[IN_CONTACT])
+    elif operation == _READ_AGENT:
+        report_agent(table, request[IN_AGENT])
     elif operation == _MARK_CONTACT:
         mark_contact(table, request[IN_CONTACT])
     elif operation == _MARK_AGENT:
         mark_agent(table, request[IN_AGENT])
+    elif operation == _MARK_ESTIMATES:
+        mark_estimates(table, request[IN_AGENT])
     else:
         mark_queue(table, request[IN_QUEUE])
     return _APPLIED

@@ -48,16 +48,6 @@ def key_offset_ms(table: Table, class_row: int) -> int:
 
 
 @kernel
-def refresh_head(table: Table, class_row: int) -> None:
-    """Bring the class's head key up to date. O(1)."""
-    classes = open_classes(table)
-    head = classes.head[class_row]
-    if head >= 0:
-        since_ms = open_contacts(table).since_ms[head]
-        classes.head_key_ms[class_row] = since_ms - key_offset_ms(table, class_row)
-
-
-@kernel
 def refresh_waiting_queue(table: Table, queue: int) -> None:
     """Bring the set of queues with contacts to offer up to date. O(1)."""
     queues = open_queues(table)
@@ -115,8 +105,6 @@ def join_class(table: Table, contact: int) -> None:
     classes.waiting[class_row] += 1
     if classes.waiting[class_row] == 1:
         _link_class(table, class_row)
-    if before < 0:
-        refresh_head(table, class_row)
     queue = classes.queue[class_row]
     queues.waiting[queue] += 1
     if queues.waiting[queue] == 1:
@@ -145,8 +133,6 @@ def leave_class(table: Table, contact: int) -> None:
     classes.waiting[class_row] -= 1
     if classes.waiting[class_row] == 0:
         _unlink_class(table, class_row)
-    elif before < 0:
-        refresh_head(table, class_row)
     queue = classes.queue[class_row]
     queues.waiting[queue] -= 1
     if queues.waiting[queue] == 0:

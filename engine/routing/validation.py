@@ -25,6 +25,7 @@ from engine.commands import (
     ReleaseAssignment,
     RequeueContact,
     Requirements,
+    ResetEstimates,
     Route,
     SetIntake,
     SetPresence,
@@ -54,9 +55,11 @@ from engine.limits import (
     PROFICIENCY_MAX,
     RELAXATION_STEPS_MAX,
     REQUIREMENT_ITEMS_MAX,
+    SCORE_WEIGHT_MAX,
     SKILLS_MAX,
 )
 from engine.refusals import CommandRefused, Refusal, Violation, one_of, violation
+from engine.state.weights import WeightsInForce, weights_in_force
 
 AGENT_QUEUES_MAX: Final = 10_000
 AGENT_TAGS_MAX: Final = 64
@@ -118,6 +121,16 @@ class _Checks:
             except CommandRefused as refused:
                 self.violations += refused.violations
 
+    def weights(self, weights: WeightsInForce) -> None:
+        """Weights in force."""
+        for name, value in zip(weights._fields, weights, strict=True):
+            high = 1 if name == "urgent_from" else SCORE_WEIGHT_MAX
+            self.number(f"queue.weights.{name}", value, 0, high)
+        chasing = weights.wait + weights.urgency
+        if weights.lateness > chasing:
+            expected = f"at most wait + urgency, {chasing:g}, or the oldest contact would go last"
+            self.fail("queue.weights.lateness", weights.lateness, expected)
+
     def relaxation(self, relaxation: Relaxation) -> None:
         """Steps in order, each later than the one before."""
         self.count("relaxation", relaxation, RELAXATION_STEPS_MAX)
@@ -174,7 +187,7 @@ def _check_requirements(requirements: Requirements, path: str) -> None:
     checks.unique(f"{path}.skills", [item.skill for item in requirements.skills])
     preferred = [item.skill for item in requirements.preferred_skills]
     checks.unique(f"{path}.preferred_skills", preferred)
-    for field in ("tags", "tags_any", "tags_none", "agent_ids"):
+    for field in ("tags", "tags_any", "tags_none", "agent_ids", "preferred_agent_ids"):
         names = getattr(requirements, field)
         for place, name in enumerate(names):
             checks.name(f"{path}.{field}[{place}]", name)
@@ -230,6 +243,13 @@ def _assignment(
 ) -> None:
     checks.name("contact_id", command.contact_id)
     checks.name("agent_id", command.agent_id)
+    if isinstance(command, CompleteAssignment) and command.outcome is not None:
+        checks.number("outcome", command.outcome, 0, 1)
+
+
+def _reset_estimates(checks: _Checks, command: ResetEstimates) -> None:
+    checks.name("agent_id", command.agent_id)
+    checks.name("queue_id", command.queue_id, may_be_empty=True)
 
 
 def _upsert_agent(checks: _Checks, command: UpsertAgent) -> None:
@@ -275,6 +295,9 @@ def _upsert_queue(checks: _Checks, command: UpsertQueue) -> None:
     within_ms = command.service_level_within_ms
     checks.number("queue.service_level.within_ms", within_ms, 1, DAY_MS)
     checks.member("queue.strategy", command.strategy, Strategy)
+    if isinstance(command.strategy, Strategy):
+        checks.weights(weights_in_force(command.strategy, command.weights))
+    checks.number("queue.starvation_bound_ms", command.starvation_bound_ms, 0, FORTNIGHT_MS)
     checks.number("queue.offer_timeout_ms", command.offer_timeout_ms, 100, DAY_MS)
     checks.member("queue.wrap_up_mode", command.wrap_up_mode, WrapUpMode)
     if command.wrap_up_mode is WrapUpMode.TIMED:
@@ -324,6 +347,7 @@ _RULES: Final[dict[type, Callable[[_Checks, Never], None]]] = {
     EndWrapUp: _assignment,
     ReleaseAssignment: _assignment,
     UpsertAgent: _upsert_agent,
+    ResetEstimates: _reset_estimates,
     DeleteAgent: _agent_id,
     SetPresence: _set_presence,
     Heartbeat: _agent_id,

@@ -10,13 +10,14 @@ from engine.commands import (
     AgentSkill,
     RelaxationStep,
     Requirements,
+    ScoreWeights,
     SkillRequirement,
     UpsertAgent,
     UpsertQueue,
 )
 from engine.engine import Engine
 from engine.kernels import floor_columns as c
-from engine.kernels.columns import W_IDLE, W_LOAD, W_PREFERRED, W_SKILL, W_TURN
+from engine.kernels.columns import W_SKILL
 from engine.lifecycle import Channel, Strategy, WrapUpMode
 from engine.limits import EFFECTS_PER_CALL, NEVER_MS
 from engine.simulation.columns import laid_out
@@ -102,7 +103,7 @@ class Layout:
             queue_rules=laid_out(
                 c.QueueRules,
                 len(queues),
-                skill=[queue.weights.skill if queue.weights else 0.0 for queue in queues],
+                skill=self._engine.cell.store.columns.queues.weight[: len(queues), W_SKILL],
                 skill_per_waiting=[queue.skill_per_waiting for queue in queues],
             ),
             changes=changes,
@@ -121,14 +122,6 @@ class Layout:
         wraps_up = {stream.queue for stream in self._scenario.streams.values() if stream.wrap_up}
         for name, queue in self._scenario.queues.items():
             self._engine.apply(_queue_command(name, queue, name in wraps_up), START_MS)
-            if queue.weights is not None:
-                row = self._engine.cell.queues.slots.row_of(name)
-                weight = self._engine.cell.store.columns.queues.weight[row]
-                weight[W_PREFERRED] = queue.weights.preferred
-                weight[W_SKILL] = queue.weights.skill
-                weight[W_IDLE] = queue.weights.idle
-                weight[W_LOAD] = queue.weights.load
-                weight[W_TURN] = queue.weights.turn
 
     def _define_agents(self) -> list[tuple[int, float]]:
         """Define every agent, offline; returns group and slowness by row."""
@@ -308,6 +301,8 @@ def _queue_command(name: str, queue: SimulatedQueue, wraps_up: bool) -> UpsertQu
         name,
         service_level_within_ms=round(queue.service_level_within),
         strategy=Strategy[queue.strategy.upper()],
+        weights=ScoreWeights(**queue.weights.model_dump()),
+        starvation_bound_ms=round(queue.starvation_bound),
         offer_timeout_ms=round(queue.offer_timeout),
         wrap_up_mode=WrapUpMode.UNTIL_ENDED if wraps_up else WrapUpMode.NONE,
         max_wait_ms=-1 if queue.max_wait is None else round(queue.max_wait),

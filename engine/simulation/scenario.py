@@ -13,27 +13,41 @@ from engine.kernels.floor_columns import THRESHOLDS_MAX
 from engine.limits import (
     CAPACITY_MAX,
     DAY_MS,
+    FORTNIGHT_MS,
     PRIORITY_MAX,
     PROFICIENCY_MAX,
     RELAXATION_STEPS_MAX,
     REQUIREMENT_ITEMS_MAX,
+    SCORE_WEIGHT_MAX,
 )
 from engine.simulation.laws import Declared, Duration, Gamma, Law, Positive
 
 Name = Annotated[str, Field(min_length=1, max_length=128)]
-StrategyName = Literal["longest_idle", "least_occupied", "round_robin", "best_score"]
+StrategyName = Literal[
+    "longest_idle", "least_occupied", "round_robin", "best_score", "specialists_first"
+]
 Ratio = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0, le=SCORE_WEIGHT_MAX)]
 Rate = Annotated[float, Field(ge=0, le=1e7)]
 
 
 class QueueWeights(Declared):
-    """Weights of the score, where none of the strategies will do; see engine.kernels.scoring."""
+    """Weights of the score that differ from the strategy's; see engine.commands.ScoreWeights."""
 
-    preferred: float = 1.0
-    skill: float = 0.0
-    idle: float = 0.0
-    load: float = 0.0
-    turn: float = 0.0
+    preferred_skills: Weight | None = None
+    skill: Weight | None = None
+    preferred_agent: Weight | None = None
+    handle_time: Weight | None = None
+    outcome: Weight | None = None
+    idle: Weight | None = None
+    load: Weight | None = None
+    turn: Weight | None = None
+    versatility: Weight | None = None
+    occupancy: Weight | None = None
+    wait: Weight | None = None
+    urgency: Weight | None = None
+    urgent_from: Ratio | None = None
+    lateness: Weight | None = None
 
 
 class SimulatedQueue(Declared):
@@ -43,16 +57,17 @@ class SimulatedQueue(Declared):
     Attributes
     ----------
     weights
-        In the place of those of the strategy.
+        In the place of some of the strategy's.
+    starvation_bound
+        Age from which a contact goes before all that are younger in this sense; 0 for none.
     skill_per_waiting
         Weight of the skill term for each contact that waits: the longer queue goes first.
     """
 
     service_level_within: Positive = 20_000
-    strategy: Literal["longest_idle", "least_occupied", "round_robin", "best_score"] = (
-        "longest_idle"
-    )
-    weights: QueueWeights | None = None
+    strategy: StrategyName = "longest_idle"
+    weights: QueueWeights = QueueWeights()
+    starvation_bound: Duration = Field(default=0, ge=0, le=FORTNIGHT_MS)
     skill_per_waiting: float = Field(default=0.0, ge=0, le=1e9)
     max_wait: Positive | None = None
     max_length: int = Field(default=0, ge=0, le=1_000_000)

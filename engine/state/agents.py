@@ -1,8 +1,9 @@
 """Agents: ids, definitions, their columns and the sets they are in."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import orjson
@@ -11,15 +12,49 @@ from numpy.typing import NDArray
 from engine.commands import AgentSkill, ChannelCapacity, UpsertAgent
 from engine.effects import FIRST_TEXT_REASON, EffectColumn, Reason
 from engine.encoding import kept_json
-from engine.kernels.columns import EFFECT_COUNT, LEVELS
+from engine.kernels.columns import (
+    COMPLETED,
+    EFFECT_COUNT,
+    HANDLE_MS_SUM,
+    LEVELS,
+    OUT_OCCUPANCY_PPB,
+    OUTCOME_SUM,
+    RATED,
+)
+from engine.kernels.requests import IN_AGENT, IN_OPERATION, Operation
 from engine.lifecycle import AgentKind, Channel, Presence
-from engine.limits import CAPACITY_MAX
+from engine.limits import CAPACITY_MAX, ESTIMATE_PRIOR
 from engine.state.names import Names
 from engine.state.slots import Slots, Vocabulary
 from engine.state.store import Store
 
 # Texts of presence reasons at which those no longer needed are first looked for.
 _REASONS_SWEPT_AT: Final = 1_024
+
+
+class QueueEstimate(NamedTuple):
+    """
+    What was learned of an agent in one queue, as it is used: shrunk towards the queue's mean.
+
+    Attributes
+    ----------
+    queue_row
+        The queue.
+    handled
+        Contacts that count; 0 to ESTIMATE_MEMORY.
+    handle_time_ms
+        Estimated handling time with wrap-up; 0 where nothing is known.
+    rated
+        Outcomes that count; 0 to ESTIMATE_MEMORY.
+    outcome
+        Estimated mean outcome, 0 to 1; NaN where nothing is known.
+    """
+
+    queue_row: int
+    handled: int
+    handle_time_ms: int
+    rated: int
+    outcome: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +74,8 @@ class AgentView:
     idle_since_ms: int
     missed_offers: int
     lease_until_ms: int
+    occupancy: float
+    estimates: tuple[QueueEstimate, ...]
 
 
 class AgentRows:
@@ -68,6 +105,8 @@ class AgentRows:
         agents.capacity[row] = command.capacity
         agents.missed_max[row] = max(command.missed_offers_max, 0)
         agents.lease_ms[row] = command.lease_ms
+        held = sum(skill.proficiency > 0 for skill in command.skills)
+        agents.versatility[row] = 1.0 - 1.0 / max(1, len(command.queue_ids) + held)
         for channel in Channel:
             agents.channel_cost[row, channel] = 0 if command.channels else 1
             agents.channel_max[row, channel] = CAPACITY_MAX
@@ -98,6 +137,8 @@ class AgentRows:
         agents.last_offer[row] = 0
         agents.missed[row] = 0
         agents.lease_until_ms[row] = 0
+        agents.occupancy_ppb[row] = 0
+        agents.occupancy_ms[row] = now_ms
         agents.version[row] = 0
 
     def remove(self, row: int) -> None:
@@ -163,7 +204,42 @@ class AgentRows:
             idle_since_ms=int(agents.idle_since_ms[row]),
             missed_offers=int(agents.missed[row]),
             lease_until_ms=int(agents.lease_until_ms[row]) if agents.lease_ms[row] else 0,
+            occupancy=self._occupancy(row),
+            estimates=self._estimates(row),
         )
+
+    def _occupancy(self, row: int) -> float:
+        """Occupancy as of the last command."""
+        self._store.request[IN_OPERATION] = Operation.READ_AGENT
+        self._store.request[IN_AGENT] = row
+        self._store.run()
+        return self._store.outcome[OUT_OCCUPANCY_PPB] / 1e9
+
+    def _estimates(self, row: int) -> tuple[QueueEstimate, ...]:
+        """What was learned of an agent, in the order of its queues' rows."""
+        columns = self._store.columns
+        learned = columns.estimates
+        found = []
+        for place in np.argsort(learned.queue[row], kind="stable").tolist():
+            queue_row = int(learned.queue[row, place])
+            if queue_row < 0:
+                continue
+            totals = columns.queues.totals[queue_row].tolist()
+            handled, rated = int(learned.handled[row, place]), int(learned.rated[row, place])
+            usual_ms = totals[HANDLE_MS_SUM] / max(totals[COMPLETED], 1)
+            usual = totals[OUTCOME_SUM] / max(totals[RATED], 1)
+            handle_ms = _shrunk(int(learned.handle_ms[row, place]), handled, usual_ms)
+            outcome = _shrunk(int(learned.outcome[row, place]), rated, usual)
+            found.append(
+                QueueEstimate(
+                    queue_row,
+                    handled,
+                    round(handle_ms) if handled else 0,
+                    rated,
+                    outcome / 1_000 if rated else math.nan,
+                )
+            )
+        return tuple(found)
 
     def _write_payload(self, row: int, command: UpsertAgent) -> None:
         if len(self.payloads) <= row:
@@ -182,6 +258,11 @@ class AgentRows:
         for bits in (bitsets.queue_agents, bitsets.skill_agents, bitsets.tag_agents):
             members = bits[:, row >> 6]
             members &= ~np.uint64(1 << (row & 63))
+
+
+def _shrunk(mean: float, count: int, usual: float) -> float:
+    """A mean of `count` values with ESTIMATE_PRIOR usual ones."""
+    return (count * mean + ESTIMATE_PRIOR * usual) / (count + ESTIMATE_PRIOR)
 
 
 def _add(bits: NDArray[np.uint64], row: int) -> None:

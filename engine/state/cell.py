@@ -165,8 +165,8 @@ class CellState:
         contacts.excluded_agent[is_passed_over] = -1
         contacts.excluded_until_ms[is_passed_over] = 0
         contacts.agent[contacts.agent == row] = -1
-        self.classes.agent_moved(self.agents.slots.ids[row], -1)
         self.agents.remove(row)
+        self.classes.agent_moved(self.agents.slots.ids[row])
 
     def remove_queue(self, row: int) -> None:
         """Remove a queue without open contacts; its ended contacts are forgotten."""
@@ -194,6 +194,8 @@ class CellState:
         for row in self.agents.slots.rows():
             self.agents.payload_is_new.add(row)
             self.run_on(Operation.MARK_AGENT, IN_AGENT, row)
+            if (self.store.columns.estimates.queue[row] >= 0).any():
+                self.run_on(Operation.MARK_ESTIMATES, IN_AGENT, row)
         for row in self.contacts.slots.rows():
             self.contacts.payload_is_new.add(row)
             self.run_on(Operation.MARK_CONTACT, IN_CONTACT, row)

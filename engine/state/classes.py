@@ -147,10 +147,24 @@ class ContactClasses:
             count[row] = len(tags)
             column[row, : len(tags)] = [intern_tag(tag) for tag in tags]
         self._rule_out(row)
-        columns.agent_count[row] = len(requirements.agent_ids)
-        for place, agent_id in enumerate(requirements.agent_ids):
-            columns.agent[row, place] = self._agents.row_of(agent_id)
+        self._name_agents(row)
+        for agent_id in {*requirements.agent_ids, *requirements.preferred_agent_ids}:
             self._naming.setdefault(agent_id, set()).add(row)
+
+    def _name_agents(self, row: int) -> None:
+        """Write the rows of the agents that a requirement names, -1 for those who do not exist."""
+        columns = self._store.columns.requirements
+        requirements = self._requirements[row]
+        for ids, count, column in (
+            (requirements.agent_ids, columns.agent_count, columns.agent),
+            (
+                requirements.preferred_agent_ids,
+                columns.preferred_agent_count,
+                columns.preferred_agent,
+            ),
+        ):
+            count[row] = len(ids)
+            column[row, : len(ids)] = [self._agents.row_of(agent_id) for agent_id in ids]
 
     def _rule_out(self, row: int) -> None:
         """Write the tags that candidates may not carry, those of them that somebody does."""
@@ -171,11 +185,10 @@ class ContactClasses:
             for row in self._ruling_out.pop(tag, ()):
                 self._rule_out(row)
 
-    def agent_moved(self, agent_id: str, agent_row: int) -> None:
-        """Have requirements that name an agent mean its row, -1 for none."""
-        agent = self._store.columns.requirements.agent
+    def agent_moved(self, agent_id: str) -> None:
+        """Have requirements that name an agent mean the row it has now, if any."""
         for row in self._naming.get(agent_id, ()):
-            agent[row, self._requirements[row].agent_ids.index(agent_id)] = agent_row
+            self._name_agents(row)
 
     def requirement_rows(self) -> Collection[int]:
         """Rows of requirements in use."""
@@ -213,7 +226,7 @@ class ContactClasses:
 
     def _free_requirement(self, requirements: Requirements, row: int) -> None:
         del self._requirement_of[requirements]
-        for agent_id in requirements.agent_ids:
+        for agent_id in {*requirements.agent_ids, *requirements.preferred_agent_ids}:
             self._naming[agent_id].discard(row)
             if not self._naming[agent_id]:
                 del self._naming[agent_id]

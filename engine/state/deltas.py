@@ -9,12 +9,19 @@ from numpy.typing import NDArray
 from engine.kernels.columns import (
     AGENT_DIRTY_COUNT,
     CONTACT_DIRTY_COUNT,
+    ESTIMATE_DIRTY_COUNT,
     NEXT_CONTACT,
     NEXT_OFFER,
     NOW_MS,
     QUEUE_DIRTY_COUNT,
 )
-from engine.kernels.packing import AGENT_WIDTH, CONTACT_WIDTH, QUEUE_WIDTH, pack_dirty
+from engine.kernels.packing import (
+    AGENT_WIDTH,
+    CONTACT_WIDTH,
+    ESTIMATE_WIDTH,
+    QUEUE_WIDTH,
+    pack_dirty,
+)
 from engine.state.agents import AgentRows
 from engine.state.contacts import ContactRows
 from engine.state.queues import QueueRows
@@ -26,6 +33,7 @@ _CELL: Final = RowTable.CELL
 _QUEUE: Final = RowTable.QUEUE
 _AGENT: Final = RowTable.AGENT
 _CONTACT: Final = RowTable.CONTACT
+_ESTIMATES: Final = RowTable.ESTIMATES
 
 # State, presence or intake, first in a record, is 0 where the row holds nothing any more.
 _GONE: Final = bytes(8)
@@ -51,26 +59,34 @@ class DeltaTaker:
         self._queue_records = np.empty((8, QUEUE_WIDTH), np.int64)
         self._agent_records = np.empty((64, AGENT_WIDTH), np.int64)
         self._contact_records = np.empty((64, CONTACT_WIDTH), np.int64)
+        self._estimate_records = np.empty((64, ESTIMATE_WIDTH), np.int64)
 
     def take(self) -> list[RowDelta]:
-        """Every row changed since the last call, queues first, then agents, contacts, the cell."""
+        """Every row changed since the last call, queues first, then agents, contacts,
+        estimates, the cell."""
         scalar = self._store.scalar
         queue_count = scalar[QUEUE_DIRTY_COUNT]
         agent_count = scalar[AGENT_DIRTY_COUNT]
         contact_count = scalar[CONTACT_DIRTY_COUNT]
-        if not (queue_count or agent_count or contact_count):
+        estimate_count = scalar[ESTIMATE_DIRTY_COUNT]
+        if not (queue_count or agent_count or contact_count or estimate_count):
             return []
         self._queue_records = _grown(self._queue_records, queue_count)
         self._agent_records = _grown(self._agent_records, agent_count)
         self._contact_records = _grown(self._contact_records, contact_count)
+        self._estimate_records = _grown(self._estimate_records, estimate_count)
         queue_records = self._queue_records[:queue_count]
         agent_records = self._agent_records[:agent_count]
         contact_records = self._contact_records[:contact_count]
+        estimate_records = self._estimate_records[:estimate_count]
         columns = self._store.columns
         queue_rows = columns.queues.dirty[:queue_count].tolist()
         agent_rows = columns.agents.dirty[:agent_count].tolist()
         contact_rows = columns.contacts.dirty[:contact_count].tolist()
-        pack_dirty(self._store.table, contact_records, agent_records, queue_records)
+        estimate_rows = columns.estimates.dirty[:estimate_count].tolist()
+        pack_dirty(
+            self._store.table, contact_records, agent_records, estimate_records, queue_records
+        )
         deltas: list[RowDelta] = []
         if queue_count:
             _append(deltas, _QUEUE, self._queues, queue_rows, queue_records)
@@ -78,8 +94,13 @@ class DeltaTaker:
             _append(deltas, _AGENT, self._agents, agent_rows, agent_records)
         if contact_count:
             _append(deltas, _CONTACT, self._contacts, contact_rows, contact_records)
-        record = _CELL_RECORD.pack(scalar[NOW_MS], scalar[NEXT_CONTACT], scalar[NEXT_OFFER])
-        deltas.append(RowDelta(_CELL, 0, "", record, None))
+        if estimate_count:
+            ids = self._agents.slots.ids
+            for row, record in zip(estimate_rows, estimate_records, strict=True):
+                kept = record.tobytes() if record[0] else None
+                deltas.append(RowDelta(_ESTIMATES, row, ids[row], kept, None))
+        cell = _CELL_RECORD.pack(scalar[NOW_MS], scalar[NEXT_CONTACT], scalar[NEXT_OFFER])
+        deltas.append(RowDelta(_CELL, 0, "", cell, None))
         return deltas
 
 

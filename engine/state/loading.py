@@ -10,9 +10,16 @@ from numpy.typing import NDArray
 from engine.commands import Requirements
 from engine.effects import FIRST_TEXT_REASON
 from engine.kernels.columns import NEXT_CONTACT, NEXT_OFFER, NOW_MS
-from engine.kernels.packing import AGENT_WIDTH, CONTACT_WIDTH, QUEUE_WIDTH, unpack_rows
+from engine.kernels.packing import (
+    AGENT_WIDTH,
+    CONTACT_WIDTH,
+    ESTIMATE_WIDTH,
+    QUEUE_WIDTH,
+    unpack_rows,
+)
 from engine.kernels.requests import IN_AGENT, IN_CONTACT, Operation
 from engine.lifecycle import FIRST_ENDED_STATE, Channel, ContactState
+from engine.limits import ESTIMATE_MEMORY
 from engine.state import agents as agent_rows
 from engine.state import contacts as contact_rows
 from engine.state import queues as queue_rows
@@ -25,7 +32,10 @@ _WIDTHS: Final = {
     RowTable.QUEUE: QUEUE_WIDTH,
     RowTable.AGENT: AGENT_WIDTH,
     RowTable.CONTACT: CONTACT_WIDTH,
+    RowTable.ESTIMATES: ESTIMATE_WIDTH,
 }
+# Widths of older versions, which wrote the same columns in the same order and then no more.
+_OLDER_WIDTHS: Final = {RowTable.QUEUE: 15, RowTable.AGENT: 8}
 
 
 def load_rows(cell: CellState, rows: Sequence[RowDelta]) -> None:
@@ -49,6 +59,7 @@ def load_rows(cell: CellState, rows: Sequence[RowDelta]) -> None:
         cell.store.scalar[NEXT_OFFER] = int(next_offer)
     _load_queues(cell, by_table[RowTable.QUEUE])
     _load_agents(cell, by_table[RowTable.AGENT])
+    _load_estimates(cell, by_table[RowTable.ESTIMATES])
     _load_contacts(cell, by_table[RowTable.CONTACT])
 
 
@@ -81,6 +92,19 @@ def _load_agents(cell: CellState, deltas: Sequence[RowDelta]) -> None:
             presence_reason[delta.row] = agents.reason_code(reason)
         cell.run_on(Operation.RESTORE_AGENT, IN_AGENT, delta.row)
     agents.payload_is_new.clear()
+
+
+def _load_estimates(cell: CellState, deltas: Sequence[RowDelta]) -> None:
+    """Read what was learned of agents; of agents and queues that are there."""
+    rows = _unpack(cell, RowTable.ESTIMATES, deltas)
+    estimates = cell.store.columns.estimates
+    is_sound = np.isin(rows, cell.agents.slots.rows())
+    is_sound &= np.isin(estimates.queue[rows], [-1, *cell.queues.slots.rows()]).all(axis=1)
+    for column in (estimates.handled, estimates.rated):
+        is_sound &= ((column[rows] >= 0) & (column[rows] <= ESTIMATE_MEMORY)).all(axis=1)
+    if not is_sound.all():
+        message = f"{_name(deltas[int(np.argmin(is_sound))])}: agent, queue or count"
+        raise DamagedRow(message)
 
 
 def _load_contacts(cell: CellState, deltas: Sequence[RowDelta]) -> None:
@@ -162,12 +186,13 @@ def _unpack(cell: CellState, table: RowTable, deltas: Sequence[RowDelta]) -> NDA
 def _records(table: RowTable, deltas: Sequence[RowDelta]) -> NDArray[np.int64]:
     """Records as numbers, (rows, width); writable, since a read-only array is another signature."""
     width = _WIDTHS[table]
+    sizes = (8 * width, 8 * _OLDER_WIDTHS.get(table, width))
     for delta in deltas:
         size = len(delta.record or b"")
-        if size != 8 * width:
-            message = f"{_name(delta)}: a record of {size} bytes, expected {8 * width}"
+        if size not in sizes:
+            message = f"{_name(delta)}: a record of {size} bytes, expected {sizes[0]}"
             raise DamagedRow(message)
-    joined = bytearray(b"".join(delta.record or b"" for delta in deltas))
+    joined = bytearray(b"".join((delta.record or b"").ljust(sizes[0], b"\0") for delta in deltas))
     return np.frombuffer(joined, np.int64).reshape(-1, width)
 
 

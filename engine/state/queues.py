@@ -7,14 +7,14 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from engine.commands import UpsertQueue
+from engine.commands import ScoreWeights, UpsertQueue
 from engine.encoding import kept_json
 from engine.kernels.columns import TOTALS
-from engine.kernels.scoring import weights_of
 from engine.lifecycle import Intake, Strategy, WrapUpMode
 from engine.limits import NEVER_MS
 from engine.state.slots import Slots
 from engine.state.store import Store
+from engine.state.weights import weights_in_force
 
 _NO_TOTALS: Final = np.zeros(TOTALS, np.int64)
 
@@ -66,9 +66,10 @@ class QueueRows:
         """Write a definition into its row; marks nothing and matches nothing."""
         queues = self._store.columns.queues
         queues.wrap_up_mode[row] = command.wrap_up_mode
-        queues.weight[row] = weights_of(command.strategy)
+        queues.weight[row] = weights_in_force(command.strategy, command.weights)
+        queues.starvation_ms[row] = command.starvation_bound_ms
         queues.service_level_within_ms[row] = command.service_level_within_ms
-        queues.claim_per_ms[row] = 1.0 / command.service_level_within_ms
+        queues.per_target_ms[row] = 1.0 / command.service_level_within_ms
         queues.offer_timeout_ms[row] = command.offer_timeout_ms
         queues.wrap_up_ms[row] = command.wrap_up_ms
         queues.max_wait_ms[row] = NEVER_MS if command.max_wait_ms < 0 else command.max_wait_ms
@@ -79,7 +80,8 @@ class QueueRows:
         queues.short_abandon_ms[row] = command.short_abandon_ms
         if len(self.payloads) <= row:
             self.payloads.extend([b""] * (row + 1 - len(self.payloads)))
-        self.payloads[row] = kept_json(command._replace(etag="")._asdict())
+        fields = command._replace(etag="")._asdict()
+        self.payloads[row] = kept_json({**fields, "weights": tuple(command.weights)})
         self.payload_is_new.add(row)
 
     def clear(self, row: int) -> None:
@@ -134,6 +136,7 @@ def definition_of(payload: bytes) -> UpsertQueue:
     fields = orjson.loads(payload)
     fields["strategy"] = Strategy(fields["strategy"])
     fields["wrap_up_mode"] = WrapUpMode(fields["wrap_up_mode"])
+    fields["weights"] = ScoreWeights(*fields.get("weights", ()))
     return UpsertQueue(**fields)
 
 

@@ -3,12 +3,13 @@
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from engine.kernels.columns import AGENT_ROWS, CONTACT_ROWS, QUEUE_ROWS
+from engine.kernels.columns import AGENT_ROWS, CONTACT_ROWS, ESTIMATE_ROWS, QUEUE_ROWS
 
 # Version of every record and payload below; raise it with any change of their meaning. What older
 # versions wrote is read as well.
 # 1: as first released. 2: relaxation of contacts, in their payload and beside their failed offers.
-SCHEMA_VERSION: Final = 2
+# 3: occupancy and estimates of agents, outcomes of queues.
+SCHEMA_VERSION: Final = 3
 
 
 class RowTable(IntEnum):
@@ -19,6 +20,8 @@ class RowTable(IntEnum):
     CONTACT = CONTACT_ROWS
     AGENT = AGENT_ROWS
     QUEUE = QUEUE_ROWS
+    # What was learned of an agent, by its row.
+    ESTIMATES = ESTIMATE_ROWS
 
 
 class DamagedRow(ValueError):

@@ -24,6 +24,7 @@ from engine.kernels.columns import (
     Bitsets,
     Cell,
     Element,
+    Estimates,
 )
 from engine.kernels.transitions import apply
 from engine.lifecycle import CHANNEL_SLOTS
@@ -167,7 +168,8 @@ class Store:
                 "outcome": (OUTCOME_PLACES, 1),
                 "effects": (sizes["effects"], EFFECT_WIDTH),
             }[name]
-        return sizes[layout.__name__.lower()], width
+        subject = "agents" if layout is Estimates else layout.__name__.lower()
+        return sizes[subject], width
 
 
 def _words(rows: int) -> int:

@@ -179,7 +179,13 @@ class Floor:
             await self._write(DeclineOfferRequest(request_id=f"decline/{place}", **offer))
         elif contact.state == ASSIGNED and draw.random() < 0.7:
             request_id = f"complete/{contact_id}"
-            await self._write(CompleteAssignmentRequest(request_id=request_id, **whose))
+            await self._write(
+                CompleteAssignmentRequest(
+                    request_id=request_id,
+                    contact_id=whose["contact_id"],
+                    agent_id=whose["agent_id"],
+                )
+            )
         elif contact.state == WRAP_UP:
             await self._write(EndWrapUpRequest(request_id=f"end/{contact_id}", **whose))
 

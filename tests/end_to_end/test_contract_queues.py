@@ -9,7 +9,14 @@ from headgate.client import Client
 from headgate.v1.agent_pb2 import Presence
 from headgate.v1.contact_pb2 import ContactState
 from headgate.v1.offer_service_pb2 import CompleteAssignmentRequest
-from headgate.v1.queue_pb2 import Intake, Queue, ServiceLevelTarget, Strategy, WrapUpMode
+from headgate.v1.queue_pb2 import (
+    Intake,
+    Queue,
+    ScoreWeights,
+    ServiceLevelTarget,
+    Strategy,
+    WrapUpMode,
+)
 from headgate.v1.queue_service_pb2 import (
     DeleteQueueRequest,
     GetQueueRequest,
@@ -53,11 +60,14 @@ async def test_queue_is_kept_as_it_was_written(client: Client, name: str) -> Non
         reoffer_delay_only_agent_ms=100,
         priority_age_ms=1_000,
         short_abandon_ms=2_000,
+        weights=ScoreWeights(skill=2, idle=0),
+        starvation_bound_ms=90_000,
     )
     written = await client.call(client.queues.UpsertQueue, UpsertQueueRequest(queue=queue))
     read = (await client.call(client.queues.GetQueue, GetQueueRequest(queue_id=name))).queue
     assert read == written.queue
     queue.etag, queue.intake = read.etag, Intake.INTAKE_OPEN
+    queue.weights_in_force.CopyFrom(read.weights_in_force)
     assert read == queue
 
 

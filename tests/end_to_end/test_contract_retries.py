@@ -83,7 +83,7 @@ def day(name: str) -> list[Any]:
         RouteRequest(queue_id=name, contact_id=two, channel=VOICE),
         RequeueContactRequest(contact_id=two, queue_id=f"{name}-spare"),
         CancelContactRequest(contact_id=two, reason=WITHDRAWN),
-        CompleteAssignmentRequest(**contact),
+        CompleteAssignmentRequest(contact_id=contact["contact_id"], agent_id=contact["agent_id"]),
         EndWrapUpRequest(**contact),
         DrainAgentRequest(agent_id=f"{name}-a"),
         DeleteAgentRequest(agent_id=f"{name}-a"),

@@ -99,7 +99,9 @@ async def test_session_offers_every_command_and_answers_each_by_its_name(
         await session.ask(accept_offer=accept)
         update = UpdateContactRequest(contact_id=f"{name}-1", priority=4)
         assert (await session.ask(update_contact=update)).contact.priority == 4
-        complete = CompleteAssignmentRequest(**whose)
+        complete = CompleteAssignmentRequest(
+            contact_id=whose["contact_id"], agent_id=whose["agent_id"]
+        )
         assert (await session.ask(complete_assignment=complete)).state > 0
         assert (await session.ask(end_wrap_up=EndWrapUpRequest(**whose))).handle_ms >= 0
         drain = DrainAgentRequest(agent_id=name)

@@ -57,7 +57,10 @@ async def live_and_end(client: Client, name: str) -> list[str]:
     answer["offer_id"] = await offer_to(client, f"{name}-a")
     await client.call(client.offers.AcceptOffer, AcceptOfferRequest(**answer))
     whose = {"contact_id": f"{name}-c", "agent_id": f"{name}-a"}
-    await client.call(client.offers.CompleteAssignment, CompleteAssignmentRequest(**whose))
+    await client.call(
+        client.offers.CompleteAssignment,
+        CompleteAssignmentRequest(contact_id=whose["contact_id"], agent_id=whose["agent_id"]),
+    )
     await client.call(client.offers.EndWrapUp, EndWrapUpRequest(**whose))
     return [
         "CONTACT_RECEIVED",
@@ -84,7 +87,10 @@ async def test_watched_contact_is_told_to_its_end(client: Client, name: str) -> 
     whose = {"contact_id": f"{name}-c", "agent_id": f"{name}-a"}
     accept = AcceptOfferRequest(offer_id=await offer_to(client, f"{name}-a"), agent_id=f"{name}-a")
     await client.call(client.offers.AcceptOffer, accept)
-    await client.call(client.offers.CompleteAssignment, CompleteAssignmentRequest(**whose))
+    await client.call(
+        client.offers.CompleteAssignment,
+        CompleteAssignmentRequest(contact_id=whose["contact_id"], agent_id=whose["agent_id"]),
+    )
     messages = await all_of(stream)
     events = [event for message in messages for event in message.events]
     assert words(events) == [

@@ -75,6 +75,16 @@ def test_contact_of_the_example_asks_for_less_step_by_step(server: Served) -> No
         )
 
 
+def test_weights_of_the_example_change_who_is_offered_contacts(server: Served) -> None:
+    """Four times the quicker agent, and then one after the other."""
+    for _ in range(2):
+        script = EXAMPLES / "python" / "quicker_agent.py"
+        told = run(sys.executable, "-W", "error", script, cwd=ROOT, address=server.address)
+        learned, turns = told.splitlines()
+        assert learned == "learned, both free: quinn quinn quinn quinn"
+        assert turns in ("in turn: quinn sloan quinn sloan", "in turn: sloan quinn sloan quinn")
+
+
 @pytest.mark.slow
 @pytest.mark.needs_node
 @pytest.mark.timeout(300)

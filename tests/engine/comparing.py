@@ -1,5 +1,6 @@
 """Engine and reference side by side: the same commands, and every difference between them."""
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -104,7 +105,7 @@ class Pair:
         for queue in floor.queues.values():
             assert queue_view(self.engine, queue.queue_id) == _reference_queue(floor, queue)
         for agent in floor.agents.values():
-            assert agent_view(self.engine, agent.agent_id) == _reference_agent(agent)
+            assert agent_view(self.engine, agent.agent_id) == _reference_agent(floor, agent)
         for contact in floor.contacts.values():
             ours = contact_view(self.engine, contact.contact_id, floor.now_ms)
             assert ours == _reference_contact(floor, contact)
@@ -219,10 +220,21 @@ def agent_view(engine: Engine, agent_id: str) -> View:
         "idle_since_ms": view.idle_since_ms,
         "missed": view.missed_offers,
         "lease_until_ms": view.lease_until_ms,
+        "occupancy": view.occupancy,
+        "learned": learned_rows(engine, agent_id),
     }
 
 
-def _reference_agent(agent: RefAgent) -> View:
+def learned_rows(engine: Engine, agent_id: str) -> list[tuple[int, ...]]:
+    """What was learned of an agent, place by place, queues as rows."""
+    row = engine.cell.agent_row(agent_id)
+    columns = engine.cell.store.columns.estimates
+    places = np.stack([column[row] for column in columns[:5]], axis=1)
+    return [tuple(place) for place in places.tolist()]
+
+
+def _reference_agent(floor: Floor, agent: RefAgent) -> View:
+    row_of = {"": -1} | {queue.queue_id: queue.row for queue in floor.queues.values()}
     return {
         "definition": agent.definition._replace(etag=str(agent.version)),
         "presence": agent.presence,
@@ -233,6 +245,11 @@ def _reference_agent(agent: RefAgent) -> View:
         "idle_since_ms": agent.idle_since_ms,
         "missed": agent.missed,
         "lease_until_ms": agent.lease_until_ms if agent.definition.lease_ms else 0,
+        "occupancy": math.floor(agent.occupancy(floor.now_ms) * 1e9 + 0.5) / 1e9,
+        "learned": [
+            (row_of[item.queue_id], item.handled, item.handle_ms, item.rated, item.outcome)
+            for item in agent.learned
+        ],
     }
 
 

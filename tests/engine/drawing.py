@@ -24,7 +24,9 @@ from engine.commands import (
     ReleaseAssignment,
     RequeueContact,
     Requirements,
+    ResetEstimates,
     Route,
+    ScoreWeights,
     SetIntake,
     SetPresence,
     SkillPreference,
@@ -104,7 +106,8 @@ def _requirements(draw: Draw) -> Requirements:
     tags_any = draw(((), (), (), TAGS, TAGS[:1]))
     tags_none = draw(((), (), (), TAGS[1:], ("unheard",)))
     agent_ids = draw(((), (), (), AGENTS[:2], AGENTS[1:2], ("nobody",)))
-    return Requirements(skills, preferred, tags, tags_any, tags_none, agent_ids)
+    preferred_agents = draw(((), (), AGENTS[2:4], (*AGENTS[:1], "nobody")))
+    return Requirements(skills, preferred, tags, tags_any, tags_none, agent_ids, preferred_agents)
 
 
 def _relaxation(draw: Draw) -> Relaxation:
@@ -217,7 +220,12 @@ def _assignment(draw: Draw, floor: Floor, *states: ContactState) -> tuple[str, s
 
 
 def _complete(draw: Draw, floor: Floor) -> Command:
-    return CompleteAssignment(*_assignment(draw, floor, ContactState.ASSIGNED))
+    outcome = draw((None, None, 0.0, 1.0, 0.4))
+    return CompleteAssignment(*_assignment(draw, floor, ContactState.ASSIGNED), outcome)
+
+
+def _reset_estimates(draw: Draw, floor: Floor) -> Command:
+    return ResetEstimates(_agent_id(draw, floor), draw(("", _queue_id(draw, floor))))
 
 
 def _end_wrap_up(draw: Draw, floor: Floor) -> Command:
@@ -272,6 +280,24 @@ def _heartbeat(draw: Draw, floor: Floor) -> Command:
     return Heartbeat(_agent_id(draw, floor))
 
 
+def _weights(draw: Draw) -> ScoreWeights:
+    """Weights of its own for one queue in three."""
+    if draw((True, True, False)):
+        return ScoreWeights()
+    return ScoreWeights(
+        skill=draw((None, 2.0)),
+        preferred_agent=draw((None, 5.0)),
+        handle_time=draw((None, 3.0)),
+        outcome=draw((None, 7.0)),
+        versatility=draw((None, 0.5)),
+        occupancy=draw((None, 4.0)),
+        wait=draw((None, 0.0, 2.0)),
+        urgency=draw((1.0, 30.0)),
+        urgent_from=draw((None, 0.0, 1.0)),
+        lateness=draw((None, 0.7)),
+    )
+
+
 def _upsert_queue(draw: Draw, floor: Floor) -> Command:
     wrap_up_mode = draw((WrapUpMode.NONE, WrapUpMode.TIMED, WrapUpMode.UNTIL_ENDED))
     reoffer_delay_ms = draw((-1, 3_000, 30_000))
@@ -279,6 +305,8 @@ def _upsert_queue(draw: Draw, floor: Floor) -> Command:
         _queue_id(draw, floor),
         service_level_within_ms=draw((1, 7_000, 20_000, 20_000)),
         strategy=draw(tuple(Strategy)),
+        weights=_weights(draw),
+        starvation_bound_ms=draw((0, 0, 15_000)),
         offer_timeout_ms=draw((100, 5_000, 20_000, 20_000)),
         wrap_up_mode=wrap_up_mode,
         wrap_up_ms=4_000 if wrap_up_mode is WrapUpMode.TIMED else 0,
@@ -317,6 +345,7 @@ KINDS: Final[tuple[Callable[[Draw, Floor], Command], ...]] = (
     *(_update, _requeue, _cancel, _release) * 4,
     *(_upsert_agent, _upsert_queue, _heartbeat, _expire) * 3,
     *(_intake,) * 4,
+    _reset_estimates,
     _delete_agent,
     _delete_queue,
     _recover,

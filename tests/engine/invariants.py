@@ -94,8 +94,6 @@ def _check_waiting(columns: ColumnSet, rows: list[int], queues: list[int]) -> No
             order = [(contacts.since_ms[row], contacts.sequence[row]) for row in members]
             assert order == sorted(order)
             assert {int(contacts.class_row[row]) for row in members} == {class_row}
-            worth_ms = classes.priority[class_row] * columns.queues.priority_age_ms[queue]
-            assert classes.head_key_ms[class_row] == contacts.since_ms[members[0]] - worth_ms
             seen += members
             class_row, before = int(classes.following[class_row]), class_row
         for state, count in (

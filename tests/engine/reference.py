@@ -8,6 +8,7 @@ plain tuples with the fields of `engine.effects.Effect`.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from engine.commands import (
     AcceptOffer,
@@ -22,6 +23,7 @@ from engine.commands import (
     Recover,
     ReleaseAssignment,
     RequeueContact,
+    ResetEstimates,
     Route,
     SetIntake,
     SetPresence,
@@ -31,37 +33,32 @@ from engine.commands import (
 )
 from engine.effects import EffectKind
 from engine.engine import Outcome
-from engine.lifecycle import CancelReason, ContactState, Intake, Presence, Trigger
-from engine.limits import NEVER_MS, SKILLS_MAX, TAGS_MAX, Limits
+from engine.lifecycle import CancelReason, ContactState, Trigger
+from engine.limits import NEVER_MS, Limits
 from engine.refusals import Refusal
+from tests.engine import reference_definitions as definitions
 from tests.engine.reference_floor import Floor, Refused, merged
 from tests.engine.reference_moves import (
     complete,
     fail_offer,
-    forget,
     match_new,
     match_returned,
     pass_over,
-    record_agent,
     record_contact,
-    record_queue,
     return_to_queue,
     start_wait,
     take_from_agent,
 )
-from tests.engine.reference_subjects import RefAgent, RefContact, RefQueue
+from tests.engine.reference_subjects import RefContact
 from tests.engine.reference_time import (
     call,
-    change_presence,
     forget_what_no_row_tells,
-    look_at_backlog,
     next_deadline_ms,
     recover_floor,
     settle_agent,
 )
 from tests.engine.reference_transitions import (
     assign,
-    check_etag,
     end_handling,
     move,
     named_agent,
@@ -69,7 +66,6 @@ from tests.engine.reference_transitions import (
     offered,
     open_contact,
     own,
-    redefine,
     require_class,
     require_names,
     take_in,
@@ -101,13 +97,14 @@ class Reference:
             CompleteAssignment: self.complete_assignment,
             EndWrapUp: self.end_wrap_up,
             ReleaseAssignment: self.release,
-            UpsertAgent: self.upsert_agent,
-            DeleteAgent: self.delete_agent,
-            SetPresence: self.set_presence,
-            Heartbeat: self.heartbeat,
-            UpsertQueue: self.upsert_queue,
-            DeleteQueue: self.delete_queue,
-            SetIntake: self.set_intake,
+            UpsertAgent: partial(definitions.upsert_agent, self.floor),
+            ResetEstimates: partial(definitions.reset_estimates, self.floor),
+            DeleteAgent: partial(definitions.delete_agent, self.floor),
+            SetPresence: partial(definitions.set_presence, self.floor),
+            Heartbeat: partial(definitions.heartbeat, self.floor),
+            UpsertQueue: partial(definitions.upsert_queue, self.floor),
+            DeleteQueue: partial(definitions.delete_queue, self.floor),
+            SetIntake: partial(definitions.set_intake, self.floor),
             Expire: lambda _: call(self.floor, Outcome),
             Recover: self.recover,
         }
@@ -235,7 +232,9 @@ class Reference:
         agent = named_agent(self.floor, command.agent_id)
         return call(
             self.floor,
-            lambda: end_handling(self.floor, own(self.floor, contact, agent, Trigger.COMPLETE)),
+            lambda: end_handling(
+                self.floor, own(self.floor, contact, agent, Trigger.COMPLETE), command.outcome
+            ),
         )
 
     def end_wrap_up(self, command: EndWrapUp) -> Outcome:
@@ -267,128 +266,3 @@ class Reference:
             return Outcome(state=contact.state, contact_id=contact.contact_id)
 
         return call(self.floor, give_back)
-
-    # Agents
-
-    def upsert_agent(self, command: UpsertAgent) -> Outcome:
-        agent = self.floor.agents.get(command.agent_id)
-        check_etag(command.etag, agent.version if agent else 0)
-        for queue_id in command.queue_ids:
-            named_queue(self.floor, queue_id)
-        asked = self.floor.asked
-        skills = self.floor.skills | {item.skill for item in command.skills if item.proficiency}
-        skills |= {item.skill for one in asked for item in one.skills}
-        skills |= {item.skill for one in asked for item in one.preferred_skills}
-        tags = self.floor.tags | set(command.tags)
-        tags |= {tag for one in asked for tag in one.tags + one.tags_any + one.tags_none}
-        if len(skills) > SKILLS_MAX or len(tags) > TAGS_MAX:
-            raise Refused(Refusal.LIMIT_REACHED)
-        if agent is None:
-            row = self.floor.agent_rows.take(self.floor.limits.agents_max)
-            agent = RefAgent(command, row, self.floor.now_ms, self.floor.now_ms)
-            self.floor.agents[command.agent_id] = agent
-        agent.definition = command
-        agent.version += 1
-        return call(self.floor, lambda: redefine(self.floor, agent))
-
-    def delete_agent(self, command: DeleteAgent) -> Outcome:
-        agent = named_agent(self.floor, command.agent_id)
-        check_etag(command.etag, agent.version)
-        if agent.held:
-            raise Refused(Refusal.AGENT_HOLDS_CONTACTS)
-
-        def remove() -> Outcome:
-            record_agent(self.floor, EffectKind.AGENT_DELETED, agent)
-            del self.floor.agents[agent.agent_id]
-            self.floor.agent_rows.retire(agent.row)
-            return Outcome(agent_id=agent.agent_id)
-
-        outcome = call(self.floor, remove)
-        for contact in self.floor.contacts.values():
-            if contact.agent_id == agent.agent_id:
-                contact.agent_id = ""
-            for entry in contact.passed_over:
-                if entry.agent_id == agent.agent_id:
-                    entry.agent_id, entry.until_ms = "", 0
-        return outcome
-
-    def set_presence(self, command: SetPresence) -> Outcome:
-        agent = named_agent(self.floor, command.agent_id)
-
-        def set_it() -> Outcome:
-            is_handling = any(one.state is not ContactState.OFFERED for one in agent.held)
-            if command.presence is Presence.OFFLINE and is_handling:
-                raise Refused(Refusal.AGENT_HOLDS_CONTACTS)
-            if (agent.presence, agent.reason) != (command.presence, command.reason):
-                change_presence(self.floor, agent, command.presence, command.reason)
-                settle_agent(self.floor, agent)
-            return Outcome(state=agent.presence, agent_id=agent.agent_id, count=len(agent.held))
-
-        return call(self.floor, set_it)
-
-    def heartbeat(self, command: Heartbeat) -> Outcome:
-        agent = self.floor.agents.get(command.agent_id)
-        if agent is None:
-            return Outcome(agent_id=command.agent_id)
-
-        def renew() -> Outcome:
-            if agent.is_leased:
-                agent.lease_until_ms = self.floor.now_ms + agent.definition.lease_ms
-            return Outcome(agent_id=agent.agent_id, count=int(agent.is_leased))
-
-        return call(self.floor, renew)
-
-    # Queues
-
-    def upsert_queue(self, command: UpsertQueue) -> Outcome:
-        queue = self.floor.queues.get(command.queue_id)
-        check_etag(command.etag, queue.version if queue else 0)
-        if queue is None:
-            queue = RefQueue(command, self.floor.queue_rows.take(self.floor.limits.queues_max))
-            self.floor.queues[command.queue_id] = queue
-        queue.definition = command
-        queue.version += 1
-
-        def redefine() -> Outcome:
-            record_queue(self.floor, EffectKind.QUEUE_UPSERTED, command.queue_id, 0)
-            return Outcome(queue_id=command.queue_id)
-
-        return call(self.floor, redefine)
-
-    def delete_queue(self, command: DeleteQueue) -> Outcome:
-        queue = named_queue(self.floor, command.queue_id)
-        check_etag(command.etag, queue.version)
-        own = [one for one in self.floor.contacts.values() if one.queue_id == queue.queue_id]
-        if any(contact.is_open for contact in own):
-            raise Refused(Refusal.QUEUE_HOLDS_CONTACTS)
-        if any(
-            queue.queue_id in agent.definition.queue_ids for agent in self.floor.agents.values()
-        ):
-            raise Refused(Refusal.QUEUE_HAS_AGENTS)
-
-        def remove() -> Outcome:
-            record_queue(self.floor, EffectKind.QUEUE_DELETED, queue.queue_id, 0)
-            return Outcome(queue_id=queue.queue_id)
-
-        outcome = call(self.floor, remove)
-        for contact in list(self.floor.ended):
-            if contact.queue_id == queue.queue_id:
-                forget(self.floor, contact)
-        del self.floor.queues[queue.queue_id]
-        self.floor.queue_rows.retire(queue.row)
-        return outcome
-
-    def set_intake(self, command: SetIntake) -> Outcome:
-        queue = named_queue(self.floor, command.queue_id)
-
-        def set_it() -> Outcome:
-            was_paused = queue.intake is Intake.PAUSED
-            queue.intake = command.intake
-            record_queue(
-                self.floor, EffectKind.QUEUE_INTAKE_CHANGED, queue.queue_id, int(command.intake)
-            )
-            if was_paused and command.intake is not Intake.PAUSED:
-                look_at_backlog(self.floor, queue)
-            return Outcome(queue_id=queue.queue_id)
-
-        return call(self.floor, set_it)

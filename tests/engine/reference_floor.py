@@ -8,30 +8,14 @@ whenever they are asked for. Compare `engine.kernels.eligibility`, `scoring` and
 import math
 from collections.abc import Iterator, Mapping
 from itertools import count
-from typing import NamedTuple
 
 from engine.commands import Requirements
-from engine.lifecycle import Intake, Strategy
+from engine.kernels.columns import COMPLETED, HANDLE_MS_SUM, OUTCOME_SUM, RATED
+from engine.lifecycle import Intake
 from engine.limits import Limits
 from engine.refusals import Refusal
+from engine.state.weights import PRESETS, WeightsInForce
 from tests.engine.reference_subjects import WORKING, Kind, RefAgent, RefContact, RefQueue
-
-
-class Weights(NamedTuple):
-    """Weights of one strategy."""
-
-    skill: float = 0.0
-    idle: float = 0.0
-    load: float = 0.0
-    turn: float = 0.0
-
-
-WEIGHTS = {
-    Strategy.LONGEST_IDLE: Weights(idle=1.0),
-    Strategy.LEAST_OCCUPIED: Weights(load=1.0),
-    Strategy.ROUND_ROBIN: Weights(turn=1.0),
-    Strategy.BEST_SCORE: Weights(skill=0.5, idle=0.1, load=0.2),
-}
 
 
 class Refused(Exception):
@@ -165,21 +149,51 @@ class Floor:
             for other in self.waiting_in(contact.queue_id)
         )
 
+    def weights(self, queue: RefQueue) -> WeightsInForce:
+        """Weights of a queue; those that it does not set are its strategy's."""
+        own = queue.definition.weights._asdict()
+        preset = PRESETS[queue.definition.strategy]._asdict()
+        return WeightsInForce(**{
+            name: preset[name] if own[name] is None else own[name] for name in preset
+        })  # fmt: skip
+
     def fit(self, agent: RefAgent, queue: RefQueue, asked: Requirements) -> float:
-        """Skill terms of score and claim."""
+        """What tells one pair of agent and contact from another."""
+        weights = self.weights(queue)
         fit = 0.0
         for skill, weight in asked.preferred_skills:
-            fit += 1.0 * weight * agent.level(skill) / 5
-        skill_weight = WEIGHTS[queue.definition.strategy].skill
-        if skill_weight and asked.skills:
+            fit += weights.preferred_skills * weight * agent.level(skill) / 5
+        if weights.skill and asked.skills:
             levels = sum(agent.level(item.skill) for item in asked.skills)
-            fit += skill_weight * (levels / (len(asked.skills) * 5))
+            fit += weights.skill * (levels / (len(asked.skills) * 5))
+        if agent.agent_id in asked.preferred_agent_ids:
+            fit += weights.preferred_agent
+        if weights.handle_time:
+            fit -= weights.handle_time * self.slower(agent, queue)
+        if weights.outcome:
+            fit += weights.outcome * self.better_outcome(agent, queue)
         return fit
+
+    def slower(self, agent: RefAgent, queue: RefQueue) -> float:
+        """By what share an agent handles longer than is usual, with ten usual contacts."""
+        known = agent.known_of(queue.queue_id)
+        if known is None or queue.totals[HANDLE_MS_SUM] == 0:
+            return 0.0
+        usual_ms = queue.totals[HANDLE_MS_SUM] / queue.totals[COMPLETED]
+        return known.handled * (known.handle_ms / usual_ms - 1.0) / (known.handled + 10)
+
+    def better_outcome(self, agent: RefAgent, queue: RefQueue) -> float:
+        """By how much outcomes exceed what is usual, with ten usual ones."""
+        known = agent.known_of(queue.queue_id)
+        if known is None or queue.totals[RATED] == 0:
+            return 0.0
+        excess = (known.outcome - queue.totals[OUTCOME_SUM] / queue.totals[RATED]) / 1_000
+        return known.rated * excess / (known.rated + 10)
 
     def score(self, agent: RefAgent, contact: RefContact) -> float:
         """Score of an agent for a contact; `engine.kernels.scoring` states the formula."""
         queue = self.queue_of(contact)
-        weights = WEIGHTS[queue.definition.strategy]
+        weights = self.weights(queue)
         score = self.fit(agent, queue, contact.requirements)
         if weights.idle and not agent.held:
             idle_ms = self.now_ms - agent.idle_since_ms
@@ -188,6 +202,10 @@ class Floor:
             score -= weights.load * agent.load_ratio
         if weights.turn:
             score += weights.turn * math.log(1.0 + (self.next_offer - agent.last_offer))
+        if weights.versatility:
+            score -= weights.versatility * agent.versatility
+        if weights.occupancy:
+            score -= weights.occupancy * agent.occupancy(self.now_ms)
         return score
 
     def best_agent(self, contact: RefContact) -> RefAgent | None:
@@ -223,18 +241,25 @@ class Floor:
             allowed = (one for one in alike if not self.is_passed_over(one, agent))
             contact = next(allowed, None)
             if contact is not None:
-                claims.append(
-                    (-self.claim(agent, contact, head), *order_in_class(contact), contact)
-                )
-        return min(claims, key=lambda claim: claim[:3])[3] if claims else None
+                starves, claim = self.claim(agent, contact)
+                claims.append((not starves, -claim, *order_in_class(contact), contact))
+        return min(claims, key=lambda claim: claim[:4])[4] if claims else None
 
-    def claim(self, agent: RefAgent, contact: RefContact, head: RefContact) -> float:
-        """Claim of a contact on an agent: its head's, less what it lags behind the head."""
+    def claim(self, agent: RefAgent, contact: RefContact) -> tuple[bool, float]:
+        """Whether a contact starves, and its claim on an agent among those that do, or do not."""
         queue = self.queue_of(contact)
+        weights = self.weights(queue)
         per_ms = 1.0 / queue.definition.service_level_within_ms
-        effective_age_ms = self.now_ms - self.key_ms(head)
-        of_head = effective_age_ms * per_ms + self.fit(agent, queue, contact.requirements)
-        return of_head - (contact.since_ms - head.since_ms) * per_ms
+        age_ms = self.now_ms - contact.since_ms
+        if 0 < queue.definition.starvation_bound_ms <= age_ms:
+            return True, age_ms * per_ms
+        ratio = (self.now_ms - self.key_ms(contact)) * per_ms
+        claim = weights.wait * ratio
+        if weights.urgency:
+            claim += weights.urgency * max(0.0, ratio - weights.urgent_from)
+        if weights.lateness:
+            claim -= weights.lateness * max(0.0, ratio - 1.0)
+        return False, claim + self.fit(agent, queue, contact.requirements)
 
     def is_only_agent(self, contact: RefContact, agent: RefAgent) -> bool:
         """Whether nobody else who is signed in could ever take the contact."""

@@ -4,6 +4,9 @@ The reference router's moves of contacts, in the order the engine records them.
 Compare `engine.kernels.contact_life` and `matching`.
 """
 
+import math
+from fractions import Fraction
+
 from engine.effects import EffectKind
 from engine.kernels.columns import (
     ABANDONED,
@@ -16,7 +19,7 @@ from engine.kernels.columns import (
     REJECTED,
 )
 from engine.lifecycle import ContactState, Intake
-from engine.limits import EFFECT_ROOM_MIN, NEVER_MS
+from engine.limits import EFFECT_ROOM_MIN, ESTIMATE_MEMORY, NEVER_MS
 from tests.engine.reference_floor import Floor
 from tests.engine.reference_subjects import RefAgent, RefContact
 
@@ -67,6 +70,7 @@ def start_wait(floor: Floor, contact: RefContact) -> None:
 
 def take_from_agent(floor: Floor, contact: RefContact) -> RefAgent:
     agent = floor.agents[contact.agent_id]
+    agent.note_occupancy(floor.now_ms)
     agent.held.remove(contact)
     contact.cost = 0
     contact.offer = 0
@@ -153,9 +157,17 @@ def complete(floor: Floor, contact: RefContact) -> RefAgent:
     handle_ms = floor.now_ms - contact.accepted_ms
     floor.queue_of(contact).totals[HANDLE_MS_SUM] += handle_ms
     agent = take_from_agent(floor, contact)
+    learned = agent.learning_in(contact.queue_id)
+    learned.handled = min(learned.handled + 1, ESTIMATE_MEMORY)
+    learned.handle_ms = moved_mean(learned.handle_ms, handle_ms, learned.handled)
     agent.idle_since_ms = floor.now_ms
     end(floor, contact, ContactState.COMPLETED, EffectKind.CONTACT_COMPLETED)
     return agent
+
+
+def moved_mean(mean: int, value: int, count: int) -> int:
+    """Mean after one more value, of which it makes 1/count; halves go up."""
+    return mean + math.floor(Fraction(value - mean, count) + Fraction(1, 2))
 
 
 def forget(floor: Floor, contact: RefContact) -> None:
@@ -171,6 +183,7 @@ def offer(floor: Floor, contact: RefContact, agent: RefAgent) -> None:
     contact.state = ContactState.OFFERED
     contact.cost = agent.cost(contact.channel)
     contact.agent_id = agent.agent_id
+    agent.note_occupancy(floor.now_ms)
     agent.held.insert(0, contact)
     contact.offer = agent.last_offer = floor.next_offer
     floor.next_offer += 1

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from engine.commands import NO_REQUIREMENTS, Relaxation, Requirements, UpsertAgent, UpsertQueue
 from engine.kernels.columns import TOTALS
 from engine.lifecycle import Channel, ContactState, Intake, Presence
-from engine.limits import EXCLUSIONS_MAX, NEVER_MS
+from engine.limits import ESTIMATES_MAX, EXCLUSIONS_MAX, NEVER_MS
 
 WORKING = (Presence.AVAILABLE, Presence.BUSY, Presence.AWAY)
 HELD = (ContactState.OFFERED, ContactState.ASSIGNED, ContactState.WRAP_UP)
@@ -106,6 +106,27 @@ class RefContact:
 
 
 @dataclass
+class Learned:
+    """What was learned of an agent in one queue; "" for an empty place."""
+
+    queue_id: str = ""
+    handled: int = 0
+    handle_ms: int = 0
+    rated: int = 0
+    outcome: int = 0
+
+    @property
+    def known(self) -> int:
+        """Contacts and outcomes that count, -1 for an empty place."""
+        return self.handled + self.rated if self.queue_id else -1
+
+
+def nothing_learned() -> list[Learned]:
+    """Empty places for all queues."""
+    return [Learned() for _ in range(ESTIMATES_MAX)]
+
+
+@dataclass
 class RefAgent:
     """One agent; `held` has the latest offer first."""
 
@@ -121,6 +142,11 @@ class RefAgent:
     lease_until_ms: int = 0
     due_ms: int = NEVER_MS
     held: list[RefContact] = field(default_factory=list)
+    occupancy_ppb: int = 0
+    occupancy_ms: int = 0
+    learned: list[Learned] = field(
+        default_factory=lambda: [Learned() for _ in range(ESTIMATES_MAX)]
+    )
 
     @property
     def agent_id(self) -> str:
@@ -136,6 +162,40 @@ class RefAgent:
     def load_ratio(self) -> float:
         """Capacity used / capacity."""
         return self.used / self.definition.capacity
+
+    @property
+    def versatility(self) -> float:
+        """0 for who serves one queue and holds no skill, towards 1 for who can do anything."""
+        held = sum(item.proficiency > 0 for item in self.definition.skills)
+        return 1.0 - 1.0 / max(1, len(self.definition.queue_ids) + held)
+
+    def occupancy(self, now_ms: int) -> float:
+        """Load ratio over the past, a moment weighing less by e for each half hour."""
+        kept = math.exp(-(now_ms - self.occupancy_ms) / 1_800_000)
+        return self.occupancy_ppb / 1e9 * kept + self.load_ratio * (1.0 - kept)
+
+    def note_occupancy(self, now_ms: int) -> None:
+        """Account for the time at the present load, which is about to change."""
+        self.occupancy_ppb = math.floor(self.occupancy(now_ms) * 1e9 + 0.5)
+        self.occupancy_ms = now_ms
+
+    def known_of(self, queue_id: str) -> Learned | None:
+        """What was learned in a queue."""
+        return next((item for item in self.learned if item.queue_id == queue_id), None)
+
+    def learning_in(self, queue_id: str) -> Learned:
+        """Place for what is learned in a queue; the one that knows the least makes room."""
+        place = self.known_of(queue_id)
+        if place is None:
+            place = min(self.learned, key=lambda item: item.known)
+            self.learned[self.learned.index(place)] = place = Learned(queue_id)
+        return place
+
+    def forget(self, queue_id: str) -> None:
+        """Forget what was learned in a queue, "" = in all."""
+        self.learned = [
+            Learned() if queue_id in ("", item.queue_id) else item for item in self.learned
+        ]
 
     @property
     def is_leased(self) -> bool:

@@ -4,12 +4,20 @@ The reference router's transitions: what one command does to contacts and agents
 Compare `engine.kernels.contact_transitions` and `assignment_transitions`.
 """
 
-from engine.commands import Relaxation, Requirements
+from engine.commands import Relaxation, Requirements, UpsertAgent
 from engine.effects import EffectKind
 from engine.engine import Outcome
-from engine.kernels.columns import ANSWERED, ANSWERED_WITHIN, RECEIVED, SHORT_ABANDONED, WAIT_MS_SUM
+from engine.kernels.columns import (
+    ANSWERED,
+    ANSWERED_WITHIN,
+    OUTCOME_SUM,
+    RATED,
+    RECEIVED,
+    SHORT_ABANDONED,
+    WAIT_MS_SUM,
+)
 from engine.lifecycle import TRANSITIONS, ContactState, Intake, RejectionReason, Trigger, WrapUpMode
-from engine.limits import NEVER_MS
+from engine.limits import ESTIMATE_MEMORY, NEVER_MS, SKILLS_MAX, TAGS_MAX
 from engine.refusals import Refusal
 from tests.engine.reference_floor import Floor, Refused
 from tests.engine.reference_moves import (
@@ -17,6 +25,7 @@ from tests.engine.reference_moves import (
     end,
     match_new,
     match_returned,
+    moved_mean,
     pass_over,
     record_agent,
     record_contact,
@@ -143,7 +152,9 @@ def assign(floor: Floor, contact: RefContact) -> Outcome:
     return Outcome(contact_id=contact.contact_id, wait_ms=wait_ms)
 
 
-def end_handling(floor: Floor, contact: RefContact) -> Outcome:
+def end_handling(floor: Floor, contact: RefContact, outcome: float | None) -> Outcome:
+    if outcome is not None:
+        rate(floor, contact, round(outcome * 1_000))
     definition = floor.queue_of(contact).definition
     ends_ms = 0
     if definition.wrap_up_mode is WrapUpMode.NONE:
@@ -155,6 +166,16 @@ def end_handling(floor: Floor, contact: RefContact) -> Outcome:
         contact.until_ms = contact.due_ms = ends_ms or NEVER_MS
         record_contact(floor, EffectKind.CONTACT_WRAP_UP_STARTED, contact)
     return Outcome(state=contact.state, contact_id=contact.contact_id, until_ms=ends_ms)
+
+
+def rate(floor: Floor, contact: RefContact, outcome: int) -> None:
+    """Learn how well a contact went."""
+    totals = floor.queue_of(contact).totals
+    totals[RATED] += 1
+    totals[OUTCOME_SUM] += outcome
+    learned = floor.agents[contact.agent_id].learning_in(contact.queue_id)
+    learned.rated = min(learned.rated + 1, ESTIMATE_MEMORY)
+    learned.outcome = moved_mean(learned.outcome, outcome, learned.rated)
 
 
 def redefine(floor: Floor, agent: RefAgent) -> Outcome:
@@ -198,6 +219,18 @@ def require_names(floor: Floor, asked: Requirements, relaxation: Relaxation = ()
         is_last = place == len(relaxation)
         if is_last and one.agent_ids and not set(one.agent_ids) & floor.agents.keys():
             raise Refused(Refusal.UNKNOWN_AGENT)
+
+
+def require_names_of(floor: Floor, agent: UpsertAgent) -> None:
+    """The cell can know so many skills and tags at a time."""
+    asked = floor.asked
+    skills = floor.skills | {item.skill for item in agent.skills if item.proficiency}
+    skills |= {item.skill for one in asked for item in one.skills}
+    skills |= {item.skill for one in asked for item in one.preferred_skills}
+    tags = floor.tags | set(agent.tags)
+    tags |= {tag for one in asked for tag in one.tags + one.tags_any + one.tags_none}
+    if len(skills) > SKILLS_MAX or len(tags) > TAGS_MAX:
+        raise Refused(Refusal.LIMIT_REACHED)
 
 
 def require_class(floor: Floor, wanted: Kind) -> None:

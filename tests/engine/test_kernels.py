@@ -25,19 +25,10 @@ from engine.commands import (
     UpsertAgent,
     UpsertQueue,
 )
-from engine.effects import FIRST_TEXT_REASON
 from engine.kernels.bits import bit_count, has_bit, lowest_bit, set_bit
 from engine.kernels.boundary import COMPILED
 from engine.kernels.capacity import refresh_room
 from engine.kernels.column_type import ColumnType
-from engine.kernels.columns import (
-    AGENT_DIRTY_COUNT,
-    AGENT_ROWS,
-    CONTACT_DIRTY_COUNT,
-    CONTACT_ROWS,
-    QUEUE_DIRTY_COUNT,
-    QUEUE_ROWS,
-)
 from engine.kernels.deadlines import reschedule
 from engine.kernels.eligibility import (
     exclude,
@@ -47,9 +38,7 @@ from engine.kernels.eligibility import (
     skilled_word,
 )
 from engine.kernels.matching import best_agent, best_contact
-from engine.kernels.packing import AGENT_WIDTH, CONTACT_WIDTH, QUEUE_WIDTH, pack_dirty, unpack_rows
-from engine.kernels.recording import mark_agent, mark_contact, mark_queue
-from engine.kernels.scoring import claim_of_head, score_agent
+from engine.kernels.scoring import claim_of, fit, is_starving, score_agent
 from engine.kernels.transitions import apply
 from engine.kernels.waiting import join_class, leave_class, position_of
 from engine.lifecycle import Channel, Presence, Strategy
@@ -305,50 +294,10 @@ def test_score_and_claim_agree_with_the_reference_bit_for_bit(crowd: Pair) -> No
         class_row = int(store.columns.contacts.class_row[alike[0].row])
         for agent in floor.agents_by_row()[::7]:
             assert score_agent(store.table, agent.row, class_row) == floor.score(agent, alike[0])
-            claim = floor.claim(agent, alike[0], alike[0])
-            assert claim_of_head(store.table, agent.row, class_row) == claim
-
-
-def test_packed_rows_are_what_was_unpacked() -> None:
-    """What is read from the log is what is written back, column by column."""
-    store = Store(Limits())
-    generator = np.random.default_rng(11)
-    records = {
-        CONTACT_ROWS: generator.integers(1, 100, (5, CONTACT_WIDTH)),
-        AGENT_ROWS: generator.integers(1, 100, (5, AGENT_WIDTH)),
-        QUEUE_ROWS: generator.integers(1, 100, (5, QUEUE_WIDTH)),
-    }
-    marks = {CONTACT_ROWS: mark_contact, AGENT_ROWS: mark_agent, QUEUE_ROWS: mark_queue}
-    for subject, packed in records.items():
-        unpack_rows(store.table, subject, np.arange(len(packed)), packed)
-        for row in range(len(packed)):
-            marks[subject](store.table, row)
-            marks[subject](store.table, row)
-    scalar = store.scalar
-    assert [
-        scalar[place] for place in (CONTACT_DIRTY_COUNT, AGENT_DIRTY_COUNT, QUEUE_DIRTY_COUNT)
-    ] == [
-        5,
-        5,
-        5,
-    ]
-    again = {subject: np.empty_like(packed) for subject, packed in records.items()}
-    pack_dirty(store.table, again[CONTACT_ROWS], again[AGENT_ROWS], again[QUEUE_ROWS])
-    for subject, packed in records.items():
-        assert (again[subject] == packed).all()
-    assert not store.columns.contacts.is_dirty.any()
-
-
-def test_packed_presence_reason_is_the_same_for_every_text() -> None:
-    """Numbers of texts differ from cell to cell; a row that held one could not be compared."""
-    store = Store(Limits())
-    store.columns.agents.presence[0] = Presence.AWAY
-    store.columns.agents.presence_reason[0] = FIRST_TEXT_REASON + 17
-    mark_agent(store.table, 0)
-    packed = np.empty((1, AGENT_WIDTH), np.int64)
-    none = np.empty((0, CONTACT_WIDTH), np.int64)
-    pack_dirty(store.table, none, packed, np.empty((0, QUEUE_WIDTH), np.int64))
-    assert packed[0, 5] == FIRST_TEXT_REASON
+            starves, claim = floor.claim(agent, alike[0])
+            its_fit = fit(store.table, agent.row, class_row)
+            assert is_starving(store.table, alike[0].row) == starves
+            assert claim_of(store.table, alike[0].row, its_fit) == claim
 
 
 # Modules whose kernels other entries call: rows of the log, and simulated floors.

@@ -38,7 +38,9 @@ from engine.commands import (
     ReleaseAssignment,
     RequeueContact,
     Requirements,
+    ResetEstimates,
     Route,
+    ScoreWeights,
     SetIntake,
     SetPresence,
     SkillPreference,
@@ -62,6 +64,7 @@ from engine.lifecycle import (
 )
 from engine.limits import Limits
 from engine.refusals import CommandRefused
+from engine.state.agents import QueueEstimate
 from engine.state.rows import RowDelta
 
 Words = dict[str, str]
@@ -103,6 +106,7 @@ def _requirements(words: Words) -> Requirements:
         tuple(_list(words, "any")),
         tuple(_list(words, "none")),
         tuple(_list(words, "only")),
+        tuple(_list(words, "prefer_agents")),
     )
 
 
@@ -141,7 +145,8 @@ def _route(subject: str, words: Words) -> Command:
 
 
 def _update(subject: str, words: Words) -> Command:
-    has_requirements = words.keys() & {"skills", "prefer", "tags", "any", "none", "only"}
+    asked = {"skills", "prefer", "tags", "any", "none", "only", "prefer_agents"}
+    has_requirements = words.keys() & asked
     return UpdateContact(
         subject,
         etag=words.pop("etag", ""),
@@ -181,12 +186,14 @@ def _agent(subject: str, words: Words) -> Command:
 def _queue(subject: str, words: Words) -> Command:
     strategy = Strategy[words.pop("strategy", "longest_idle").upper()]
     wrap_up_mode = WrapUpMode[words.pop("wrap_up", "none").upper()]
+    weights = (item.split(":") for item in _list(words, "weights"))
     etag = words.pop("etag", "")
     names = {field.removesuffix("_ms"): field for field in UpsertQueue._fields}
     names["wrap_up_for"] = names.pop("wrap_up")
     return UpsertQueue(
         subject,
         strategy=strategy,
+        weights=ScoreWeights(**{name: float(value) for name, value in weights}),
         wrap_up_mode=wrap_up_mode,
         etag=etag,
         **_integers(words, **names),
@@ -197,6 +204,11 @@ def _decline(subject: str, words: Words) -> Command:
     return DeclineOffer(subject, words.pop("agent"), **_integers(words, after="retry_after_ms"))
 
 
+def _complete(subject: str, words: Words) -> Command:
+    outcome = words.pop("outcome", "")
+    return CompleteAssignment(subject, words.pop("agent"), float(outcome) if outcome else None)
+
+
 _COMMANDS: dict[str, Callable[[str, Words], Command]] = {
     "route": _route,
     "update": _update,
@@ -204,10 +216,11 @@ _COMMANDS: dict[str, Callable[[str, Words], Command]] = {
     "cancel": lambda id_, words: CancelContact(id_, CancelReason[words.pop("reason").upper()]),
     "accept": lambda id_, words: AcceptOffer(id_, words.pop("agent")),
     "decline": _decline,
-    "complete": lambda id_, words: CompleteAssignment(id_, words.pop("agent")),
+    "complete": _complete,
     "end_wrap_up": lambda id_, words: EndWrapUp(id_, words.pop("agent")),
     "release": lambda id_, words: ReleaseAssignment(id_, words.pop("agent")),
     "agent": _agent,
+    "reset_estimates": lambda id_, words: ResetEstimates(id_, words.pop("queue", "")),
     "delete_agent": lambda id_, words: DeleteAgent(id_, words.pop("etag", "")),
     "presence": lambda id_, words: SetPresence(
         id_, Presence[words.pop("to").upper()], words.pop("reason", "")
@@ -261,6 +274,12 @@ class Stage:
         self.engine = Engine(self.limits)
         self.engine.load(rows)
 
+    def _learned(self, estimate: QueueEstimate) -> str:
+        queue_id = self.engine.cell.queues.slots.ids[estimate.queue_row]
+        outcome = f"{estimate.outcome:.3f}" if estimate.rated else "unknown"
+        handled = f"{estimate.handled}x{estimate.handle_time_ms}"
+        return f"{queue_id}:{handled}:{estimate.rated}x{outcome}"
+
     def _show(self, line: Line) -> str:
         read, subject = self.engine.read, line.subject
         if subject in read.queue_ids():
@@ -288,6 +307,7 @@ class Stage:
                 "missed": agent.missed_offers,
                 "lease_until": agent.lease_until_ms,
                 "contacts": ",".join(ids[row] for row in agent.contact_rows),
+                "learned": ",".join(map(self._learned, agent.estimates)),
             }
             return f"{agent.presence.name} {subject}{_words(told)}"
         contact = read.contact(subject, line.at_ms)

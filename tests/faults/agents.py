@@ -94,7 +94,11 @@ class Desktop(Client):
         if what < 0.25:
             await self.ask(offer_service_pb2.ReleaseAssignmentRequest(**held))
             return
-        reply = await self.ask(offer_service_pb2.CompleteAssignmentRequest(**held))
+        reply = await self.ask(
+            offer_service_pb2.CompleteAssignmentRequest(
+                contact_id=held["contact_id"], agent_id=held["agent_id"]
+            )
+        )
         if reply is not None and reply.state == ContactState.CONTACT_STATE_WRAP_UP:
             await self.pause(1.0)
             await self.ask(offer_service_pb2.EndWrapUpRequest(**held))

@@ -6,7 +6,7 @@ MINUTE_MS = 60_000.0
 # Longer than any wait: a point of priority decides alone.
 STRICT = "24h"
 # The skill's weight decides, idle time breaks ties.
-BY_SKILL = {"preferred": 0.0, "skill": 1e6, "idle": 1.0}
+BY_SKILL = {"preferred_skills": 0.0, "skill": 1e6, "idle": 1.0}
 Declared = dict[str, Any]
 
 
