@@ -39,6 +39,8 @@ CODES: Final[dict[Refusal, int]] = {
     Refusal.LIMIT_REACHED: code_pb2.RESOURCE_EXHAUSTED,
     Refusal.CLOCK_WENT_BACKWARDS: code_pb2.INTERNAL,
     Refusal.CONTACT_EXISTS: code_pb2.ALREADY_EXISTS,
+    Refusal.AGENT_NOT_AVAILABLE: code_pb2.FAILED_PRECONDITION,
+    Refusal.AGENT_HAS_NO_ROOM: code_pb2.FAILED_PRECONDITION,
 }
 
 

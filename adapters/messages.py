@@ -30,6 +30,14 @@ def route_response(outcome: Outcome) -> routing_service_pb2.RouteResponse:
         offer.agent_id = outcome.agent_id
         offer.queue_id = outcome.queue_id
         offer.expires_at_ms = outcome.until_ms
+    for offer_id, agent_id in outcome.other_offers:
+        response.other_offers.add(
+            offer_id=offer_id,
+            contact_id=outcome.contact_id,
+            agent_id=agent_id,
+            queue_id=outcome.queue_id,
+            expires_at_ms=outcome.until_ms,
+        )
     return response
 
 
@@ -84,6 +92,16 @@ def contact_message(engine: Engine, view: ContactView) -> contact_pb2.Contact:
             for step in view.relaxation
         ],
         relaxation_steps_taken=view.relaxation_steps_taken,
+        offers=[
+            contact_pb2.Offer(
+                offer_id=offer_id,
+                contact_id=view.contact_id,
+                agent_id=cell.agents.slots.ids[agent_row],
+                queue_id=cell.queues.slots.ids[view.queue_row],
+                expires_at_ms=view.offer_expires_at_ms,
+            )
+            for offer_id, agent_row in view.offers
+        ],
     )
 
 
@@ -112,6 +130,7 @@ def agent_message(engine: Engine, view: AgentView) -> agent_pb2.Agent:
         ],
         missed_offers_max=definition.missed_offers_max,
         lease_ms=definition.lease_ms,
+        auto_accept=definition.auto_accept,
         presence=view.presence.value,  # type: ignore[arg-type]
         presence_reason=view.presence_reason,
         presence_since_ms=view.presence_since_ms,
@@ -157,6 +176,7 @@ def queue_message(view: QueueView) -> queue_pb2.Queue:
         ),
         starvation_bound_ms=definition.starvation_bound_ms,
         offer_timeout_ms=definition.offer_timeout_ms,
+        broadcast_max=definition.broadcast_max,
         wrap_up_mode=definition.wrap_up_mode.value,  # type: ignore[arg-type]
         wrap_up_ms=definition.wrap_up_ms,
         max_wait_ms=definition.max_wait_ms,

@@ -4,12 +4,14 @@ from typing import Final
 
 from google.protobuf.message import Message
 
+from adapters.messages import route_response
 from adapters.methods import Method
 from engine.commands import (
     AcceptOffer,
     CompleteAssignment,
     DeclineOffer,
     EndWrapUp,
+    OfferContact,
     ReleaseAssignment,
 )
 from engine.engine import Engine
@@ -24,9 +26,17 @@ def accept_offer(engine: Engine, request: pb.AcceptOfferRequest, now_ms: int) ->
 
 def decline_offer(engine: Engine, request: pb.DeclineOfferRequest, now_ms: int) -> Message:
     """Decline an offer."""
-    command = DeclineOffer(request.offer_id, request.agent_id, request.retry_after_ms)
+    command = DeclineOffer(
+        request.offer_id, request.agent_id, request.retry_after_ms, request.reason
+    )
     outcome = engine.apply(command, now_ms)
     return pb.DeclineOfferResponse(state=outcome.state)  # type: ignore[arg-type]
+
+
+def offer_contact(engine: Engine, request: pb.OfferContactRequest, now_ms: int) -> Message:
+    """Offer a contact to a chosen agent."""
+    command = OfferContact(request.contact_id, request.agent_id, request.ignore_capacity)
+    return pb.OfferContactResponse(route=route_response(engine.apply(command, now_ms)))
 
 
 def complete_assignment(
@@ -63,6 +73,7 @@ METHODS: Final = (
     Method(
         "OfferService", "DeclineOffer", pb.DeclineOfferRequest, decline_offer, True, "decline_offer"
     ),
+    Method("OfferService", "OfferContact", pb.OfferContactRequest, offer_contact, True),
     Method(
         "OfferService",
         "CompleteAssignment",

@@ -63,7 +63,10 @@ def list_contacts(engine: Engine, request: pb.ListContactsRequest, now_ms: int) 
     if request.queue_id:
         wanted &= columns.queue == engine.read.queue_row(request.queue_id)
     if request.agent_id:
-        wanted &= columns.agent == engine.read.agent_row(request.agent_id)
+        agent_row = engine.read.agent_row(request.agent_id)
+        is_theirs = columns.agent == agent_row
+        is_theirs[engine.read.offered_rows(agent_row)] = True
+        wanted &= is_theirs
     if request.states:
         states = known_members(ContactState, "states", request.states)
         wanted &= np.isin(columns.state, states)

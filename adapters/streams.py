@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import islice
 from typing import Final
@@ -236,16 +237,16 @@ async def watch_offers(
     try:
         for agent_id in request.agent_ids:
             cell.hub.watch_agent(subscription, agent_id)
-        sent = set()
-        for contact in await _offered_contacts(cell, request.agent_ids):
-            sent.add(contact.offer_id)
-            yield _offer_made(contact)
+        standing = await _offers_standing(cell, set(request.agent_ids))
+        sent = set(standing)
+        for made in standing.values():
+            yield made
         while True:
             for event in subscription.take():
                 if event.kind == _OFFER_ISSUED and event.offer_id not in sent:
-                    offered = await _contact_offered(cell, event)
-                    if offered is not None:
-                        yield _offer_made(offered)
+                    issued = await _offer_made(cell, event)
+                    if issued is not None:
+                        yield issued
                 elif event.kind in _OFFER_OVER:
                     yield offer_service_pb2.WatchOffersResponse(
                         offer=_offer_of(event), is_over=True
@@ -259,12 +260,22 @@ async def watch_offers(
         cell.hub.unsubscribe(subscription)
 
 
-async def _contact_offered(
-    cell: DispatchLoop, event: event_pb2.Event
-) -> contact_pb2.Contact | None:
+async def _offers_standing(
+    cell: DispatchLoop, agent_ids: AbstractSet[str]
+) -> dict[str, offer_service_pb2.WatchOffersResponse]:
+    """Outstanding offers to agents, by id."""
+    return {
+        offer.offer_id: offer_service_pb2.WatchOffersResponse(offer=offer, contact=contact)
+        for contact in await _offered_contacts(cell, sorted(agent_ids))
+        for offer in contact.offers
+        if offer.agent_id in agent_ids
+    }
+
+
+async def _offer_made(cell: DispatchLoop, event: event_pb2.Event) -> Message | None:
     """
-    The contact of an offer just made; None when the offer was answered or is over meanwhile: its
-    end follows, so it is not worth showing.
+    An offer just made; None when it was answered or is over meanwhile: its end follows, so it is
+    not worth showing.
     """
     try:
         contact, _ = await _read_with_place(cell, event.contact_id)
@@ -272,7 +283,10 @@ async def _contact_offered(
         if refused.code != code_pb2.NOT_FOUND:
             raise
         return None
-    return contact if contact.offer_id == event.offer_id else None
+    for offer in contact.offers:
+        if offer.offer_id == event.offer_id:
+            return offer_service_pb2.WatchOffersResponse(offer=offer, contact=contact)
+    return None
 
 
 async def _offered_contacts(
@@ -293,19 +307,6 @@ async def _offered_contacts(
             request.page_token = page.next_page_token
             is_last = not page.next_page_token
     return found
-
-
-def _offer_made(contact: contact_pb2.Contact) -> Message:
-    return offer_service_pb2.WatchOffersResponse(
-        offer=contact_pb2.Offer(
-            offer_id=contact.offer_id,
-            contact_id=contact.contact_id,
-            agent_id=contact.agent_id,
-            queue_id=contact.queue_id,
-            expires_at_ms=contact.offer_expires_at_ms,
-        ),
-        contact=contact,
-    )
 
 
 def _offer_of(event: event_pb2.Event) -> contact_pb2.Offer:

@@ -179,6 +179,7 @@ def agent_command(agent: agent_pb2.Agent) -> UpsertAgent:
         ),
         missed_offers_max=agent.missed_offers_max or MISSED_OFFERS_MAX,
         lease_ms=agent.lease_ms,
+        auto_accept=agent.auto_accept,
         etag=agent.etag,
     )
 
@@ -208,6 +209,7 @@ def queue_command(queue: queue_pb2.Queue) -> UpsertQueue:
         weights=score_weights(queue.weights),
         starvation_bound_ms=queue.starvation_bound_ms,
         offer_timeout_ms=queue.offer_timeout_ms or OFFER_TIMEOUT_MS,
+        broadcast_max=queue.broadcast_max or 1,
         wrap_up_mode=member(WrapUpMode, queue.wrap_up_mode, WrapUpMode.NONE),
         wrap_up_ms=queue.wrap_up_ms,
         max_wait_ms=queue.max_wait_ms or MAX_WAIT_MS,

@@ -136,7 +136,7 @@ class AcceptOffer(NamedTuple):
 
 class DeclineOffer(NamedTuple):
     """
-    Decline an offer for an agent.
+    Decline an offer for an agent; the reason is free text for reports.
 
     It is not offered to the agent again for `retry_after_ms`; 0 = the queue's delay.
     """
@@ -144,6 +144,16 @@ class DeclineOffer(NamedTuple):
     offer_id: str
     agent_id: str
     retry_after_ms: int = 0
+    reason: str = ""
+
+
+class OfferContact(NamedTuple):
+    """Offer a queued or offered contact to an agent somebody chose, whatever it asks for."""
+
+    contact_id: str
+    agent_id: str
+    # Even where the agent has no capacity left, or does not take the channel.
+    ignores_capacity: bool = False
 
 
 class CompleteAssignment(NamedTuple):
@@ -201,6 +211,8 @@ class UpsertAgent(NamedTuple):
     missed_offers_max: int = MISSED_OFFERS_MAX
     # 0 = no lease.
     lease_ms: int = 0
+    # Accepts offers as they are made.
+    auto_accept: bool = False
     etag: str = ""
 
 
@@ -274,6 +286,8 @@ class UpsertQueue(NamedTuple):
     # 0 = no bound.
     starvation_bound_ms: int = 0
     offer_timeout_ms: int = OFFER_TIMEOUT_MS
+    # Agents a contact is offered to at a time.
+    broadcast_max: int = 1
     wrap_up_mode: WrapUpMode = WrapUpMode.NONE
     wrap_up_ms: int = 0
     max_wait_ms: int = MAX_WAIT_MS
@@ -314,6 +328,7 @@ Command = (
     | CancelContact
     | AcceptOffer
     | DeclineOffer
+    | OfferContact
     | CompleteAssignment
     | EndWrapUp
     | ReleaseAssignment

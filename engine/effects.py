@@ -63,6 +63,8 @@ class Reason(IntEnum):
     CANCELLED = 10
     RESTARTED = 11
     SHORT_ABANDON = 12
+    ANSWERED = 13
+    PICKED = 14
 
 
 FIRST_TEXT_REASON: Final = 1_000

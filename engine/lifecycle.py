@@ -3,7 +3,8 @@ The life of a contact: one table, read by people and by the compiled transitions
 
 A contact is QUEUED until it is OFFERED to an agent; an accepted offer makes it ASSIGNED; when
 handling ends it is in WRAP_UP, which still holds capacity, and then COMPLETED. An offer that is
-declined, expires or is rescinded puts the contact back to its place in QUEUED with its routing age.
+declined, expires or is rescinded puts the contact back to its place in QUEUED with its routing age,
+unless other agents have it on offer as well; then it stays OFFERED until the last of them fails.
 An event that the table does not list for a state is refused and changes nothing.
 """
 
@@ -69,6 +70,7 @@ class Trigger(IntEnum):
     EXPIRE_WAIT = 14
     UPDATE = 15
     RELAX = 16
+    PICK = 17
 
 
 TRANSITIONS: Final[dict[ContactState, dict[Trigger, ContactState]]] = {
@@ -78,6 +80,7 @@ TRANSITIONS: Final[dict[ContactState, dict[Trigger, ContactState]]] = {
     },
     ContactState.QUEUED: {
         Trigger.OFFER: ContactState.OFFERED,
+        Trigger.PICK: ContactState.OFFERED,
         Trigger.REQUEUE: ContactState.QUEUED,
         Trigger.UPDATE: ContactState.QUEUED,
         Trigger.RELAX: ContactState.QUEUED,
@@ -86,6 +89,7 @@ TRANSITIONS: Final[dict[ContactState, dict[Trigger, ContactState]]] = {
         Trigger.EXPIRE_WAIT: ContactState.EXPIRED,
     },
     ContactState.OFFERED: {
+        Trigger.PICK: ContactState.OFFERED,
         Trigger.ACCEPT: ContactState.ASSIGNED,
         Trigger.DECLINE: ContactState.QUEUED,
         Trigger.EXPIRE_OFFER: ContactState.QUEUED,

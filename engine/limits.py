@@ -49,7 +49,10 @@ OCCUPANCY_WINDOW_MS: Final = 1_800_000
 # Effects one kernel call may record before it leaves the rest due at once, so that no call is long.
 EFFECTS_PER_CALL: Final = 1_024
 # Effects one step of a transition may record without asking whether there is room.
-EFFECT_ROOM_MIN: Final = 64
+EFFECT_ROOM_MIN: Final = 128
+
+# Agents a contact may be offered to at a time.
+BROADCAST_MAX: Final = 32
 
 OFFER_TIMEOUT_MS: Final = 20_000
 MAX_WAIT_MS: Final = DAY_MS
@@ -61,8 +64,8 @@ SERVICE_LEVEL_RATIO: Final = 0.8
 MISSED_OFFERS_MAX: Final = 3
 LEASE_MS_MIN: Final = 1_000
 
-# All steps of a contact may come due at once.
-assert RELAXATION_STEPS_MAX < EFFECT_ROOM_MIN
+# All offers of a contact may end at once, and all its steps come due.
+assert BROADCAST_MAX + RELAXATION_STEPS_MAX < EFFECT_ROOM_MIN // 2
 # A call that could not make one step would never end what it began.
 assert EFFECT_ROOM_MIN < EFFECTS_PER_CALL
 # The only-agent delay must not be the longer one: it exists to re-offer sooner.

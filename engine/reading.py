@@ -3,6 +3,9 @@
 from collections.abc import Collection
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from engine.lifecycle import FIRST_ENDED_STATE, ContactState, Presence
 from engine.state.agents import AgentView
 from engine.state.cell import CellState
@@ -32,6 +35,13 @@ class CellReader:
     def agent(self, agent_id: str) -> AgentView:
         """An agent."""
         return self._cell.agents.view(self.agent_row(agent_id))
+
+    def offered_rows(self, agent_row: int) -> NDArray[np.int64]:
+        """Rows of contacts that an agent has on offer beside another whose offer leads."""
+        offers = self._cell.store.columns.offers
+        is_theirs = (offers.contact >= 0) & (offers.agent == agent_row)
+        rows: NDArray[np.int64] = offers.contact[is_theirs]
+        return rows
 
     def queue(self, queue_id: str) -> QueueView:
         """A queue's definition and intake."""

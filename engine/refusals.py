@@ -46,6 +46,10 @@ class Refusal(IntEnum):
     CLOCK_WENT_BACKWARDS = 15
     # The contact id is known with another queue or channel; choose another id.
     CONTACT_EXISTS = 16
+    # The agent is not AVAILABLE; choose another.
+    AGENT_NOT_AVAILABLE = 17
+    # The agent has no capacity left for the channel; choose another, or ignore capacity.
+    AGENT_HAS_NO_ROOM = 18
 
 
 @dataclass(frozen=True, slots=True)

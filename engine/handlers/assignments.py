@@ -9,10 +9,18 @@ from engine.commands import (
     EndWrapUp,
     ReleaseAssignment,
 )
+from engine.effects import Reason
 from engine.handlers.outcome import Outcome
 from engine.handlers.running import open_contact_row, run
 from engine.kernels.columns import OUT_CONTACT, OUT_STATE, OUT_UNTIL_MS, OUT_WAIT_MS
-from engine.kernels.requests import IN_AGENT, IN_CONTACT, IN_OFFER, IN_VALUE, Operation
+from engine.kernels.requests import (
+    IN_AGENT,
+    IN_CONTACT,
+    IN_OFFER,
+    IN_REASON,
+    IN_VALUE,
+    Operation,
+)
 from engine.state.cell import CellState
 from engine.state.contacts import parse_offer_id
 
@@ -33,6 +41,8 @@ def decline(cell: CellState, command: DeclineOffer) -> Outcome:
     """End an offer by the agent's own word."""
     _request_offer(cell, command.offer_id, command.agent_id)
     cell.store.request[IN_VALUE] = command.retry_after_ms
+    reason = cell.agents.reason_code(command.reason)
+    cell.store.request[IN_REASON] = reason or int(Reason.DECLINED)
     run(cell, Operation.DECLINE, command.offer_id)
     out = cell.store.outcome
     contact_id = cell.contacts.slots.ids[out[OUT_CONTACT]]

@@ -4,6 +4,7 @@ from typing import Final
 
 from engine.commands import (
     CancelContact,
+    OfferContact,
     Relaxation,
     RequeueContact,
     Requirements,
@@ -14,6 +15,7 @@ from engine.handlers.outcome import Outcome, where_it_stands
 from engine.handlers.running import open_contact_row, run
 from engine.kernels.columns import NOW_MS, OUT_STATE, OUT_WAIT_MS
 from engine.kernels.requests import (
+    IN_AGENT,
     IN_CLASS,
     IN_CONTACT,
     IN_MAX_WAIT_MS,
@@ -132,6 +134,18 @@ def requeue(cell: CellState, command: RequeueContact) -> Outcome:
     request[IN_CLASS] = cell.classes.row_of(queue_row, requirements, channel, priority, to_come)
     request[IN_CONTACT] = row
     run(cell, Operation.REQUEUE)
+    return where_it_stands(cell, command.contact_id, cell.queues.slots.ids[queue_row])
+
+
+def offer_by_hand(cell: CellState, command: OfferContact) -> Outcome:
+    """Offer a contact to a chosen agent."""
+    row = open_contact_row(cell, command.contact_id)
+    request = cell.store.request
+    request[IN_AGENT] = cell.agent_row(command.agent_id)
+    request[IN_CONTACT] = row
+    request[IN_VALUE] = command.ignores_capacity
+    run(cell, Operation.PICK)
+    queue_row = int(cell.store.columns.contacts.queue[row])
     return where_it_stands(cell, command.contact_id, cell.queues.slots.ids[queue_row])
 
 

@@ -35,6 +35,8 @@ class Outcome(NamedTuple):
         Wait of an accepted or cancelled contact; handling time after EndWrapUp.
     count
         Contacts in hand after SetPresence; 1 when Heartbeat renewed a lease.
+    other_offers
+        Further offers made of the contact, and their agents.
     already_known
         Route met a contact id that exists.
     """
@@ -51,6 +53,7 @@ class Outcome(NamedTuple):
     # Hides tuple.count, which says nothing about an outcome.
     count: int = 0  # type: ignore[assignment]
     already_known: bool = False
+    other_offers: tuple[tuple[str, str], ...] = ()
 
 
 def where_it_stands(cell: CellState, contact_id: str, queue_id: str) -> Outcome:
@@ -67,4 +70,14 @@ def where_it_stands(cell: CellState, contact_id: str, queue_id: str) -> Outcome:
         until_ms=out[OUT_UNTIL_MS] if offer else 0,
         position=out[OUT_POSITION],
         rejection=out[OUT_REJECTION],
+        other_offers=_others(cell, out[OUT_CONTACT]) if offer else (),
     )
+
+
+def _others(cell: CellState, row: int) -> tuple[tuple[str, str], ...]:
+    """Ids of a contact's offers beside the leading one, and of their agents."""
+    if cell.store.columns.contacts.first_offer[row] < 0:
+        return ()
+    ids = cell.agents.slots.ids
+    _, *others = ((offer_id, ids[agent_row]) for offer_id, agent_row in cell.contacts.offers(row))
+    return tuple(others)

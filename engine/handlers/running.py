@@ -13,6 +13,8 @@ _EXPECTED: Final = {
     Refusal.OFFER_GONE: "an offer that is outstanding",
     Refusal.NOT_YOURS: "the agent that the offer or assignment belongs to",
     Refusal.AGENT_HOLDS_CONTACTS: "an agent without contacts in hand; drain it instead",
+    Refusal.AGENT_NOT_AVAILABLE: "an agent whose presence is AVAILABLE",
+    Refusal.AGENT_HAS_NO_ROOM: "an agent with capacity for the channel, or ignore_capacity",
 }
 
 

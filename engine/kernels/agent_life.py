@@ -14,6 +14,7 @@ from engine.kernels.contact_life import (
 )
 from engine.kernels.deadlines import schedule_agent
 from engine.kernels.matching import match_backlog, match_freed
+from engine.kernels.offering import withdraw_offer
 from engine.kernels.recording import has_effect_room, record_agent
 from engine.lifecycle import ContactState, Presence
 from engine.limits import NEVER_MS
@@ -91,6 +92,10 @@ def return_contacts(table: Table, agent: int, reason: int) -> bool:
     agents = open_agents(table)
     contacts = open_contacts(table)
     is_gone = agents.presence[agent] == _OFFLINE
+    while agents.first_offer[agent] >= 0:
+        if not has_effect_room(table):
+            return False
+        withdraw_offer(table, agents.first_offer[agent], reason)
     contact = agents.first_contact[agent]
     while contact >= 0:
         if not has_effect_room(table):

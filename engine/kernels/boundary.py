@@ -37,6 +37,7 @@ from engine.kernels.columns import (
     Classes,
     Contacts,
     Estimates,
+    Offers,
     Queues,
     Requirements,
     Shape,
@@ -60,6 +61,7 @@ class ColumnSet(NamedTuple):
 
     contacts: Contacts
     agents: Agents
+    offers: Offers
     estimates: Estimates
     queues: Queues
     classes: Classes
@@ -225,6 +227,7 @@ def opener(layout: type, layouts: Layouts = LAYOUTS) -> Any:
 
 open_contacts: Final[Callable[[Table], Contacts]] = opener(Contacts)
 open_agents: Final[Callable[[Table], Agents]] = opener(Agents)
+open_offers: Final[Callable[[Table], Offers]] = opener(Offers)
 open_estimates: Final[Callable[[Table], Estimates]] = opener(Estimates)
 open_queues: Final[Callable[[Table], Queues]] = opener(Queues)
 open_classes: Final[Callable[[Table], Classes]] = opener(Classes)

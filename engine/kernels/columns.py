@@ -86,8 +86,10 @@ class Contacts(NamedTuple):
     # Longest wait in one queue, NEVER_MS for none; and when it expires if still waiting.
     max_wait_ms: I64
     expires_ms: I64
-    # Outstanding offer's sequence number, 0 when none.
+    # Sequence number of the outstanding offer, the leading one of several; 0 when none.
     offer: I64
+    # First of the further outstanding offers.
+    first_offer: Row
     # When the present state ends by itself: expiry of the offer, or end of timed wrap-up.
     until_ms: I64
     # Units of the agent's capacity it holds.
@@ -150,8 +152,11 @@ class Agents(NamedTuple):
     # Lease length, 0 = none.
     lease_ms: I64
     lease_until_ms: I64
-    # Contacts offered to it, assigned to it or in wrap-up with it.
+    # 1 when it accepts offers as they are made.
+    auto_accept: I8
+    # Contacts assigned to it, in wrap-up with it or whose leading offer it has; further offers.
     first_contact: Row
+    first_offer: Row
     contact_count: I64
     version: I64
     due_ms: I64
@@ -159,6 +164,22 @@ class Agents(NamedTuple):
     is_dirty: I8
     dirty: Row
     heap: Row
+
+
+class Offers(NamedTuple):
+    """One row per outstanding offer beside the leading one of its contact."""
+
+    # -1 where the row is free.
+    contact: Row
+    agent: Row
+    sequence: I64
+    # Units of the agent's capacity it holds.
+    cost: I64
+    # Next offer of the contact, or next free row; and next offer of the agent.
+    contact_following: Row
+    agent_following: Row
+    is_dirty: I8
+    dirty: Row
 
 
 # What was learned of an agent in one queue; a width that many columns share.
@@ -231,6 +252,8 @@ class Queues(NamedTuple):
     # Age from which a contact goes before all that are younger in this sense, 0 = never.
     starvation_ms: I64
     offer_timeout_ms: I64
+    # Agents a contact is offered to at a time.
+    broadcast_max: I64
     wrap_up_ms: I64
     max_wait_ms: I64
     # 0 = no limit.
@@ -321,6 +344,7 @@ CONTACT_ROWS: Final = 1
 AGENT_ROWS: Final = 2
 QUEUE_ROWS: Final = 3
 ESTIMATE_ROWS: Final = 4
+OFFER_ROWS: Final = 5
 
 # Scalars of the cell, places in Cell.scalar.
 NOW_MS: Final = 0
@@ -342,7 +366,11 @@ NEXT_DUE_MS: Final = 15
 # Effect count at which the running call leaves the rest for the next one.
 EFFECT_COUNT_MAX: Final = 16
 ESTIMATE_DIRTY_COUNT: Final = 17
-SCALARS: Final = 18
+OFFER_DIRTY_COUNT: Final = 18
+# First free row of Offers that was used before, and number of rows ever used.
+FREE_OFFER: Final = 19
+OFFER_ROWS_USED: Final = 20
+SCALARS: Final = 21
 
 # Arguments of a transition, places in Cell.request; each transition names its own.
 REQUEST_PLACES: Final = 16
@@ -372,4 +400,14 @@ class Cell(NamedTuple):
 
 
 LEVELS: Final = PROFICIENCY_MAX
-LAYOUTS: Final = (Contacts, Agents, Estimates, Queues, Classes, Requirements, Bitsets, Cell)
+LAYOUTS: Final = (
+    Contacts,
+    Agents,
+    Offers,
+    Estimates,
+    Queues,
+    Classes,
+    Requirements,
+    Bitsets,
+    Cell,
+)

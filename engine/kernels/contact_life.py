@@ -27,6 +27,7 @@ from engine.kernels.deadlines import schedule_contact
 from engine.kernels.eligibility import exclude, is_crowded, is_only_agent, rest
 from engine.kernels.estimates import learn_handling
 from engine.kernels.matching import relaxes_ms, schedule_wait
+from engine.kernels.offering import lead_next, rescind_others
 from engine.kernels.recording import mark_contact, mark_queue, record_contact
 from engine.kernels.waiting import join_class, join_ended, leave_class, leave_ended
 from engine.lifecycle import FIRST_ENDED_STATE, NO_STATE, TRANSITION_TABLE, ContactState
@@ -100,6 +101,7 @@ def clear_contact(table: Table, contact: int) -> None:
     contacts.agent[contact] = -1
     contacts.ended_ms[contact] = 0
     contacts.offer[contact] = 0
+    contacts.first_offer[contact] = -1
     contacts.until_ms[contact] = 0
     contacts.cost[contact] = 0
     contacts.offers_failed[contact] = 0
@@ -177,17 +179,27 @@ def return_to_queue(table: Table, contact: int, reason: int) -> None:
 
 @kernel
 def take_back_offer(table: Table, contact: int, reason: int) -> int:
-    """End an offer by the engine's own word; returns the agent. O(channels)."""
+    """End the leading offer by the engine's own word; returns the agent. O(channels)."""
     record_contact(table, _OFFER_RESCINDED, contact, 0, reason)
     open_contacts(table).offers_failed[contact] += 1
     return take_from_agent(table, contact)
 
 
 @kernel
+def give_back(table: Table, contact: int, reason: int) -> None:
+    """
+    Leave a contact whose leading offer has failed to the others that have it on offer, or else put
+    it back to its place. As `return_to_queue`.
+    """
+    if not lead_next(table, contact):
+        return_to_queue(table, contact, reason)
+
+
+@kernel
 def rescind(table: Table, contact: int, reason: int) -> None:
-    """Take an offer back; the contact goes to its place. O(log contacts)."""
+    """Take a contact's leading offer back. As `give_back`."""
     take_back_offer(table, contact, reason)
-    return_to_queue(table, contact, reason)
+    give_back(table, contact, reason)
 
 
 @kernel
@@ -215,21 +227,21 @@ def pass_over(table: Table, contact: int, agent: int, retry_after_ms: int) -> No
 
 
 @kernel
-def fail_offer(table: Table, contact: int, kind: int, reason: int, retry_after_ms: int) -> int:
+def fail_offer(table: Table, contact: int, reason: int, retry_after_ms: int) -> int:
     """
-    End an offer that the agent declined or missed; the agent is passed over for a while.
+    End the leading offer, which the agent declined or missed, as was told; the agent is passed over
+    for a while.
 
     Returns the agent.
     O(agents / 64 + log contacts + distance of its place from the nearer end of its class).
     """
     contacts = open_contacts(table)
     queue = contacts.queue[contact]
-    record_contact(table, kind, contact, 0, reason)
     agent = take_from_agent(table, contact)
     contacts.offers_failed[contact] += 1
     open_queues(table).totals[queue, OFFERS_FAILED] += 1
     pass_over(table, contact, agent, retry_after_ms)
-    return_to_queue(table, contact, reason)
+    give_back(table, contact, reason)
     return agent
 
 
@@ -313,11 +325,11 @@ def trim_ended(table: Table) -> None:
 
 
 @kernel
-def release_from_state(table: Table, contact: int) -> int:
+def release_from_state(table: Table, contact: int, reason: int) -> int:
     """
-    Undo a contact's hold on its class or agent, so that it can be moved.
+    Undo a contact's hold on its class or agents, so that it can be moved.
 
-    Returns the agent, -1 for none. O(channels).
+    Returns the agent, of several the first, -1 for none. O(channels), and `rescind_others`.
     """
     contacts = open_contacts(table)
     state = contacts.state[contact]
@@ -325,7 +337,9 @@ def release_from_state(table: Table, contact: int) -> int:
         leave_class(table, contact)
         return -1
     if state == _OFFERED:
-        return take_back_offer(table, contact, _NONE)
+        agent = take_back_offer(table, contact, reason)
+        rescind_others(table, contact, reason)
+        return agent
     return take_from_agent(table, contact)
 
 

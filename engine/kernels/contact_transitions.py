@@ -1,9 +1,16 @@
-"""Transitions of contacts that wait: taken in, changed, moved, cancelled."""
+"""Transitions of contacts that wait: taken in, changed, moved, cancelled, offered by hand."""
 
 from engine.effects import EffectKind, Reason
 from engine.kernels.agent_life import settle_agent
-from engine.kernels.boundary import Table, open_cell, open_classes, open_contacts, open_queues
-from engine.kernels.capacity import rest_begins
+from engine.kernels.boundary import (
+    Table,
+    open_agents,
+    open_cell,
+    open_classes,
+    open_contacts,
+    open_queues,
+)
+from engine.kernels.capacity import has_room, rest_begins
 from engine.kernels.columns import (
     NEXT_CONTACT,
     NOW_MS,
@@ -30,14 +37,23 @@ from engine.kernels.contact_life import (
     start_wait,
 )
 from engine.kernels.matching import match_new, match_returned
+from engine.kernels.offering import assign, is_offered_to, issue
 from engine.kernels.recording import mark_queue, record_contact
-from engine.kernels.requests import IN_CLASS, IN_CONTACT, IN_MAX_WAIT_MS, IN_SINCE_MS, IN_VALUE
+from engine.kernels.requests import (
+    IN_AGENT,
+    IN_CLASS,
+    IN_CONTACT,
+    IN_MAX_WAIT_MS,
+    IN_SINCE_MS,
+    IN_VALUE,
+)
 from engine.kernels.waiting import join_class, leave_class, position_of
 from engine.lifecycle import (
     FIRST_ENDED_STATE,
     CancelReason,
     ContactState,
     Intake,
+    Presence,
     RejectionReason,
     Trigger,
 )
@@ -45,7 +61,11 @@ from engine.refusals import Refusal
 
 _APPLIED = int(Refusal.NONE)
 _ILLEGAL = int(Refusal.ILLEGAL_TRANSITION)
+_NOT_AVAILABLE = int(Refusal.AGENT_NOT_AVAILABLE)
+_NO_ROOM = int(Refusal.AGENT_HAS_NO_ROOM)
+_AVAILABLE = int(Presence.AVAILABLE)
 _QUEUED = int(ContactState.QUEUED)
+_OFFERED = int(ContactState.OFFERED)
 _ASSIGNED = int(ContactState.ASSIGNED)
 _ABANDONED = int(ContactState.ABANDONED)
 _CANCELLED = int(ContactState.CANCELLED)
@@ -53,6 +73,7 @@ _REJECTED = int(ContactState.REJECTED)
 _T_REQUEUE = int(Trigger.REQUEUE)
 _T_UPDATE = int(Trigger.UPDATE)
 _T_ABANDON = int(Trigger.ABANDON)
+_T_PICK = int(Trigger.PICK)
 _E_RECEIVED = int(EffectKind.CONTACT_RECEIVED)
 _E_QUEUED = int(EffectKind.CONTACT_QUEUED)
 _E_REJECTED = int(EffectKind.CONTACT_REJECTED)
@@ -60,6 +81,7 @@ _E_UPDATED = int(EffectKind.CONTACT_UPDATED)
 _E_ABANDONED = int(EffectKind.CONTACT_ABANDONED)
 _E_CANCELLED = int(EffectKind.CONTACT_CANCELLED)
 _R_NONE = int(Reason.NONE)
+_R_PICKED = int(Reason.PICKED)
 _R_MOVED = int(Reason.MOVED)
 _R_CANCELLED = int(Reason.CANCELLED)
 _R_SHORT = int(Reason.SHORT_ABANDON)
@@ -167,7 +189,7 @@ def requeue(table: Table) -> int:
         return _ILLEGAL
     was_assigned = contacts.state[contact] == _ASSIGNED
     old_queue = contacts.queue[contact]
-    agent = release_from_state(table, contact)
+    agent = release_from_state(table, contact, _R_NONE)
     refer_to_class(table, contact, cell.request[IN_CLASS])
     if was_assigned or contacts.queue[contact] != old_queue:
         start_wait(table, contact)
@@ -194,7 +216,7 @@ def cancel(table: Table) -> int:
     contact = cell.request[IN_CONTACT]
     if not is_allowed(table, contact, _T_ABANDON):
         return _ILLEGAL
-    agent = release_from_state(table, contact)
+    agent = release_from_state(table, contact, _R_NONE)
     contacts.agent[contact] = -1
     wait_ms = cell.scalar[NOW_MS] - contacts.queued_ms[contact]
     cell.outcome[OUT_WAIT_MS] = wait_ms
@@ -207,4 +229,36 @@ def cancel(table: Table) -> int:
     if agent >= 0:
         settle_agent(table, agent)
     cell.outcome[OUT_STATE] = contacts.state[contact]
+    return _APPLIED
+
+
+@kernel
+def pick(table: Table) -> int:
+    """
+    Offer a contact to the agent somebody chose, whatever it asks for, instead of to whom it is
+    offered now.
+
+    O(channels + log contacts), and one search per offer made to an agent who lost one.
+    """
+    cell = open_cell(table)
+    contacts = open_contacts(table)
+    agents = open_agents(table)
+    contact = cell.request[IN_CONTACT]
+    agent = cell.request[IN_AGENT]
+    channel = contacts.channel[contact]
+    if not is_allowed(table, contact, _T_PICK):
+        return _ILLEGAL
+    if agents.presence[agent] != _AVAILABLE:
+        return _NOT_AVAILABLE
+    is_theirs = contacts.state[contact] == _OFFERED and is_offered_to(table, contact, agent)
+    if not (is_theirs or has_room(table, agent, channel) or cell.request[IN_VALUE] > 0):
+        return _NO_ROOM
+    if not is_theirs or contacts.first_offer[contact] >= 0:
+        loser = release_from_state(table, contact, _R_PICKED)
+        issue(table, contact, agent, max(1, agents.channel_cost[agent, channel]), _R_PICKED)
+        if agents.auto_accept[agent] > 0:
+            assign(table, contact)
+        if loser >= 0:
+            settle_agent(table, loser)
+    report(table, contact)
     return _APPLIED

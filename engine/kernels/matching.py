@@ -12,7 +12,7 @@ Where a docstring counts searches, one is a run of `best_agent` or `best_contact
 
 import numpy as np
 
-from engine.effects import EffectKind
+from engine.effects import Reason
 from engine.kernels.bits import lowest_bit
 from engine.kernels.boundary import (
     Table,
@@ -23,8 +23,7 @@ from engine.kernels.boundary import (
     open_contacts,
     open_queues,
 )
-from engine.kernels.capacity import hold_contact, note_occupancy
-from engine.kernels.columns import NEXT_OFFER, NOW_MS, OFFERS
+from engine.kernels.columns import NOW_MS
 from engine.kernels.compilation import kernel
 from engine.kernels.deadlines import schedule_contact
 from engine.kernels.eligibility import (
@@ -34,7 +33,8 @@ from engine.kernels.eligibility import (
     meets_class,
     skilled_word,
 )
-from engine.kernels.recording import has_effect_room, mark_queue, record_contact
+from engine.kernels.offering import assign, is_offered_to, issue, offer_to_another
+from engine.kernels.recording import has_effect_room
 from engine.kernels.scoring import claim_of, fit, is_better_tie, is_starving, score_agent
 from engine.kernels.waiting import is_before, leave_class
 from engine.lifecycle import ContactState, Intake
@@ -43,24 +43,27 @@ from engine.limits import NEVER_MS
 _QUEUED = int(ContactState.QUEUED)
 _OFFERED = int(ContactState.OFFERED)
 _PAUSED = int(Intake.PAUSED)
-_OFFER_ISSUED = int(EffectKind.OFFER_ISSUED)
+_NONE = int(Reason.NONE)
 
 
 @kernel
 def best_agent(table: Table, contact: int) -> int:
     """
-    Row of the best agent with room for a waiting contact, -1 when there is none.
+    Row of the best agent with room for a waiting contact, or of the next best to be offered it as
+    well; -1 when there is none.
 
     For a contact that many agents failed with, best is whose last offer is longest ago.
     O(agents / 64 + eligible).
     """
     contacts = open_contacts(table)
+    agents = open_agents(table)
     bitsets = open_bitsets(table)
     now_ms = open_cell(table).scalar[NOW_MS]
     class_row = contacts.class_row[contact]
     free = bitsets.free_agents[contacts.channel[contact]]
     has_failed = exclusion_ends(table, contact, now_ms, NEVER_MS) < NEVER_MS
     goes_round = has_failed and is_crowded(table, contact, now_ms)
+    is_offered = contacts.state[contact] == _OFFERED
     best = -1
     best_score = -np.inf
     for word in range(free.shape[0]):
@@ -72,8 +75,13 @@ def best_agent(table: Table, contact: int) -> int:
             candidates &= candidates - np.uint64(1)
             if has_failed and is_excluded(table, contact, agent, now_ms):
                 continue
+            # Who accepts at once is not among several: the others would ring for nothing.
+            if is_offered and (
+                agents.auto_accept[agent] > 0 or is_offered_to(table, contact, agent)
+            ):
+                continue
             if goes_round:
-                score = -1.0 * open_agents(table).last_offer[agent]
+                score = -1.0 * agents.last_offer[agent]
             else:
                 score = score_agent(table, agent, class_row)
             if score > best_score or (score == best_score and is_better_tie(table, agent, best)):
@@ -145,27 +153,25 @@ def best_contact(table: Table, agent: int) -> int:
 
 @kernel
 def offer(table: Table, contact: int, agent: int) -> None:
-    """Offer a waiting contact to an agent with room for it. O(channels + log contacts)."""
-    contacts = open_contacts(table)
+    """
+    Offer a waiting contact to an agent with room for it, and to more where its queue says so; who
+    accepts offers as they are made has it at once.
+
+    O(channels + log contacts), and one search per further offer.
+    """
     agents = open_agents(table)
-    queues = open_queues(table)
-    scalar = open_cell(table).scalar
-    queue = contacts.queue[contact]
+    contacts = open_contacts(table)
     leave_class(table, contact)
-    contacts.state[contact] = _OFFERED
-    contacts.cost[contact] = agents.channel_cost[agent, contacts.channel[contact]]
-    note_occupancy(table, agent)
-    hold_contact(table, agent, contact)
-    sequence = scalar[NEXT_OFFER]
-    scalar[NEXT_OFFER] = sequence + 1
-    contacts.offer[contact] = sequence
-    contacts.until_ms[contact] = scalar[NOW_MS] + queues.offer_timeout_ms[queue]
-    agents.last_offer[agent] = sequence
-    queues.offered[queue] += 1
-    queues.totals[queue, OFFERS] += 1
-    schedule_contact(table, contact, contacts.until_ms[contact])
-    record_contact(table, _OFFER_ISSUED, contact, 0, 0)
-    mark_queue(table, queue)
+    cost = agents.channel_cost[agent, contacts.channel[contact]]
+    issue(table, contact, agent, cost, _NONE)
+    if agents.auto_accept[agent] > 0:
+        assign(table, contact)
+        return
+    for _ in range(1, open_queues(table).broadcast_max[contacts.queue[contact]]):
+        another = best_agent(table, contact)
+        if another < 0:
+            break
+        offer_to_another(table, contact, another)
 
 
 @kernel

@@ -17,6 +17,7 @@ from engine.kernels.boundary import (
     open_cell,
     open_contacts,
     open_estimates,
+    open_offers,
     open_queues,
 )
 from engine.kernels.columns import (
@@ -25,6 +26,8 @@ from engine.kernels.columns import (
     CONTACT_DIRTY_COUNT,
     CONTACT_ROWS,
     ESTIMATE_DIRTY_COUNT,
+    ESTIMATE_ROWS,
+    OFFER_DIRTY_COUNT,
     QUEUE_DIRTY_COUNT,
     QUEUE_ROWS,
     TOTALS,
@@ -37,6 +40,7 @@ _CONTACT_PLAIN: Final = 20
 _RELAXED_SHIFT: Final = 32
 CONTACT_WIDTH: Final = _CONTACT_PLAIN + 2 * EXCLUSIONS_MAX
 AGENT_WIDTH: Final = 10
+OFFER_WIDTH: Final = 4
 ESTIMATE_WIDTH: Final = 1 + 5 * ESTIMATES_MAX
 QUEUE_WIDTH: Final = 2 + TOTALS
 
@@ -183,6 +187,31 @@ def _unpack_estimates(table: Table, row: int, record: NDArray[np.int64]) -> None
 
 
 @kernel
+def _pack_offers(table: Table, out: NDArray[np.int64]) -> None:
+    """Write the dirty offers into `out`, (count, OFFER_WIDTH), and clear their marks. O(count)."""
+    o = open_offers(table)
+    for place in range(out.shape[0]):
+        row = o.dirty[place]
+        o.is_dirty[row] = 0
+        record = out[place]
+        # 0 deletes the row.
+        record[0] = o.contact[row] + 1
+        record[1] = o.agent[row]
+        record[2] = o.sequence[row]
+        record[3] = o.cost[row]
+
+
+@kernel
+def _unpack_offer(table: Table, row: int, record: NDArray[np.int64]) -> None:
+    """Read one offer's record, (OFFER_WIDTH,), into its row. O(1)."""
+    o = open_offers(table)
+    o.contact[row] = record[0] - 1
+    o.agent[row] = record[1]
+    o.sequence[row] = record[2]
+    o.cost[row] = record[3]
+
+
+@kernel
 def _pack_queues(table: Table, out: NDArray[np.int64]) -> None:
     """Write the dirty queues into `out`, (count, QUEUE_WIDTH), and clear their marks. O(count)."""
     q = open_queues(table)
@@ -211,23 +240,32 @@ def pack_dirty(
     table: Table,
     contacts_out: NDArray[np.int64],
     agents_out: NDArray[np.int64],
-    estimates_out: NDArray[np.int64],
     queues_out: NDArray[np.int64],
 ) -> None:
     """
-    Write every dirty row and clear the marks. O(rows).
+    Write every dirty contact, agent and queue and clear the marks. O(rows).
 
     Each output has as many rows as the subject has dirty ones, and the subject's `_WIDTH` columns.
     """
     scalar = open_cell(table).scalar
     _pack_contacts(table, contacts_out)
     _pack_agents(table, agents_out)
-    _pack_estimates(table, estimates_out)
     _pack_queues(table, queues_out)
     scalar[CONTACT_DIRTY_COUNT] = 0
     scalar[AGENT_DIRTY_COUNT] = 0
-    scalar[ESTIMATE_DIRTY_COUNT] = 0
     scalar[QUEUE_DIRTY_COUNT] = 0
+
+
+@entry
+def pack_seldom_dirty(
+    table: Table, offers_out: NDArray[np.int64], estimates_out: NDArray[np.int64]
+) -> None:
+    """As `pack_dirty`, of what most groups have none of: further offers and estimates."""
+    scalar = open_cell(table).scalar
+    _pack_offers(table, offers_out)
+    _pack_estimates(table, estimates_out)
+    scalar[OFFER_DIRTY_COUNT] = 0
+    scalar[ESTIMATE_DIRTY_COUNT] = 0
 
 
 @entry
@@ -245,5 +283,7 @@ def unpack_rows(
             _unpack_agent(table, rows[place], records[place])
         elif subject == QUEUE_ROWS:
             _unpack_queue(table, rows[place], records[place])
-        else:
+        elif subject == ESTIMATE_ROWS:
             _unpack_estimates(table, rows[place], records[place])
+        else:
+            _unpack_offer(table, rows[place], records[place])

@@ -1,7 +1,14 @@
 """What transitions leave behind: effect records, and the rows the open commit group must write."""
 
 from engine.effects import EFFECT_WIDTH, EffectColumn
-from engine.kernels.boundary import Table, open_agents, open_cell, open_contacts, open_queues
+from engine.kernels.boundary import (
+    Table,
+    open_agents,
+    open_cell,
+    open_contacts,
+    open_offers,
+    open_queues,
+)
 from engine.kernels.columns import (
     AGENT_DIRTY_COUNT,
     CONTACT_DIRTY_COUNT,
@@ -47,6 +54,27 @@ def has_effect_room(table: Table) -> bool:
 @kernel
 def record_contact(table: Table, kind: int, contact: int, detail: int, reason: int) -> None:
     """Append an effect about a contact as it now stands, and mark its row to be written. O(1)."""
+    contacts = open_contacts(table)
+    place = _append_contact(table, kind, contact, contacts.agent[contact], contacts.offer[contact])
+    record = open_cell(table).effects[place]
+    record[_DETAIL] = detail
+    record[_REASON] = reason
+
+
+@kernel
+def record_offer(table: Table, kind: int, offer: int, reason: int) -> None:
+    """Append an effect about an offer beside its contact's leading one. O(1)."""
+    offers = open_offers(table)
+    contact, agent = offers.contact[offer], offers.agent[offer]
+    place = _append_contact(table, kind, contact, agent, offers.sequence[offer])
+    record = open_cell(table).effects[place]
+    record[_DETAIL] = 0
+    record[_REASON] = reason
+
+
+@kernel
+def _append_contact(table: Table, kind: int, contact: int, agent: int, offer: int) -> int:
+    """Append an effect about a contact but for detail and reason; returns its place. O(1)."""
     cell = open_cell(table)
     contacts = open_contacts(table)
     place = cell.scalar[EFFECT_COUNT]
@@ -57,15 +85,14 @@ def record_contact(table: Table, kind: int, contact: int, detail: int, reason: i
     record[_AT] = now_ms
     record[_CONTACT] = contact
     record[_QUEUE] = contacts.queue[contact]
-    record[_AGENT] = contacts.agent[contact]
-    record[_OFFER] = contacts.offer[contact]
-    record[_OFFER_EXPIRES] = contacts.until_ms[contact] if contacts.offer[contact] else 0
+    record[_AGENT] = agent
+    record[_OFFER] = offer
+    record[_OFFER_EXPIRES] = contacts.until_ms[contact] if offer else 0
     accepted_ms = contacts.accepted_ms[contact]
     record[_WAIT] = (accepted_ms if accepted_ms > 0 else now_ms) - contacts.queued_ms[contact]
-    record[_DETAIL] = detail
-    record[_REASON] = reason
     contacts.version[contact] += 1
     mark_contact(table, contact)
+    return place
 
 
 @kernel

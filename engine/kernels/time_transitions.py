@@ -22,7 +22,7 @@ from engine.kernels.contact_life import (
 )
 from engine.kernels.deadlines import next_deadline, schedule_agent
 from engine.kernels.matching import match_returned, schedule_wait
-from engine.kernels.recording import begin_call, has_effect_room
+from engine.kernels.recording import begin_call, has_effect_room, record_contact
 from engine.kernels.waiting import leave_class
 from engine.lifecycle import FIRST_ENDED_STATE, ContactState, Presence
 from engine.refusals import Refusal
@@ -52,9 +52,10 @@ def recover(table: Table) -> int:
     agents = open_agents(table)
     now_ms = open_cell(table).scalar[NOW_MS]
     for contact in range(contacts.state.shape[0]):
-        if contacts.state[contact] == _OFFERED:
+        is_waiting = contacts.state[contact] == _QUEUED
+        while contacts.state[contact] == _OFFERED:
             rescind(table, contact, _R_RESTARTED)
-        elif contacts.state[contact] == _QUEUED:
+        if is_waiting:
             # Delays that ran out meanwhile are no deadlines any more: every agent is looked at.
             schedule_wait(table, contact)
     for agent in range(agents.presence.shape[0]):
@@ -81,7 +82,8 @@ def contact_due(table: Table, contact: int) -> None:
     if state >= FIRST_ENDED_STATE:
         forget(table, contact)
     elif state == _OFFERED:
-        agent = fail_offer(table, contact, _E_OFFER_EXPIRED, _R_OFFER_EXPIRED, 0)
+        record_contact(table, _E_OFFER_EXPIRED, contact, 0, _R_OFFER_EXPIRED)
+        agent = fail_offer(table, contact, _R_OFFER_EXPIRED, 0)
         count_miss(table, agent)
         match_returned(table, contact)
         settle_agent(table, agent)

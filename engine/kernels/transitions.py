@@ -31,16 +31,17 @@ from engine.kernels.capacity import refresh_room, report_agent
 from engine.kernels.columns import NEXT_DUE_MS
 from engine.kernels.compilation import entry, kernel
 from engine.kernels.contact_life import forget, restore_contact
-from engine.kernels.contact_transitions import cancel, report, requeue, route, update
+from engine.kernels.contact_transitions import cancel, pick, report, requeue, route, update
 from engine.kernels.deadlines import next_deadline
 from engine.kernels.estimates import mark_estimates, reset_estimates
+from engine.kernels.offering import link_offer, mark_offer
 from engine.kernels.recording import (
     begin_call,
     mark_agent,
     mark_contact,
     mark_queue,
 )
-from engine.kernels.requests import IN_AGENT, IN_CONTACT, IN_OPERATION, IN_QUEUE, Operation
+from engine.kernels.requests import IN_AGENT, IN_CONTACT, IN_OPERATION, IN_QUEUE, IN_ROW, Operation
 from engine.kernels.time_transitions import recover, run_due
 from engine.refusals import Refusal
 
@@ -52,6 +53,7 @@ _DECLINE = int(Operation.DECLINE)
 _COMPLETE = int(Operation.COMPLETE)
 _END_WRAP_UP = int(Operation.END_WRAP_UP)
 _RELEASE = int(Operation.RELEASE)
+_PICK = int(Operation.PICK)
 _AGENT_CHANGED = int(Operation.AGENT_CHANGED)
 _SET_PRESENCE = int(Operation.SET_PRESENCE)
 _HEARTBEAT = int(Operation.HEARTBEAT)
@@ -65,8 +67,10 @@ _FORGET_CONTACT = int(Operation.FORGET_CONTACT)
 _MARK_CONTACT = int(Operation.MARK_CONTACT)
 _MARK_AGENT = int(Operation.MARK_AGENT)
 _MARK_ESTIMATES = int(Operation.MARK_ESTIMATES)
+_MARK_OFFER = int(Operation.MARK_OFFER)
 _RESTORE_CONTACT = int(Operation.RESTORE_CONTACT)
 _RESTORE_AGENT = int(Operation.RESTORE_AGENT)
+_RESTORE_OFFER = int(Operation.RESTORE_OFFER)
 _READ_CONTACT = int(Operation.READ_CONTACT)
 _READ_AGENT = int(Operation.READ_AGENT)
 _APPLIED = int(Refusal.NONE)
@@ -91,6 +95,8 @@ def _apply_to_contact(table: Table, operation: int) -> int:
         return cancel(table)
     if operation == _REQUEUE:
         return requeue(table)
+    if operation == _PICK:
+        return pick(table)
     return update(table)
 
 
@@ -133,19 +139,31 @@ def _apply_quietly(table: Table, operation: int) -> int:
     elif operation == _RESTORE_AGENT:
         refresh_room(table, request[IN_AGENT])
         schedule_lease(table, request[IN_AGENT])
+    elif operation == _RESTORE_OFFER:
+        link_offer(table, request[IN_ROW])
     elif operation == _READ_CONTACT:
         report(table, request[IN_CONTACT])
     elif operation == _READ_AGENT:
         report_agent(table, request[IN_AGENT])
-    elif operation == _MARK_CONTACT:
+    else:
+        _mark(table, operation)
+    return _APPLIED
+
+
+@kernel
+def _mark(table: Table, operation: int) -> None:
+    """Have the open commit group write one row. O(1)."""
+    request = open_cell(table).request
+    if operation == _MARK_CONTACT:
         mark_contact(table, request[IN_CONTACT])
     elif operation == _MARK_AGENT:
         mark_agent(table, request[IN_AGENT])
     elif operation == _MARK_ESTIMATES:
         mark_estimates(table, request[IN_AGENT])
+    elif operation == _MARK_OFFER:
+        mark_offer(table, request[IN_ROW])
     else:
         mark_queue(table, request[IN_QUEUE])
-    return _APPLIED
 
 
 @kernel
@@ -162,7 +180,7 @@ def apply_request(table: Table) -> int:
         cell.scalar[NEXT_DUE_MS] = next_deadline(table)
         return refusal
     begin_call(table)
-    if _ROUTE <= operation <= _RELEASE:
+    if _ROUTE <= operation <= _PICK:
         refusal = _apply_to_contact(table, operation)
     else:
         refusal = _apply_to_cell(table, operation)

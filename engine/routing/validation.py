@@ -20,6 +20,7 @@ from engine.commands import (
     EndWrapUp,
     Expire,
     Heartbeat,
+    OfferContact,
     Recover,
     Relaxation,
     ReleaseAssignment,
@@ -45,6 +46,7 @@ from engine.lifecycle import (
 from engine.limits import (
     ATTRIBUTE_BYTES_MAX,
     ATTRIBUTES_MAX,
+    BROADCAST_MAX,
     CAPACITY_MAX,
     DAY_MS,
     FORTNIGHT_MS,
@@ -236,10 +238,11 @@ def _offer(checks: _Checks, command: AcceptOffer | DeclineOffer) -> None:
     checks.name("agent_id", command.agent_id)
     if isinstance(command, DeclineOffer):
         checks.number("retry_after_ms", command.retry_after_ms, 0, DAY_MS)
+        checks.name("reason", command.reason, may_be_empty=True)
 
 
 def _assignment(
-    checks: _Checks, command: CompleteAssignment | EndWrapUp | ReleaseAssignment
+    checks: _Checks, command: CompleteAssignment | EndWrapUp | ReleaseAssignment | OfferContact
 ) -> None:
     checks.name("contact_id", command.contact_id)
     checks.name("agent_id", command.agent_id)
@@ -299,6 +302,7 @@ def _upsert_queue(checks: _Checks, command: UpsertQueue) -> None:
         checks.weights(weights_in_force(command.strategy, command.weights))
     checks.number("queue.starvation_bound_ms", command.starvation_bound_ms, 0, FORTNIGHT_MS)
     checks.number("queue.offer_timeout_ms", command.offer_timeout_ms, 100, DAY_MS)
+    checks.number("queue.broadcast_max", command.broadcast_max, 1, BROADCAST_MAX)
     checks.member("queue.wrap_up_mode", command.wrap_up_mode, WrapUpMode)
     if command.wrap_up_mode is WrapUpMode.TIMED:
         checks.number("queue.wrap_up_ms", command.wrap_up_ms, 1, DAY_MS)
@@ -343,6 +347,7 @@ _RULES: Final[dict[type, Callable[[_Checks, Never], None]]] = {
     CancelContact: _cancel_contact,
     AcceptOffer: _offer,
     DeclineOffer: _offer,
+    OfferContact: _assignment,
     CompleteAssignment: _assignment,
     EndWrapUp: _assignment,
     ReleaseAssignment: _assignment,

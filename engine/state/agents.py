@@ -103,6 +103,7 @@ class AgentRows:
         agents, bitsets = columns.agents, columns.bitsets
         agents.kind[row] = command.kind
         agents.capacity[row] = command.capacity
+        agents.auto_accept[row] = command.auto_accept
         agents.missed_max[row] = max(command.missed_offers_max, 0)
         agents.lease_ms[row] = command.lease_ms
         held = sum(skill.proficiency > 0 for skill in command.skills)
@@ -194,6 +195,10 @@ class AgentRows:
         while contact >= 0:
             held.append(contact)
             contact = int(columns.contacts.agent_following[contact])
+        offer = int(agents.first_offer[row])
+        while offer >= 0:
+            held.append(int(columns.offers.contact[offer]))
+            offer = int(columns.offers.agent_following[offer])
         return AgentView(
             definition=self.definition(row),
             presence=Presence(int(agents.presence[row])),
@@ -281,6 +286,7 @@ def _payload_of(command: UpsertAgent, reason: str) -> bytes:
             "channels": [list(channel) for channel in command.channels],
             "missed_offers_max": command.missed_offers_max,
             "lease_ms": command.lease_ms,
+            "auto_accept": command.auto_accept,
             "presence_reason": reason,
         }
     )

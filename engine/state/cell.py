@@ -10,7 +10,14 @@ from engine.effects import encode_effects
 from engine.kernels.columns import (
     EFFECT_COUNT,
 )
-from engine.kernels.requests import IN_AGENT, IN_CONTACT, IN_OPERATION, IN_QUEUE, Operation
+from engine.kernels.requests import (
+    IN_AGENT,
+    IN_CONTACT,
+    IN_OPERATION,
+    IN_QUEUE,
+    IN_ROW,
+    Operation,
+)
 from engine.lifecycle import FIRST_ENDED_STATE, ContactState, Intake
 from engine.limits import EFFECTS_PER_CALL, Limits
 from engine.refusals import CommandRefused, Refusal, violation
@@ -73,7 +80,9 @@ class CellState:
 
     def make_recovery_room(self) -> None:
         """Make room for the effects of rescinding every outstanding offer."""
-        offered = int((self.store.columns.contacts.state == ContactState.OFFERED).sum())
+        columns = self.store.columns
+        offered = int((columns.contacts.state == ContactState.OFFERED).sum())
+        offered += int((columns.offers.contact >= 0).sum())
         self.store.require_effects(_RECOVERY_EFFECTS * offered + EFFECTS_PER_CALL)
 
     def contact_row(self, contact_id: str) -> int:
@@ -196,6 +205,8 @@ class CellState:
             self.run_on(Operation.MARK_AGENT, IN_AGENT, row)
             if (self.store.columns.estimates.queue[row] >= 0).any():
                 self.run_on(Operation.MARK_ESTIMATES, IN_AGENT, row)
+        for row in np.flatnonzero(self.store.columns.offers.contact >= 0).tolist():
+            self.run_on(Operation.MARK_OFFER, IN_ROW, row)
         for row in self.contacts.slots.rows():
             self.contacts.payload_is_new.add(row)
             self.run_on(Operation.MARK_CONTACT, IN_CONTACT, row)

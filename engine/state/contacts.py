@@ -1,6 +1,6 @@
 """Contacts: ids, what was said about them, and views of their columns."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -45,6 +45,8 @@ class ContactView:
     agent_row: int
     offer_id: str
     offer_expires_at_ms: int
+    # Outstanding offers and the rows of their agents, the leading one first.
+    offers: tuple[tuple[str, int], ...]
     accepted_at_ms: int
     ended_at_ms: int
     rejection_reason: RejectionReason
@@ -92,6 +94,18 @@ class ContactRows:
         """Relaxation steps a contact has not taken."""
         return said.relaxation[int(self._store.columns.contacts.relaxed[row]) :]
 
+    def offers(self, row: int) -> Iterator[tuple[str, int]]:
+        """Outstanding offers of a contact and the rows of their agents, the leading one first."""
+        columns = self._store.columns
+        leading = int(columns.contacts.offer[row])
+        if leading:
+            yield offer_id_of(leading, row), int(columns.contacts.agent[row])
+            offer = int(columns.contacts.first_offer[row])
+            while offer >= 0:
+                sequence = int(columns.offers.sequence[offer])
+                yield offer_id_of(sequence, row), int(columns.offers.agent[offer])
+                offer = int(columns.offers.contact_following[offer])
+
     def view(self, row: int, now_ms: int) -> ContactView:
         """The contact as it stands at `now_ms`."""
         contacts = self._store.columns.contacts
@@ -118,6 +132,7 @@ class ContactRows:
             agent_row=int(contacts.agent[row]),
             offer_id=offer_id_of(int(contacts.offer[row]), row),
             offer_expires_at_ms=int(contacts.until_ms[row]) if contacts.offer[row] else 0,
+            offers=tuple(self.offers(row)),
             accepted_at_ms=accepted_ms,
             ended_at_ms=ended_ms,
             rejection_reason=RejectionReason(int(contacts.rejection[row])),

@@ -1,6 +1,8 @@
 """Changed rows, taken from the columns once per commit group."""
 
 import struct
+from collections.abc import Iterable, Iterator
+from itertools import repeat
 from typing import Final
 
 import numpy as np
@@ -13,14 +15,17 @@ from engine.kernels.columns import (
     NEXT_CONTACT,
     NEXT_OFFER,
     NOW_MS,
+    OFFER_DIRTY_COUNT,
     QUEUE_DIRTY_COUNT,
 )
 from engine.kernels.packing import (
     AGENT_WIDTH,
     CONTACT_WIDTH,
     ESTIMATE_WIDTH,
+    OFFER_WIDTH,
     QUEUE_WIDTH,
     pack_dirty,
+    pack_seldom_dirty,
 )
 from engine.state.agents import AgentRows
 from engine.state.contacts import ContactRows
@@ -34,6 +39,7 @@ _QUEUE: Final = RowTable.QUEUE
 _AGENT: Final = RowTable.AGENT
 _CONTACT: Final = RowTable.CONTACT
 _ESTIMATES: Final = RowTable.ESTIMATES
+_OFFER: Final = RowTable.OFFER
 
 # State, presence or intake, first in a record, is 0 where the row holds nothing any more.
 _GONE: Final = bytes(8)
@@ -59,34 +65,29 @@ class DeltaTaker:
         self._queue_records = np.empty((8, QUEUE_WIDTH), np.int64)
         self._agent_records = np.empty((64, AGENT_WIDTH), np.int64)
         self._contact_records = np.empty((64, CONTACT_WIDTH), np.int64)
-        self._estimate_records = np.empty((64, ESTIMATE_WIDTH), np.int64)
 
     def take(self) -> list[RowDelta]:
         """Every row changed since the last call, queues first, then agents, contacts,
-        estimates, the cell."""
+        offers, estimates, the cell."""
         scalar = self._store.scalar
         queue_count = scalar[QUEUE_DIRTY_COUNT]
         agent_count = scalar[AGENT_DIRTY_COUNT]
         contact_count = scalar[CONTACT_DIRTY_COUNT]
         estimate_count = scalar[ESTIMATE_DIRTY_COUNT]
+        offer_count = scalar[OFFER_DIRTY_COUNT]
         if not (queue_count or agent_count or contact_count or estimate_count):
             return []
         self._queue_records = _grown(self._queue_records, queue_count)
         self._agent_records = _grown(self._agent_records, agent_count)
         self._contact_records = _grown(self._contact_records, contact_count)
-        self._estimate_records = _grown(self._estimate_records, estimate_count)
         queue_records = self._queue_records[:queue_count]
         agent_records = self._agent_records[:agent_count]
         contact_records = self._contact_records[:contact_count]
-        estimate_records = self._estimate_records[:estimate_count]
         columns = self._store.columns
         queue_rows = columns.queues.dirty[:queue_count].tolist()
         agent_rows = columns.agents.dirty[:agent_count].tolist()
         contact_rows = columns.contacts.dirty[:contact_count].tolist()
-        estimate_rows = columns.estimates.dirty[:estimate_count].tolist()
-        pack_dirty(
-            self._store.table, contact_records, agent_records, estimate_records, queue_records
-        )
+        pack_dirty(self._store.table, contact_records, agent_records, queue_records)
         deltas: list[RowDelta] = []
         if queue_count:
             _append(deltas, _QUEUE, self._queues, queue_rows, queue_records)
@@ -94,14 +95,24 @@ class DeltaTaker:
             _append(deltas, _AGENT, self._agents, agent_rows, agent_records)
         if contact_count:
             _append(deltas, _CONTACT, self._contacts, contact_rows, contact_records)
-        if estimate_count:
-            ids = self._agents.slots.ids
-            for row, record in zip(estimate_rows, estimate_records, strict=True):
-                kept = record.tobytes() if record[0] else None
-                deltas.append(RowDelta(_ESTIMATES, row, ids[row], kept, None))
+        if estimate_count or offer_count:
+            deltas += self._take_seldom(estimate_count, offer_count)
         cell = _CELL_RECORD.pack(scalar[NOW_MS], scalar[NEXT_CONTACT], scalar[NEXT_OFFER])
         deltas.append(RowDelta(_CELL, 0, "", cell, None))
         return deltas
+
+    def _take_seldom(self, estimate_count: int, offer_count: int) -> Iterator[RowDelta]:
+        """Changed rows of what most groups have none of."""
+        columns = self._store.columns
+        estimate_rows = columns.estimates.dirty[:estimate_count].tolist()
+        offer_rows = columns.offers.dirty[:offer_count].tolist()
+        estimates = np.empty((estimate_count, ESTIMATE_WIDTH), np.int64)
+        offers = np.empty((offer_count, OFFER_WIDTH), np.int64)
+        pack_seldom_dirty(self._store.table, offers, estimates)
+        ids = self._agents.slots.ids
+        yield from _without_payload(_OFFER, offer_rows, offers, repeat(""))
+        names = [ids[row] for row in estimate_rows]
+        yield from _without_payload(_ESTIMATES, estimate_rows, estimates, names)
 
 
 def _grown(records: NDArray[np.int64], count: int) -> NDArray[np.int64]:
@@ -109,6 +120,14 @@ def _grown(records: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     if count <= records.shape[0]:
         return records
     return np.empty((2 * count, records.shape[1]), np.int64)
+
+
+def _without_payload(
+    table: RowTable, rows: list[int], records: NDArray[np.int64], ids: Iterable[str]
+) -> Iterator[RowDelta]:
+    """Deltas of rows that are columns only."""
+    for row, record, external_id in zip(rows, records, ids, strict=False):
+        yield RowDelta(table, row, external_id, record.tobytes() if record[0] else None, None)
 
 
 def _append(

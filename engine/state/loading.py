@@ -9,15 +9,16 @@ from numpy.typing import NDArray
 
 from engine.commands import Requirements
 from engine.effects import FIRST_TEXT_REASON
-from engine.kernels.columns import NEXT_CONTACT, NEXT_OFFER, NOW_MS
+from engine.kernels.columns import FREE_OFFER, NEXT_CONTACT, NEXT_OFFER, NOW_MS, OFFER_ROWS_USED
 from engine.kernels.packing import (
     AGENT_WIDTH,
     CONTACT_WIDTH,
     ESTIMATE_WIDTH,
+    OFFER_WIDTH,
     QUEUE_WIDTH,
     unpack_rows,
 )
-from engine.kernels.requests import IN_AGENT, IN_CONTACT, Operation
+from engine.kernels.requests import IN_AGENT, IN_CONTACT, IN_ROW, Operation
 from engine.lifecycle import FIRST_ENDED_STATE, Channel, ContactState
 from engine.limits import ESTIMATE_MEMORY
 from engine.state import agents as agent_rows
@@ -33,6 +34,7 @@ _WIDTHS: Final = {
     RowTable.AGENT: AGENT_WIDTH,
     RowTable.CONTACT: CONTACT_WIDTH,
     RowTable.ESTIMATES: ESTIMATE_WIDTH,
+    RowTable.OFFER: OFFER_WIDTH,
 }
 # Widths of older versions, which wrote the same columns in the same order and then no more.
 _OLDER_WIDTHS: Final = {RowTable.QUEUE: 15, RowTable.AGENT: 8}
@@ -61,6 +63,7 @@ def load_rows(cell: CellState, rows: Sequence[RowDelta]) -> None:
     _load_agents(cell, by_table[RowTable.AGENT])
     _load_estimates(cell, by_table[RowTable.ESTIMATES])
     _load_contacts(cell, by_table[RowTable.CONTACT])
+    _load_offers(cell, by_table[RowTable.OFFER])
 
 
 def _load_queues(cell: CellState, deltas: Sequence[RowDelta]) -> None:
@@ -122,6 +125,32 @@ def _load_contacts(cell: CellState, deltas: Sequence[RowDelta]) -> None:
     age = np.where(is_ended, contacts.ended_ms[rows], contacts.since_ms[rows])
     for row in rows[np.lexsort((contacts.sequence[rows], age))].tolist():
         cell.run_on(Operation.RESTORE_CONTACT, IN_CONTACT, row)
+
+
+def _load_offers(cell: CellState, deltas: Sequence[RowDelta]) -> None:
+    """Link the further offers of contacts that are offered to agents who are there."""
+    if not deltas:
+        return
+    highest = max(delta.row for delta in deltas)
+    cell.store.require_loaded("offers", highest + 1)
+    rows = _unpack(cell, RowTable.OFFER, deltas)
+    columns = cell.store.columns
+    offers, contacts = columns.offers, columns.contacts
+    contact = offers.contact[rows]
+    is_sound = (contact >= 0) & (contact < contacts.state.size)
+    is_sound &= contacts.state[np.where(is_sound, contact, 0)] == ContactState.OFFERED
+    is_sound &= np.isin(offers.agent[rows], cell.agents.slots.rows())
+    is_sound &= (offers.sequence[rows] > 0) & (offers.cost[rows] > 0)
+    if not is_sound.all():
+        message = f"{_name(deltas[int(np.argmin(is_sound))])}: contact, agent or cost"
+        raise DamagedRow(message)
+    for row in rows[np.argsort(offers.sequence[rows])].tolist():
+        cell.run_on(Operation.RESTORE_OFFER, IN_ROW, row)
+    scalar = cell.store.scalar
+    scalar[OFFER_ROWS_USED] = highest + 1
+    for row in np.flatnonzero(offers.contact[: highest + 1] < 0).tolist():
+        offers.contact_following[row] = scalar[FREE_OFFER]
+        scalar[FREE_OFFER] = row
 
 
 def _check_steps(cell: CellState, delta: RowDelta) -> None:

@@ -71,6 +71,7 @@ class QueueRows:
         queues.service_level_within_ms[row] = command.service_level_within_ms
         queues.per_target_ms[row] = 1.0 / command.service_level_within_ms
         queues.offer_timeout_ms[row] = command.offer_timeout_ms
+        queues.broadcast_max[row] = command.broadcast_max
         queues.wrap_up_ms[row] = command.wrap_up_ms
         queues.max_wait_ms[row] = NEVER_MS if command.max_wait_ms < 0 else command.max_wait_ms
         queues.max_length[row] = command.max_length

@@ -3,12 +3,12 @@
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from engine.kernels.columns import AGENT_ROWS, CONTACT_ROWS, ESTIMATE_ROWS, QUEUE_ROWS
+from engine.kernels.columns import AGENT_ROWS, CONTACT_ROWS, ESTIMATE_ROWS, OFFER_ROWS, QUEUE_ROWS
 
 # Version of every record and payload below; raise it with any change of their meaning. What older
 # versions wrote is read as well.
 # 1: as first released. 2: relaxation of contacts, in their payload and beside their failed offers.
-# 3: occupancy and estimates of agents, outcomes of queues.
+# 3: occupancy and estimates of agents, outcomes of queues, several offers of one contact.
 SCHEMA_VERSION: Final = 3
 
 
@@ -22,6 +22,8 @@ class RowTable(IntEnum):
     QUEUE = QUEUE_ROWS
     # What was learned of an agent, by its row.
     ESTIMATES = ESTIMATE_ROWS
+    # An outstanding offer beside the leading one of its contact.
+    OFFER = OFFER_ROWS
 
 
 class DamagedRow(ValueError):

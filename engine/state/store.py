@@ -13,11 +13,13 @@ from engine.kernels.columns import (
     ENDED_MAX,
     ENDED_RETENTION_MS,
     ENDED_TAIL,
+    FREE_OFFER,
     LAYOUTS,
     LEVELS,
     NEXT_CONTACT,
     NEXT_DUE_MS,
     NEXT_OFFER,
+    OFFER_ROWS_USED,
     OUTCOME_PLACES,
     REQUEST_PLACES,
     SCALARS,
@@ -43,6 +45,7 @@ _FIRST_SIZE: Final = {
     "skills": 16,
     "tags": 16,
     "effects": 4_096,
+    "offers": 4_096,
 }
 
 
@@ -66,13 +69,14 @@ class Store:
             "skills": SKILLS_MAX,
             "tags": TAGS_MAX,
             "effects": 1 << 24,
+            "offers": 1 << 22,
         }
         self.columns = self._allocate(None)
         scalar = self.columns.cell.scalar
         scalar[NEXT_CONTACT] = 1
         scalar[NEXT_OFFER] = 1
         scalar[NEXT_DUE_MS] = NEVER_MS
-        scalar[ENDED_HEAD] = scalar[ENDED_TAIL] = -1
+        scalar[ENDED_HEAD] = scalar[ENDED_TAIL] = scalar[FREE_OFFER] = -1
         scalar[ENDED_MAX] = limits.ended_max
         scalar[ENDED_RETENTION_MS] = limits.ended_retention_ms
         # Scalars, request and outcome never move, so that views of them stay good.
@@ -125,8 +129,9 @@ class Store:
         self.require(subject, rows)
 
     def require_effects(self, room: int) -> None:
-        """Make room for `room` more effect records in the open commit group."""
+        """Make room for `room` more effect records in the open commit group, and as many offers."""
         self.require("effects", self.scalar[EFFECT_COUNT] + room)
+        self.require("offers", self.scalar[OFFER_ROWS_USED] + room)
 
     def _allocate(self, old: ColumnSet | None) -> ColumnSet:
         groups = []

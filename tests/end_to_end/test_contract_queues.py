@@ -62,6 +62,7 @@ async def test_queue_is_kept_as_it_was_written(client: Client, name: str) -> Non
         short_abandon_ms=2_000,
         weights=ScoreWeights(skill=2, idle=0),
         starvation_bound_ms=90_000,
+        broadcast_max=2,
     )
     written = await client.call(client.queues.UpsertQueue, UpsertQueueRequest(queue=queue))
     read = (await client.call(client.queues.GetQueue, GetQueueRequest(queue_id=name))).queue

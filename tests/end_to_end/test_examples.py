@@ -85,6 +85,17 @@ def test_weights_of_the_example_change_who_is_offered_contacts(server: Served) -
         assert turns in ("in turn: quinn sloan quinn sloan", "in turn: sloan quinn sloan quinn")
 
 
+def test_desk_of_the_example_rings_together_and_one_picks_up(server: Served) -> None:
+    """And a supervisor's choice rings alone."""
+    for _ in range(2):
+        script = EXAMPLES / "python" / "ring_all.py"
+        told = run(sys.executable, "-W", "error", script, cwd=ROOT, address=server.address)
+        assert told == (
+            "ringing: iris jude kim\njude picked up\n"
+            "CONTACT_STATE_OFFERED to kim alone\nkim picked up\n"
+        )
+
+
 @pytest.mark.slow
 @pytest.mark.needs_node
 @pytest.mark.timeout(300)

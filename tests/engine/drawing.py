@@ -18,6 +18,7 @@ from engine.commands import (
     EndWrapUp,
     Expire,
     Heartbeat,
+    OfferContact,
     Recover,
     Relaxation,
     RelaxationStep,
@@ -196,6 +197,9 @@ def _offer(draw: Draw, floor: Floor) -> tuple[str, str]:
     contact = _contact(draw, floor, ContactState.OFFERED)
     offer_id = contact.offer_id if contact and contact.offer_id else "o1.0"
     agent_id = contact.agent_id if contact and contact.agent_id else _agent_id(draw, floor)
+    if contact and contact.others and draw((True, True, False)):
+        other = draw(contact.others)
+        offer_id, agent_id = f"o{other.sequence:x}.{contact.row:x}", other.agent_id
     if seldom(draw, 16):
         agent_id = _agent_id(draw, floor)
     if seldom(draw, 26):
@@ -208,7 +212,14 @@ def _accept(draw: Draw, floor: Floor) -> Command:
 
 
 def _decline(draw: Draw, floor: Floor) -> Command:
-    return DeclineOffer(*_offer(draw, floor), draw((0, 0, 0, 700, 40_000)))
+    words = draw(("", "", "wrong queue"))
+    return DeclineOffer(*_offer(draw, floor), draw((0, 0, 0, 700, 40_000)), words)
+
+
+def _offer_contact(draw: Draw, floor: Floor) -> Command:
+    states = (ContactState.QUEUED, ContactState.OFFERED)
+    contact_id = _contact_id(draw, floor, *states)
+    return OfferContact(contact_id, _agent_id(draw, floor), draw((True, False)))
 
 
 def _assignment(draw: Draw, floor: Floor, *states: ContactState) -> tuple[str, str]:
@@ -260,6 +271,7 @@ def _upsert_agent(draw: Draw, floor: Floor) -> Command:
         channels,
         draw((-1, -1, 1, 3)),
         draw((0, 0, 0, 0, 0, 5_000, 60_000)),
+        draw((False, False, False, True)),
         _etag(draw),
     )
 
@@ -308,6 +320,7 @@ def _upsert_queue(draw: Draw, floor: Floor) -> Command:
         weights=_weights(draw),
         starvation_bound_ms=draw((0, 0, 15_000)),
         offer_timeout_ms=draw((100, 5_000, 20_000, 20_000)),
+        broadcast_max=draw((1, 1, 2, 4)),
         wrap_up_mode=wrap_up_mode,
         wrap_up_ms=4_000 if wrap_up_mode is WrapUpMode.TIMED else 0,
         max_wait_ms=draw((-1, 10_000, 86_400_000)),
@@ -342,7 +355,7 @@ KINDS: Final[tuple[Callable[[Draw, Floor], Command], ...]] = (
     *(_accept,) * 16,
     *(_complete, _presence) * 12,
     *(_end_wrap_up, _decline) * 6,
-    *(_update, _requeue, _cancel, _release) * 4,
+    *(_update, _requeue, _cancel, _release, _offer_contact) * 4,
     *(_upsert_agent, _upsert_queue, _heartbeat, _expire) * 3,
     *(_intake,) * 4,
     _reset_estimates,

@@ -129,11 +129,30 @@ def _check_hands(columns: ColumnSet, rows: list[int], agents: list[int]) -> None
             for row in rows
             if contacts.agent[row] == agent and ContactState(int(contacts.state[row])) in HELD
         ]
-        assert columns.agents.contact_count[agent] == len(held)
-        assert columns.agents.used[agent] == contacts.cost[held].sum()
+        asked = _further_offers(columns, agent)
+        offered = columns.offers.contact[asked].tolist()
+        assert columns.agents.contact_count[agent] == len(held) + len(asked)
+        used = contacts.cost[held].sum() + columns.offers.cost[asked].sum()
+        assert columns.agents.used[agent] == used
         for channel in Channel:
-            own = sum(contacts.channel[row] == channel for row in held)
+            own = sum(contacts.channel[row] == channel for row in held + offered)
             assert columns.agents.channel_used[agent, channel] == own
+
+
+def _further_offers(columns: ColumnSet, agent: int) -> list[int]:
+    """Offers in an agent's list, which are just those of it, and of contacts that are offered."""
+    offers, contacts = columns.offers, columns.contacts
+    asked = []
+    offer = int(columns.agents.first_offer[agent])
+    while offer >= 0:
+        asked.append(offer)
+        contact = offers.contact[offer]
+        assert contacts.state[contact] == ContactState.OFFERED
+        assert offers.sequence[offer] != contacts.offer[contact]
+        offer = int(offers.agent_following[offer])
+    is_theirs = (offers.contact >= 0) & (offers.agent == agent)
+    assert sorted(asked) == np.flatnonzero(is_theirs).tolist()
+    return asked
 
 
 def _check_ended(columns: ColumnSet, rows: list[int]) -> None:

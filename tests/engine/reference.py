@@ -20,6 +20,7 @@ from engine.commands import (
     EndWrapUp,
     Expire,
     Heartbeat,
+    OfferContact,
     Recover,
     ReleaseAssignment,
     RequeueContact,
@@ -39,6 +40,7 @@ from engine.refusals import Refusal
 from tests.engine import reference_definitions as definitions
 from tests.engine.reference_floor import Floor, Refused, merged
 from tests.engine.reference_moves import (
+    assign,
     complete,
     fail_offer,
     match_new,
@@ -58,7 +60,6 @@ from tests.engine.reference_time import (
     settle_agent,
 )
 from tests.engine.reference_transitions import (
-    assign,
     end_handling,
     move,
     named_agent,
@@ -66,6 +67,7 @@ from tests.engine.reference_transitions import (
     offered,
     open_contact,
     own,
+    pick,
     require_class,
     require_names,
     take_in,
@@ -94,6 +96,7 @@ class Reference:
             CancelContact: self.cancel,
             AcceptOffer: self.accept,
             DeclineOffer: self.decline,
+            OfferContact: self.offer_contact,
             CompleteAssignment: self.complete_assignment,
             EndWrapUp: self.end_wrap_up,
             ReleaseAssignment: self.release,
@@ -208,24 +211,32 @@ class Reference:
 
     def accept(self, command: AcceptOffer) -> Outcome:
         agent = named_agent(self.floor, command.agent_id)
-        return call(
-            self.floor, lambda: assign(self.floor, offered(self.floor, command.offer_id, agent))
-        )
+
+        def take() -> Outcome:
+            contact = offered(self.floor, command.offer_id, agent)
+            return Outcome(contact_id=contact.contact_id, wait_ms=assign(self.floor, contact))
+
+        return call(self.floor, take)
 
     def decline(self, command: DeclineOffer) -> Outcome:
         agent = named_agent(self.floor, command.agent_id)
 
         def end_offer() -> Outcome:
             contact = offered(self.floor, command.offer_id, agent)
-            fail_offer(
-                self.floor, contact, EffectKind.OFFER_DECLINED, "declined", command.retry_after_ms
-            )
+            why = command.reason or "declined"
+            record_contact(self.floor, EffectKind.OFFER_DECLINED, contact, 0, why)
+            fail_offer(self.floor, contact, "declined", command.retry_after_ms)
             agent.missed = 0
             match_returned(self.floor, contact)
             settle_agent(self.floor, agent)
             return Outcome(state=contact.state, contact_id=contact.contact_id)
 
         return call(self.floor, end_offer)
+
+    def offer_contact(self, command: OfferContact) -> Outcome:
+        contact = open_contact(self.floor, command.contact_id)
+        agent = named_agent(self.floor, command.agent_id)
+        return call(self.floor, lambda: pick(self.floor, contact, agent, command.ignores_capacity))
 
     def complete_assignment(self, command: CompleteAssignment) -> Outcome:
         contact = open_contact(self.floor, command.contact_id)

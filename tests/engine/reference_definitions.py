@@ -63,7 +63,7 @@ def reset_estimates(floor: Floor, command: ResetEstimates) -> Outcome:
 def delete_agent(floor: Floor, command: DeleteAgent) -> Outcome:
     agent = named_agent(floor, command.agent_id)
     check_etag(command.etag, agent.version)
-    if agent.held:
+    if agent.hands:
         raise Refused(Refusal.AGENT_HOLDS_CONTACTS)
 
     def remove() -> Outcome:
@@ -92,7 +92,7 @@ def set_presence(floor: Floor, command: SetPresence) -> Outcome:
         if (agent.presence, agent.reason) != (command.presence, command.reason):
             change_presence(floor, agent, command.presence, command.reason)
             settle_agent(floor, agent)
-        return Outcome(state=agent.presence, agent_id=agent.agent_id, count=len(agent.held))
+        return Outcome(state=agent.presence, agent_id=agent.agent_id, count=len(agent.hands))
 
     return call(floor, set_it)
 

@@ -11,7 +11,7 @@ from itertools import count
 
 from engine.commands import Requirements
 from engine.kernels.columns import COMPLETED, HANDLE_MS_SUM, OUTCOME_SUM, RATED
-from engine.lifecycle import Intake
+from engine.lifecycle import ContactState, Intake
 from engine.limits import Limits
 from engine.refusals import Refusal
 from engine.state.weights import PRESETS, WeightsInForce
@@ -104,6 +104,14 @@ class Floor:
             if waits_in == queue_id:
                 yield from alike
 
+    def is_offered_to(self, contact: RefContact, agent: RefAgent) -> bool:
+        """Whether the agent has the contact on offer now."""
+        asked = [other.agent_id for other in contact.others]
+        return contact.state is ContactState.OFFERED and agent.agent_id in (
+            contact.agent_id,
+            *asked,
+        )
+
     def is_passed_over(self, contact: RefContact, agent: RefAgent) -> bool:
         """Whether the contact recently failed with the agent, or rests from everybody."""
         return contact.rests_until_ms > self.now_ms or any(
@@ -195,7 +203,7 @@ class Floor:
         queue = self.queue_of(contact)
         weights = self.weights(queue)
         score = self.fit(agent, queue, contact.requirements)
-        if weights.idle and not agent.held:
+        if weights.idle and not agent.hands:
             idle_ms = self.now_ms - agent.idle_since_ms
             score += weights.idle * math.log(1.0 + idle_ms / 60_000.0)
         if weights.load:
@@ -215,6 +223,8 @@ class Floor:
             for agent in self.agents_by_row()
             if agent.meets(contact)
             and agent.has_room(contact.channel)
+            and not (contact.state is ContactState.OFFERED and agent.definition.auto_accept)
+            and not self.is_offered_to(contact, agent)
             and not self.is_passed_over(contact, agent)
         ]
         goes_round = self.is_crowded(contact)

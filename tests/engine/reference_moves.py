@@ -10,6 +10,8 @@ from fractions import Fraction
 from engine.effects import EffectKind
 from engine.kernels.columns import (
     ABANDONED,
+    ANSWERED,
+    ANSWERED_WITHIN,
     CANCELLED,
     COMPLETED,
     EXPIRED,
@@ -17,11 +19,12 @@ from engine.kernels.columns import (
     OFFERS,
     OFFERS_FAILED,
     REJECTED,
+    WAIT_MS_SUM,
 )
 from engine.lifecycle import ContactState, Intake
 from engine.limits import EFFECT_ROOM_MIN, ESTIMATE_MEMORY, NEVER_MS
 from tests.engine.reference_floor import Floor
-from tests.engine.reference_subjects import RefAgent, RefContact
+from tests.engine.reference_subjects import RefAgent, RefContact, RefOffer
 
 _TOTAL_OF_END = {
     ContactState.COMPLETED: COMPLETED,
@@ -44,6 +47,16 @@ def record_contact(
     floor.effects.append((
         int(kind), floor.now_ms, contact.contact_id, contact.queue_id, contact.agent_id,
         contact.offer_id, expires_ms, wait_ms, detail, reason,
+    ))  # fmt: skip
+    contact.version += 1
+
+
+def record_other(floor: Floor, kind: EffectKind, offer: RefOffer, reason: str = "") -> None:
+    contact = offer.contact
+    wait_ms = (contact.accepted_ms or floor.now_ms) - contact.queued_ms
+    floor.effects.append((
+        int(kind), floor.now_ms, contact.contact_id, contact.queue_id, offer.agent_id,
+        f"o{offer.sequence:x}.{contact.row:x}", contact.until_ms, wait_ms, 0, reason,
     ))  # fmt: skip
     contact.version += 1
 
@@ -83,12 +96,52 @@ def take_back_offer(floor: Floor, contact: RefContact, reason: str) -> RefAgent:
     return take_from_agent(floor, contact)
 
 
-def release_from_state(floor: Floor, contact: RefContact) -> RefAgent | None:
+def add_other(floor: Floor, offer: RefOffer) -> None:
+    agent = floor.agents[offer.agent_id]
+    agent.note_occupancy(floor.now_ms)
+    agent.asked.append(offer)
+    agent.asked.sort(key=lambda one: -one.sequence)
+    offer.contact.others.append(offer)
+    offer.contact.others.sort(key=lambda one: one.sequence)
+
+
+def remove_other(floor: Floor, offer: RefOffer) -> None:
+    agent = floor.agents[offer.agent_id]
+    agent.note_occupancy(floor.now_ms)
+    agent.asked.remove(offer)
+    offer.contact.others.remove(offer)
+
+
+def rescind_others(floor: Floor, contact: RefContact, reason: str) -> None:
+    for offer in list(contact.others):
+        record_other(floor, EffectKind.OFFER_RESCINDED, offer, reason)
+        remove_other(floor, offer)
+        floor.agents[offer.agent_id].due_ms = floor.now_ms
+
+
+def lead(floor: Floor, offer: RefOffer) -> None:
+    contact = offer.contact
+    remove_other(floor, offer)
+    contact.agent_id, contact.offer, contact.cost = offer.agent_id, offer.sequence, offer.cost
+    floor.agents[offer.agent_id].held.insert(0, contact)
+
+
+def bring_forward(floor: Floor, offer: RefOffer) -> None:
+    contact = offer.contact
+    leading = RefOffer(contact, contact.agent_id, contact.offer, contact.cost)
+    take_from_agent(floor, contact)
+    lead(floor, offer)
+    add_other(floor, leading)
+
+
+def release_from_state(floor: Floor, contact: RefContact, reason: str = "") -> RefAgent | None:
     if contact.state is ContactState.QUEUED:
         floor.leave(contact)
         return None
     if contact.state is ContactState.OFFERED:
-        return take_back_offer(floor, contact, "")
+        agent = take_back_offer(floor, contact, reason)
+        rescind_others(floor, contact, reason)
+        return agent
     return take_from_agent(floor, contact)
 
 
@@ -106,7 +159,14 @@ def return_to_queue(floor: Floor, contact: RefContact, reason: str) -> None:
 
 def rescind(floor: Floor, contact: RefContact, reason: str) -> None:
     take_back_offer(floor, contact, reason)
-    return_to_queue(floor, contact, reason)
+    give_back(floor, contact, reason)
+
+
+def give_back(floor: Floor, contact: RefContact, reason: str) -> None:
+    if contact.others:
+        lead(floor, contact.others[0])
+    else:
+        return_to_queue(floor, contact, reason)
 
 
 def pass_over(floor: Floor, contact: RefContact, agent: RefAgent, retry_after_ms: int) -> None:
@@ -128,15 +188,12 @@ def pass_over(floor: Floor, contact: RefContact, agent: RefAgent, retry_after_ms
     entry.agent_id, entry.until_ms = agent.agent_id, floor.now_ms + delay_ms
 
 
-def fail_offer(
-    floor: Floor, contact: RefContact, kind: EffectKind, reason: str, retry_after_ms: int
-) -> RefAgent:
-    record_contact(floor, kind, contact, 0, reason)
+def fail_offer(floor: Floor, contact: RefContact, reason: str, retry_after_ms: int = 0) -> RefAgent:
     agent = take_from_agent(floor, contact)
     contact.offers_failed += 1
     floor.queue_of(contact).totals[OFFERS_FAILED] += 1
     pass_over(floor, contact, agent, retry_after_ms)
-    return_to_queue(floor, contact, reason)
+    give_back(floor, contact, reason)
     return agent
 
 
@@ -178,18 +235,53 @@ def forget(floor: Floor, contact: RefContact) -> None:
 
 
 def offer(floor: Floor, contact: RefContact, agent: RefAgent) -> None:
-    queue = floor.queue_of(contact)
     floor.leave(contact)
+    issue(floor, contact, agent, agent.cost(contact.channel))
+    if agent.definition.auto_accept:
+        assign(floor, contact)
+        return
+    for _ in range(1, floor.queue_of(contact).definition.broadcast_max):
+        another = floor.best_agent(contact)
+        if another is None:
+            break
+        another.last_offer = floor.next_offer
+        cost = another.cost(contact.channel)
+        further = RefOffer(contact, another.agent_id, floor.next_offer, cost)
+        floor.next_offer += 1
+        add_other(floor, further)
+        floor.queue_of(contact).totals[OFFERS] += 1
+        record_other(floor, EffectKind.OFFER_ISSUED, further)
+
+
+def issue(floor: Floor, contact: RefContact, agent: RefAgent, cost: int, reason: str = "") -> None:
+    queue = floor.queue_of(contact)
     contact.state = ContactState.OFFERED
-    contact.cost = agent.cost(contact.channel)
     contact.agent_id = agent.agent_id
     agent.note_occupancy(floor.now_ms)
     agent.held.insert(0, contact)
+    contact.cost = cost
     contact.offer = agent.last_offer = floor.next_offer
     floor.next_offer += 1
     contact.until_ms = contact.due_ms = floor.now_ms + queue.definition.offer_timeout_ms
     queue.totals[OFFERS] += 1
-    record_contact(floor, EffectKind.OFFER_ISSUED, contact)
+    record_contact(floor, EffectKind.OFFER_ISSUED, contact, 0, reason)
+
+
+def assign(floor: Floor, contact: RefContact) -> int:
+    queue = floor.queue_of(contact)
+    wait_ms = floor.now_ms - contact.queued_ms
+    contact.accepted_ms = floor.now_ms
+    record_contact(floor, EffectKind.OFFER_ACCEPTED, contact)
+    rescind_others(floor, contact, "answered")
+    contact.state = ContactState.ASSIGNED
+    contact.offer = 0
+    contact.due_ms = NEVER_MS
+    queue.totals[ANSWERED] += 1
+    queue.totals[WAIT_MS_SUM] += wait_ms
+    queue.totals[ANSWERED_WITHIN] += wait_ms <= queue.definition.service_level_within_ms
+    floor.agents[contact.agent_id].missed = 0
+    record_contact(floor, EffectKind.CONTACT_ASSIGNED, contact)
+    return wait_ms
 
 
 def find_agent(floor: Floor, contact: RefContact) -> RefAgent | None:

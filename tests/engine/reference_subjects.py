@@ -39,6 +39,16 @@ class PassedOver:
 
 
 @dataclass
+class RefOffer:
+    """One offer beside the leading one of its contact."""
+
+    contact: "RefContact"
+    agent_id: str
+    sequence: int
+    cost: int
+
+
+@dataclass
 class RefContact:
     """One contact."""
 
@@ -67,6 +77,8 @@ class RefContact:
     until_ms: int = 0
     cost: int = 0
     offers_failed: int = 0
+    # Offers beside the leading one, by sequence.
+    others: list[RefOffer] = field(default_factory=list)
     version: int = 0
     rejection: int = 0
     due_ms: int = NEVER_MS
@@ -142,6 +154,8 @@ class RefAgent:
     lease_until_ms: int = 0
     due_ms: int = NEVER_MS
     held: list[RefContact] = field(default_factory=list)
+    # Offers beside the leading ones of their contacts, the latest first.
+    asked: list[RefOffer] = field(default_factory=list)
     occupancy_ppb: int = 0
     occupancy_ms: int = 0
     learned: list[Learned] = field(
@@ -154,9 +168,15 @@ class RefAgent:
         return self.definition.agent_id
 
     @property
+    def hands(self) -> list[RefContact]:
+        """Contacts it holds or has on offer."""
+        return self.held + [offer.contact for offer in self.asked]
+
+    @property
     def used(self) -> int:
         """Units of capacity in use."""
-        return sum(contact.cost for contact in self.held)
+        held = sum(contact.cost for contact in self.held)
+        return held + sum(offer.cost for offer in self.asked)
 
     @property
     def load_ratio(self) -> float:
@@ -224,7 +244,7 @@ class RefAgent:
             self.presence is Presence.AVAILABLE
             and cost > 0
             and self.used + cost <= self.definition.capacity
-            and sum(contact.channel == channel for contact in self.held) < self.channel_max(channel)
+            and sum(one.channel == channel for one in self.hands) < self.channel_max(channel)
         )
 
     def meets(self, contact: RefContact) -> bool:

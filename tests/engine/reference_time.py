@@ -22,7 +22,10 @@ from tests.engine.reference_moves import (
     match_freed,
     match_returned,
     record_agent,
+    record_contact,
+    record_other,
     relax,
+    remove_other,
     rescind,
     return_to_queue,
     start_wait,
@@ -83,6 +86,12 @@ def count_miss(floor: Floor, agent: RefAgent) -> None:
 
 def return_contacts(floor: Floor, agent: RefAgent, reason: str) -> bool:
     is_gone = agent.presence is Presence.OFFLINE
+    for offer in list(agent.asked):
+        if not has_effect_room(floor):
+            return False
+        record_other(floor, EffectKind.OFFER_RESCINDED, offer, reason)
+        offer.contact.offers_failed += 1
+        remove_other(floor, offer)
     for contact in list(agent.held):
         if not has_effect_room(floor):
             return False
@@ -104,7 +113,7 @@ def settle_agent(floor: Floor, agent: RefAgent) -> None:
         own_words = ("lease_lost", "missed_offers")
         reason = agent.reason if agent.reason in own_words else "presence_changed"
         is_settled = return_contacts(floor, agent, reason)
-        if agent.presence is Presence.DRAINING and not agent.held:
+        if agent.presence is Presence.DRAINING and not agent.hands:
             change_presence(floor, agent, Presence.OFFLINE, "drained")
     if not is_settled:
         agent.due_ms = floor.now_ms
@@ -134,7 +143,8 @@ def contact_due(floor: Floor, contact: RefContact) -> None:
     if not contact.is_open:
         forget(floor, contact)
     elif contact.state is ContactState.OFFERED:
-        agent = fail_offer(floor, contact, EffectKind.OFFER_EXPIRED, "offer_expired", 0)
+        record_contact(floor, EffectKind.OFFER_EXPIRED, contact, 0, "offer_expired")
+        agent = fail_offer(floor, contact, "offer_expired")
         count_miss(floor, agent)
         match_returned(floor, contact)
         settle_agent(floor, agent)
@@ -161,14 +171,15 @@ def agent_due(floor: Floor, agent: RefAgent) -> None:
 
 def recover_floor(floor: Floor) -> None:
     for contact in sorted(floor.contacts.values(), key=lambda one: one.row):
-        if contact.state is ContactState.OFFERED:
+        is_waiting = contact.state is ContactState.QUEUED
+        while contact.state is ContactState.OFFERED:
             rescind(floor, contact, "restarted")
-        elif contact.state is ContactState.QUEUED:
+        if is_waiting:
             keep_waiting(floor, contact)
     for agent in floor.agents_by_row():
         renew_lease(floor, agent)
         schedule_lease(floor, agent)
-        if agent.presence is not Presence.OFFLINE or agent.held:
+        if agent.presence is not Presence.OFFLINE or agent.hands:
             agent.due_ms = floor.now_ms
     begin_call(floor)
 

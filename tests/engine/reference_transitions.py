@@ -8,21 +8,29 @@ from engine.commands import Relaxation, Requirements, UpsertAgent
 from engine.effects import EffectKind
 from engine.engine import Outcome
 from engine.kernels.columns import (
-    ANSWERED,
-    ANSWERED_WITHIN,
     OUTCOME_SUM,
     RATED,
     RECEIVED,
     SHORT_ABANDONED,
-    WAIT_MS_SUM,
 )
-from engine.lifecycle import TRANSITIONS, ContactState, Intake, RejectionReason, Trigger, WrapUpMode
+from engine.lifecycle import (
+    TRANSITIONS,
+    ContactState,
+    Intake,
+    Presence,
+    RejectionReason,
+    Trigger,
+    WrapUpMode,
+)
 from engine.limits import ESTIMATE_MEMORY, NEVER_MS, SKILLS_MAX, TAGS_MAX
 from engine.refusals import Refusal
 from tests.engine.reference_floor import Floor, Refused
 from tests.engine.reference_moves import (
+    assign,
+    bring_forward,
     complete,
     end,
+    issue,
     match_new,
     match_returned,
     moved_mean,
@@ -48,6 +56,9 @@ def where_it_stands(floor: Floor, contact: RefContact) -> Outcome:
         until_ms=contact.until_ms if contact.offer else 0,
         position=floor.position(contact) if is_waiting else 0,
         rejection=contact.rejection,
+        other_offers=tuple(
+            (f"o{one.sequence:x}.{contact.row:x}", one.agent_id) for one in contact.others
+        ),
     )
 
 
@@ -118,12 +129,18 @@ def withdraw(floor: Floor, contact: RefContact, is_by_customer: bool) -> Outcome
 
 
 def offered(floor: Floor, offer_id: str, agent: RefAgent) -> RefContact:
-    """Contact of an outstanding offer, which must be the agent's."""
+    """Contact of an outstanding offer, which must be the agent's and leads from now on."""
     for contact in floor.contacts.values():
         if contact.offer and contact.offer_id == offer_id:
             if contact.agent_id != agent.agent_id:
                 raise Refused(Refusal.NOT_YOURS)
             return contact
+        for offer in contact.others:
+            if f"o{offer.sequence:x}.{contact.row:x}" == offer_id:
+                if offer.agent_id != agent.agent_id:
+                    raise Refused(Refusal.NOT_YOURS)
+                bring_forward(floor, offer)
+                return contact
     raise Refused(Refusal.OFFER_GONE)
 
 
@@ -136,20 +153,22 @@ def own(floor: Floor, contact: RefContact, agent: RefAgent, trigger: Trigger) ->
     return contact
 
 
-def assign(floor: Floor, contact: RefContact) -> Outcome:
-    queue = floor.queue_of(contact)
-    wait_ms = floor.now_ms - contact.queued_ms
-    contact.accepted_ms = floor.now_ms
-    record_contact(floor, EffectKind.OFFER_ACCEPTED, contact)
-    contact.state = ContactState.ASSIGNED
-    contact.offer = 0
-    contact.due_ms = NEVER_MS
-    queue.totals[ANSWERED] += 1
-    queue.totals[WAIT_MS_SUM] += wait_ms
-    queue.totals[ANSWERED_WITHIN] += wait_ms <= queue.definition.service_level_within_ms
-    floor.agents[contact.agent_id].missed = 0
-    record_contact(floor, EffectKind.CONTACT_ASSIGNED, contact)
-    return Outcome(contact_id=contact.contact_id, wait_ms=wait_ms)
+def pick(floor: Floor, contact: RefContact, agent: RefAgent, ignores_capacity: bool) -> Outcome:
+    if Trigger.PICK not in TRANSITIONS[contact.state]:
+        raise Refused(Refusal.ILLEGAL_TRANSITION)
+    if agent.presence is not Presence.AVAILABLE:
+        raise Refused(Refusal.AGENT_NOT_AVAILABLE)
+    is_theirs = floor.is_offered_to(contact, agent)
+    if not (is_theirs or agent.has_room(contact.channel) or ignores_capacity):
+        raise Refused(Refusal.AGENT_HAS_NO_ROOM)
+    if not is_theirs or contact.others:
+        loser = release_from_state(floor, contact, "picked")
+        issue(floor, contact, agent, max(1, agent.cost(contact.channel)), "picked")
+        if agent.definition.auto_accept:
+            assign(floor, contact)
+        if loser:
+            settle_agent(floor, loser)
+    return where_it_stands(floor, contact)
 
 
 def end_handling(floor: Floor, contact: RefContact, outcome: float | None) -> Outcome:

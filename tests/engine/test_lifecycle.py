@@ -12,6 +12,7 @@ from engine.commands import (
     DeclineOffer,
     EndWrapUp,
     Expire,
+    OfferContact,
     RelaxationStep,
     ReleaseAssignment,
     RequeueContact,
@@ -48,6 +49,9 @@ def _floor(state: ContactState, trigger: Trigger) -> Engine:
     for agent_id in ("a1", "a2"):
         engine.apply(UpsertAgent(agent_id, queue_ids=("q1",)), 1_000)
         engine.apply(SetPresence(agent_id, Presence.BUSY), 1_000)
+    # Serves no queue: only who picks it gives it anything.
+    engine.apply(UpsertAgent("a3"), 1_000)
+    engine.apply(SetPresence("a3", Presence.AVAILABLE), 1_000)
     for command, at_ms in _way_to(state, trigger):
         engine.apply(command, at_ms)
     return engine
@@ -112,6 +116,7 @@ def _try(engine: Engine, trigger: Trigger) -> None:
         Trigger.EXPIRE_WAIT: Expire(),
         Trigger.UPDATE: UpdateContact("c1", priority=1),
         Trigger.RELAX: Expire(),
+        Trigger.PICK: OfferContact("c1", "a3"),
     }
     # An offer lasts 20 s; a contact that is to expire waits 10 s at most, and relaxes after 5 s.
     passed_ms = {

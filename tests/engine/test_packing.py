@@ -10,16 +10,21 @@ from engine.kernels.columns import (
     CONTACT_ROWS,
     ESTIMATE_DIRTY_COUNT,
     ESTIMATE_ROWS,
+    OFFER_DIRTY_COUNT,
+    OFFER_ROWS,
     QUEUE_DIRTY_COUNT,
     QUEUE_ROWS,
 )
 from engine.kernels.estimates import mark_estimates
+from engine.kernels.offering import mark_offer
 from engine.kernels.packing import (
     AGENT_WIDTH,
     CONTACT_WIDTH,
     ESTIMATE_WIDTH,
+    OFFER_WIDTH,
     QUEUE_WIDTH,
     pack_dirty,
+    pack_seldom_dirty,
     unpack_rows,
 )
 from engine.kernels.recording import mark_agent, mark_contact, mark_queue
@@ -37,6 +42,7 @@ def test_packed_rows_are_what_was_unpacked() -> None:
         AGENT_ROWS: generator.integers(1, 100, (5, AGENT_WIDTH)),
         QUEUE_ROWS: generator.integers(1, 100, (5, QUEUE_WIDTH)),
         ESTIMATE_ROWS: generator.integers(1, 100, (5, ESTIMATE_WIDTH)),
+        OFFER_ROWS: generator.integers(1, 100, (5, OFFER_WIDTH)),
     }
     # The number of places that know something is counted anew.
     records[ESTIMATE_ROWS][:, 0] = ESTIMATES_MAX
@@ -45,6 +51,7 @@ def test_packed_rows_are_what_was_unpacked() -> None:
         AGENT_ROWS: mark_agent,
         QUEUE_ROWS: mark_queue,
         ESTIMATE_ROWS: mark_estimates,
+        OFFER_ROWS: mark_offer,
     }
     for subject, packed in records.items():
         unpack_rows(store.table, subject, np.arange(len(packed)), packed)
@@ -59,16 +66,12 @@ def test_packed_rows_are_what_was_unpacked() -> None:
             AGENT_DIRTY_COUNT,
             QUEUE_DIRTY_COUNT,
             ESTIMATE_DIRTY_COUNT,
+            OFFER_DIRTY_COUNT,
         )
-    ] == [5] * 4
+    ] == [5] * 5
     again = {subject: np.empty_like(packed) for subject, packed in records.items()}
-    pack_dirty(
-        store.table,
-        again[CONTACT_ROWS],
-        again[AGENT_ROWS],
-        again[ESTIMATE_ROWS],
-        again[QUEUE_ROWS],
-    )
+    pack_dirty(store.table, again[CONTACT_ROWS], again[AGENT_ROWS], again[QUEUE_ROWS])
+    pack_seldom_dirty(store.table, again[OFFER_ROWS], again[ESTIMATE_ROWS])
     for subject, packed in records.items():
         assert (again[subject] == packed).all()
     assert not store.columns.contacts.is_dirty.any()
@@ -81,8 +84,6 @@ def test_packed_presence_reason_is_the_same_for_every_text() -> None:
     store.columns.agents.presence_reason[0] = FIRST_TEXT_REASON + 17
     mark_agent(store.table, 0)
     packed = np.empty((1, AGENT_WIDTH), np.int64)
-    contacts, estimates, queues = (
-        np.empty((0, width), np.int64) for width in (CONTACT_WIDTH, ESTIMATE_WIDTH, QUEUE_WIDTH)
-    )
-    pack_dirty(store.table, contacts, packed, estimates, queues)
+    contacts = np.empty((0, CONTACT_WIDTH), np.int64)
+    pack_dirty(store.table, contacts, packed, np.empty((0, QUEUE_WIDTH), np.int64))
     assert packed[0, 5] == FIRST_TEXT_REASON

@@ -14,7 +14,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from engine.commands import Command, Recover, SetPresence, UpsertAgent, UpsertQueue
+from engine.commands import (
+    Command,
+    OfferContact,
+    Recover,
+    SetPresence,
+    UpsertAgent,
+    UpsertQueue,
+)
 from engine.lifecycle import Presence, Strategy
 from engine.limits import Limits
 from tests.engine import invariants
@@ -53,7 +60,10 @@ class Run:
             self.pair.apply(command, self.now_ms)
         excess = invariants.excess(self.pair.engine)
         for agent_id, over in excess.items():
-            may_grow = isinstance(command, UpsertAgent) and command.agent_id == agent_id
+            may_grow = (
+                isinstance(command, UpsertAgent)
+                or (isinstance(command, OfferContact) and command.ignores_capacity)
+            ) and command.agent_id == agent_id
             assert may_grow or over <= self._excess.get(agent_id, 0), (agent_id, command)
         self._excess = excess
         self.pair.compare()

@@ -26,6 +26,7 @@ from engine.lifecycle import CancelReason, Channel, ContactState, Presence
 from engine.limits import EFFECTS_PER_CALL, Limits
 from engine.refusals import BadConfiguration
 from engine.state.rows import DamagedRow, RowDelta, RowTable
+from tests.engine.comparing import Pair
 from tests.engine.invariants import check
 
 

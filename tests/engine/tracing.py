@@ -1,12 +1,12 @@
 """Contacts' lives as told by effects alone, checked against the table of transitions."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 from engine.effects import Effect, EffectKind
 from engine.lifecycle import TRANSITIONS, ContactState, Trigger
 
 _TRIGGER_OF = {
-    EffectKind.OFFER_ISSUED: Trigger.OFFER,
     EffectKind.OFFER_ACCEPTED: Trigger.ACCEPT,
     EffectKind.OFFER_DECLINED: Trigger.DECLINE,
     EffectKind.OFFER_EXPIRED: Trigger.EXPIRE_OFFER,
@@ -18,6 +18,7 @@ _TRIGGER_OF = {
     EffectKind.CONTACT_CANCELLED: Trigger.WITHDRAW,
     EffectKind.CONTACT_EXPIRED: Trigger.EXPIRE_WAIT,
 }
+_OF_OFFERS = {kind for kind in EffectKind if kind.name.startswith("OFFER_")}
 # A contact that goes back to a queue: by the reason told.
 _RETURN_OF = {
     "moved": Trigger.REQUEUE,
@@ -42,6 +43,7 @@ class LifeTracer:
 
     def __init__(self) -> None:
         self.states: dict[str, ContactState] = {}
+        self._offers: Counter[str] = Counter()
         self.seen: set[tuple[ContactState, Trigger]] = set()
 
     def follow(self, effects: Iterable[tuple[int | str, ...]]) -> None:
@@ -65,8 +67,8 @@ class LifeTracer:
             assert self.states[contact_id] is ContactState.QUEUED
         elif kind is EffectKind.CONTACT_ASSIGNED:
             assert state is ContactState.ASSIGNED, "an offer is accepted first"
-        elif kind is EffectKind.OFFER_RESCINDED:
-            assert state is ContactState.OFFERED, "why, is told next"
+        elif kind in _OF_OFFERS:
+            self._follow_offer(kind, effect)
         elif kind is EffectKind.CONTACT_REQUEUED:
             self._return(effect)
         elif kind is EffectKind.CONTACT_EXPIRED and state is ContactState.OFFERED:
@@ -79,6 +81,27 @@ class LifeTracer:
             self._move(contact_id, trigger)
         else:
             self._move(contact_id, _TRIGGER_OF[kind])
+
+    def _follow_offer(self, kind: EffectKind, effect: Effect) -> None:
+        contact_id = effect.contact_id
+        if kind is EffectKind.OFFER_ISSUED:
+            self._offer(effect)
+            return
+        self._offers[contact_id] -= 1
+        if kind is EffectKind.OFFER_RESCINDED:
+            is_answered = effect.reason == "answered"
+            expected = ContactState.ASSIGNED if is_answered else ContactState.OFFERED
+            assert self.states[contact_id] is expected, "why, is told next"
+        elif kind is EffectKind.OFFER_ACCEPTED or self._offers[contact_id] == 0:
+            # An offer that fails returns the contact if nobody else has it on offer.
+            self._move(contact_id, _TRIGGER_OF[kind])
+
+    def _offer(self, effect: Effect) -> None:
+        if effect.reason == "picked":
+            self._move(effect.contact_id, Trigger.PICK)
+        elif self._offers[effect.contact_id] == 0:
+            self._move(effect.contact_id, Trigger.OFFER)
+        self._offers[effect.contact_id] += 1
 
     def _return(self, effect: Effect) -> None:
         trigger = _RETURN_OF.get(effect.reason, Trigger.RESCIND)

@@ -32,6 +32,7 @@ from engine.commands import (
     EndWrapUp,
     Expire,
     Heartbeat,
+    OfferContact,
     Recover,
     Relaxation,
     RelaxationStep,
@@ -168,8 +169,10 @@ def _requeue(subject: str, words: Words) -> Command:
 def _agent(subject: str, words: Words) -> Command:
     channels = (item.split(":") for item in _list(words, "channels"))
     skills = (item.split(":") for item in _list(words, "skills"))
+    auto_accept = words.pop("auto_accept", "no") == "yes"
     return UpsertAgent(
         subject,
+        auto_accept=auto_accept,
         kind=AgentKind[words.pop("kind", "person").upper()],
         queue_ids=tuple(_list(words, "queues")),
         skills=tuple(AgentSkill(skill, int(level)) for skill, level in skills),
@@ -201,7 +204,12 @@ def _queue(subject: str, words: Words) -> Command:
 
 
 def _decline(subject: str, words: Words) -> Command:
-    return DeclineOffer(subject, words.pop("agent"), **_integers(words, after="retry_after_ms"))
+    after_ms = _integers(words, after="retry_after_ms").get("retry_after_ms", 0)
+    return DeclineOffer(subject, words.pop("agent"), after_ms, words.pop("reason", ""))
+
+
+def _offer(subject: str, words: Words) -> Command:
+    return OfferContact(subject, words.pop("agent"), words.pop("ignore_capacity", "no") == "yes")
 
 
 def _complete(subject: str, words: Words) -> Command:
@@ -216,6 +224,7 @@ _COMMANDS: dict[str, Callable[[str, Words], Command]] = {
     "cancel": lambda id_, words: CancelContact(id_, CancelReason[words.pop("reason").upper()]),
     "accept": lambda id_, words: AcceptOffer(id_, words.pop("agent")),
     "decline": _decline,
+    "offer": _offer,
     "complete": _complete,
     "end_wrap_up": lambda id_, words: EndWrapUp(id_, words.pop("agent")),
     "release": lambda id_, words: ReleaseAssignment(id_, words.pop("agent")),
