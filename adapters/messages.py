@@ -1,6 +1,7 @@
 """The engine's outcomes, views and effects as messages of the contract."""
 
-from engine.commands import STRATEGY_WEIGHTS, Requirements, ScoreWeights
+from adapters.definitions import agent_definition, queue_definition, weights_message
+from engine.commands import Requirements
 from engine.effects import Effect, EffectKind
 from engine.engine import Engine, Outcome
 from engine.kernels import columns
@@ -8,7 +9,7 @@ from engine.lifecycle import Intake
 from engine.state.agents import AgentView
 from engine.state.contacts import ContactView
 from engine.state.queues import QueueSnapshot, QueueView
-from engine.state.weights import WeightsInForce, weights_in_force
+from engine.state.weights import weights_in_force
 from headgate.v1 import agent_pb2, contact_pb2, event_pb2, queue_pb2, routing_service_pb2
 
 
@@ -107,86 +108,35 @@ def contact_message(engine: Engine, view: ContactView) -> contact_pb2.Contact:
 
 def agent_message(engine: Engine, view: AgentView) -> agent_pb2.Agent:
     """An agent as it stands."""
-    definition = view.definition
     ids = engine.cell.contacts.slots.ids
-    return agent_pb2.Agent(
-        agent_id=definition.agent_id,
-        etag=definition.etag,
-        kind=definition.kind.value,  # type: ignore[arg-type]
-        queue_ids=definition.queue_ids,
-        skills=[
-            agent_pb2.AgentSkill(skill=item.skill, proficiency=item.proficiency)
-            for item in definition.skills
-        ],
-        tags=definition.tags,
-        capacity=definition.capacity,
-        channels=[
-            agent_pb2.ChannelCapacity(
-                channel=item.channel.value,  # type: ignore[arg-type]
-                cost=item.cost,
-                contacts_max=item.contacts_max,
-            )
-            for item in definition.channels
-        ],
-        missed_offers_max=definition.missed_offers_max,
-        lease_ms=definition.lease_ms,
-        auto_accept=definition.auto_accept,
-        presence=view.presence.value,  # type: ignore[arg-type]
-        presence_reason=view.presence_reason,
-        presence_since_ms=view.presence_since_ms,
-        capacity_used=view.capacity_used,
-        contact_ids=sorted(ids[row] for row in view.contact_rows),
-        idle_since_ms=view.idle_since_ms,
-        missed_offers=view.missed_offers,
-        lease_until_ms=view.lease_until_ms,
-        occupancy=view.occupancy,
-        estimates=[
-            agent_pb2.QueueEstimate(
-                queue_id=engine.cell.queues.slots.ids[item.queue_row],
-                handled=item.handled,
-                handle_time_ms=item.handle_time_ms,
-                rated=item.rated,
-                outcome=item.outcome if item.rated else None,
-            )
-            for item in view.estimates
-        ],
-    )
-
-
-def _weights_message(weights: ScoreWeights | WeightsInForce) -> queue_pb2.ScoreWeights | None:
-    """Weights of the score, None where none is set."""
-    if weights == STRATEGY_WEIGHTS:
-        return None
-    return queue_pb2.ScoreWeights(**weights._asdict())
+    agent = agent_definition(view.definition)
+    agent.presence = view.presence.value  # type: ignore[assignment]
+    agent.presence_reason = view.presence_reason
+    agent.presence_since_ms = view.presence_since_ms
+    agent.capacity_used = view.capacity_used
+    agent.contact_ids.extend(sorted(ids[row] for row in view.contact_rows))
+    agent.idle_since_ms = view.idle_since_ms
+    agent.missed_offers = view.missed_offers
+    agent.lease_until_ms = view.lease_until_ms
+    agent.occupancy = view.occupancy
+    for item in view.estimates:
+        agent.estimates.add(
+            queue_id=engine.cell.queues.slots.ids[item.queue_row],
+            handled=item.handled,
+            handle_time_ms=item.handle_time_ms,
+            rated=item.rated,
+            outcome=item.outcome if item.rated else None,
+        )
+    return agent
 
 
 def queue_message(view: QueueView) -> queue_pb2.Queue:
     """A queue as it stands."""
-    definition = view.definition
-    return queue_pb2.Queue(
-        queue_id=definition.queue_id,
-        etag=definition.etag,
-        service_level=queue_pb2.ServiceLevelTarget(
-            ratio=definition.service_level_ratio, within_ms=definition.service_level_within_ms
-        ),
-        strategy=definition.strategy.value,  # type: ignore[arg-type]
-        weights=_weights_message(definition.weights),
-        weights_in_force=_weights_message(
-            weights_in_force(definition.strategy, definition.weights)
-        ),
-        starvation_bound_ms=definition.starvation_bound_ms,
-        offer_timeout_ms=definition.offer_timeout_ms,
-        broadcast_max=definition.broadcast_max,
-        wrap_up_mode=definition.wrap_up_mode.value,  # type: ignore[arg-type]
-        wrap_up_ms=definition.wrap_up_ms,
-        max_wait_ms=definition.max_wait_ms,
-        max_length=definition.max_length,
-        reoffer_delay_ms=definition.reoffer_delay_ms,
-        reoffer_delay_only_agent_ms=definition.reoffer_delay_only_agent_ms,
-        priority_age_ms=definition.priority_age_ms,
-        short_abandon_ms=definition.short_abandon_ms,
-        intake=view.intake.value,  # type: ignore[arg-type]
-    )
+    queue = queue_definition(view.definition)
+    queue.intake = view.intake.value  # type: ignore[assignment]
+    in_force = weights_in_force(view.definition.strategy, view.definition.weights)
+    queue.weights_in_force.CopyFrom(weights_message(in_force))
+    return queue
 
 
 def snapshot_message(snapshot: QueueSnapshot, now_ms: int) -> queue_pb2.QueueSnapshot:
