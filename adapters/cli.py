@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="headgate")
 def main() -> None:
-    """Headgate routes customer contacts to agents. Commands: serve, simulate, warm."""
+    """Headgate routes customer contacts to agents.
+
+    `serve` runs the engine. `export`, `apply` and `import` deal with the configuration of a cell as
+    a file. `simulate` tries out a contact centre. `warm` compiles ahead.
+    """
 
 
 @main.command()
@@ -92,6 +96,58 @@ def simulate(scenario: Path, replications: int | None, seed: int | None, output:
     from adapters.simulation_command import simulate_file
 
     sys.exit(simulate_file(scenario, replications, seed, output))
+
+
+_address = click.option(
+    "--address", default="127.0.0.1:7443", show_default=True, envvar="HEADGATE_ADDRESS",
+    show_envvar=True, help="HOST:PORT of the engine.",
+)  # fmt: skip
+_cell = click.option("--cell", default="default", show_default=True, help="Which of its cells.")
+_output = click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write; standard output without it.",
+)  # fmt: skip
+
+
+@main.command()
+@_address
+@_cell
+@_output
+def export(address: str, cell: str, output: Path | None) -> None:
+    """Write the whole configuration of a cell as YAML.
+
+    Queues and agents as they are defined, every field, under the names of the contract and always
+    in the same order; not what they are doing. Keep it under version control, and give it to
+    `headgate apply`. Exit codes: 0 done, 2 wrong usage or no such cell, 3 no engine answers, or the
+    file cannot be written.
+    """
+    from adapters.configuration.commands import export_cell
+
+    sys.exit(export_cell(address, cell, output))
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@_address
+@_cell
+@click.option("--dry-run", is_flag=True, help="Only tell what would change.")
+@click.option("--prune", is_flag=True, help="Delete what only the cell has.")
+def apply(file: Path, address: str, cell: str, dry_run: bool, prune: bool) -> None:
+    """Bring the configuration of a cell to what FILE says.
+
+    All of the file is checked before anything changes. Then what differs is printed, and written:
+    queues before the agents who serve them, each only if nobody else has changed it meanwhile.
+    Fields that the file leaves out get their default. A list that the file leaves out (queues,
+    agents) is left alone, also by --prune; [] means none.
+
+    Exit codes: 0 the cell is as the file says; 2 wrong usage, or a file that is refused; 3 no
+    engine answers; 5 with --dry-run, there are differences (where `terraform plan
+    -detailed-exitcode` has 2); 6 the engine refused some of the changes, run again to see what is
+    left.
+    """
+    from adapters.configuration.commands import apply_file
+
+    sys.exit(apply_file(file, address, cell, is_dry_run=dry_run, is_pruned=prune))
 
 
 def _parse_pairs(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -11,6 +11,8 @@ class ExitCode(IntEnum):
     SETTINGS = 2  # and click's own for wrong usage
     ENVIRONMENT = 3  # an address, a folder or a lock refused
     CELL_LOST = 4  # another process has taken a cell over, or its file is gone
+    DIFFERENT = 5  # a dry run found that something would change
+    NOT_APPLIED = 6  # the engine refused some of the changes
 
 
 AFTER_SIGNAL = 128

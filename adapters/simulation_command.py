@@ -1,7 +1,5 @@
 """`headgate simulate`: from a file to a report."""
 
-import errno
-import os
 import signal
 import sys
 import threading
@@ -17,6 +15,7 @@ from adapters.exit_code import ExitCode
 from adapters.scenario_file import read_scenario
 from adapters.simulation_page.page import Making, as_html
 from adapters.simulation_report import as_json, print_table
+from adapters.standard_output import not_written
 from engine.simulation.checking import ScenarioRefused
 from engine.simulation.results import Results
 from engine.simulation.scenario import Scenario
@@ -46,7 +45,7 @@ def simulate_file(path: Path, replications: int | None, seed: int | None, output
     try:
         _write(results, making, output)
     except OSError as error:
-        return _not_written(error)
+        return not_written(error, "the report")
     return 0
 
 
@@ -59,16 +58,6 @@ def _write(results: Results, making: Making, output: str) -> None:
         case _:
             print_table(results, Console())
     sys.stdout.flush()
-
-
-def _not_written(error: OSError) -> int:
-    """Say why, unless the reader has merely seen enough."""
-    # What is left in the buffer goes nowhere, or Python would fail on it once more at exit.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if error.errno == errno.EPIPE:
-        return int(ExitCode.BUG)
-    click.echo(f"headgate: cannot write the report: {error.strerror}", err=True)
-    return int(ExitCode.ENVIRONMENT)
 
 
 def _overridden(scenario: Scenario, replications: int | None, seed: int | None) -> Scenario:

@@ -1,9 +1,16 @@
 """YAML files of plain values, refused with the place where they break a rule."""
 
+import re
 from collections.abc import Hashable
 from pathlib import Path
+from typing import Final
 
 import yaml
+
+# libyaml follows any depth until its stack ends, and the process with it.
+_DEPTH_MAX: Final = 100
+_NESTED_IN_LINE: Final = re.compile(rf"(?:[-?:]\s+){{{_DEPTH_MAX}}}")
+_TEXT: Final = "tag:yaml.org,2002:str"
 
 
 class NotYaml(ValueError):
@@ -31,10 +38,13 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         """A mapping whose keys differ."""
         seen: set[object] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            # A key that is no scalar the base class refuses, with its place.
-            if not isinstance(key, Hashable):
-                continue
+            if key_node.tag == _TEXT:
+                key = key_node.value
+            else:
+                key = self.construct_object(key_node, deep=True)
+                # A key that is no scalar the base class refuses, with its place.
+                if not isinstance(key, Hashable):
+                    continue
             if key in seen:
                 place = key_node.start_mark
                 raise yaml.constructor.ConstructorError(
@@ -56,13 +66,26 @@ def read_yaml(path: Path) -> object:
         The file cannot be read.
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        text = path.read_text(encoding="utf-8")
+        if _is_deep(text):
+            raise NotYaml("the file", f"YAML of at most {_DEPTH_MAX} levels")
+        return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the file"
         raise NotYaml(place, f"YAML, but {error.problem}") from None
-    except RecursionError:
-        raise NotYaml("the file", "YAML of less depth") from None
+    except NotYaml:
+        raise
     # A date that is none, such as 2020-13-01, comes as a plain ValueError.
     except (ValueError, yaml.YAMLError) as error:
         raise NotYaml("the file", f"YAML in UTF-8, but {error}") from None
+
+
+def _is_deep(text: str) -> bool:
+    """Whether brackets or dashes may nest deeper than any file of ours has reason to."""
+    depth = 0
+    for match in re.finditer(r"[\[\]{}]", text):
+        depth = max(depth + (1 if match[0] in "[{" else -1), 0)
+        if depth > _DEPTH_MAX:
+            return True
+    return _NESTED_IN_LINE.search(text) is not None

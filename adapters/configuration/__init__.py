@@ -1,0 +1,1 @@
+"""The whole configuration of a cell as one file: read, checked, compared, applied."""
