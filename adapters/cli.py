@@ -150,6 +150,27 @@ def apply(file: Path, address: str, cell: str, dry_run: bool, prune: bool) -> No
     sys.exit(apply_file(file, address, cell, is_dry_run=dry_run, is_pruned=prune))
 
 
+@main.command("import")
+@click.argument("system", type=click.Choice(["taskrouter", "connect", "asterisk"]))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@_output
+def import_(system: str, file: Path, output: Path | None) -> None:
+    """Bring the configuration of another system over.
+
+    FILE is what the system itself gives: of Twilio TaskRouter the lists of its REST API in one JSON
+    object (task_queues, workers, workflows), of Amazon Connect the answers of
+    DescribeRoutingProfile and ListRoutingProfileQueues in one (and lists Queues, Users), of
+    Asterisk its queues.conf. What comes out is a file for `headgate apply`. Everything in FILE that
+    has no equivalent, or not quite, is listed with its place and what to do instead, on standard
+    error and at the head of the file.
+
+    Exit codes: 0 done, 2 wrong usage or a file that is refused, 3 the output cannot be written.
+    """
+    from adapters.importing.command import import_file
+
+    sys.exit(import_file(system, file, output))
+
+
 def _parse_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
     from engine.refusals import BadConfiguration
 

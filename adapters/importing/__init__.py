@@ -1,0 +1,1 @@
+"""Configurations of other systems, brought into ours; what has no equivalent is told."""
