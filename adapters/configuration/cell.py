@@ -79,15 +79,24 @@ async def _listed(
     token = ""
     while True:
         page = await page_after(token)
-        found.update((section.id_of(item), _known(item)) for item in getattr(page, section.name))
+        found.update(
+            (section.id_of(item), require_known(item)) for item in getattr(page, section.name)
+        )
         assert isinstance(page, _PAGES)
         token = page.next_page_token
         if not token:
             return found
 
 
-def _known(message: Message) -> Message:
-    """The message, if it holds nothing that this version does not know."""
+def require_known(message: Message) -> Message:
+    """
+    The message, if it holds nothing that this version does not know.
+
+    Raises
+    ------
+    NewerEngine
+        It does.
+    """
     known = type(message)()
     known.CopyFrom(message)
     known.DiscardUnknownFields()

@@ -13,6 +13,8 @@ from headgate.v1 import agent_pb2
 
 # More of a list than anybody reads.
 _ITEMS_SHOWN_MAX: Final = 20
+# Matches only where there is nothing yet.
+_ETAG_OF_NONE: Final = "0"
 
 
 class Kind(Enum):
@@ -32,7 +34,7 @@ class Change(NamedTuple):
     definition
         What it is to be; of one that is deleted, what it was.
     etag
-        The version that was compared; empty for one that is created.
+        The version that was compared; of one that is created, the version of what is not there.
     fields
         What changes, a line per field.
     """
@@ -139,7 +141,7 @@ def _change(section: Section, name: str, new: Message, old: Message | None) -> C
         lines = _changed_fields(
             plain(section.settled(bare)), plain(new), "{after} (default {before})"
         )
-        return Change(Kind.CREATED, section, name, new, "", tuple(lines))
+        return Change(Kind.CREATED, section, name, new, _ETAG_OF_NONE, tuple(lines))
     fields = tuple(_changed_fields(plain(old), plain(new), "{before} -> {after}"))
     if not fields:
         return None

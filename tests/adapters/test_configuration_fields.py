@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from google.protobuf.message import Message
 
+from adapters.configuration.cell import NewerEngine, require_known
 from adapters.configuration.fields import OUTPUT_ONLY, fill, plain
 from adapters.definitions import agent_definition, queue_definition
 from engine.commands import UpsertAgent, UpsertQueue
@@ -75,6 +76,16 @@ def test_maps_and_optional_fields_go_both_ways() -> None:
     again = Contact()
     assert list(fill(again, values, "it")) == []
     assert again == contact
+
+
+def test_field_of_a_newer_engine_is_not_lost_in_silence() -> None:
+    """What this version cannot show it would also write away."""
+    queue = Queue(queue_id="q")
+    assert require_known(queue) is queue
+    # Field 999, and one deeper down.
+    for more in (b"\xba\x3e\x01x", b"\x1a\x04\xba\x3e\x01x"):
+        with pytest.raises(NewerEngine, match="the engine is of a newer version"):
+            require_known(Queue.FromString(queue.SerializeToString() + more))
 
 
 def test_empty_key_says_nothing() -> None:

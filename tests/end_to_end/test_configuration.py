@@ -194,6 +194,36 @@ async def test_write_is_refused_once_somebody_else_has_written(server: Served, n
         await client.call(client.queues.GetQueue, GetQueueRequest(queue_id=f"{name}-new"))
 
 
+async def test_entry_that_somebody_else_has_made_meanwhile_is_not_replaced(
+    server: Served, name: str
+) -> None:
+    """It was not there when it was compared, and is somebody's now."""
+    async with Client(server.address) as client:
+        present = await read_cell(client, "default")
+        wanted = checked({"queues": [{"queue_id": name, "max_length": 5}]}).configuration
+        changes = compare(wanted, present, is_pruned=False).changes
+        theirs = Queue(queue_id=name, max_length=9)
+        await client.call(client.queues.UpsertQueue, UpsertQueueRequest(queue=theirs))
+        (failure,) = await apply_changes(client, "default", changes, uuid.uuid4().hex)
+        assert "changed by somebody else" in failure.why
+        reply = await client.call(client.queues.GetQueue, GetQueueRequest(queue_id=name))
+        assert reply.queue.max_length == 9
+
+
+@pytest.mark.slow
+async def test_rest_is_not_tried_once_the_engine_is_gone(serve: Serve) -> None:
+    """Each write would wait ten seconds for nothing; what was not done is told, write by write."""
+    engine = serve("--durability", "memory")
+    async with Client(engine.address) as client:
+        wanted = checked({"queues": [{"queue_id": f"q{n}"} for n in range(200)]}).configuration
+        changes = compare(wanted, await read_cell(client, "default"), is_pruned=False).changes
+        engine.kill()
+        failures = await apply_changes(client, "default", changes, uuid.uuid4().hex)
+    assert len(failures) == 200
+    assert failures[0].why.startswith("UNAVAILABLE")
+    assert [item.why for item in failures[64:]] == ["not tried: the engine is gone"] * 136
+
+
 async def test_changes_of_one_run_may_be_sent_again(server: Served, name: str) -> None:
     """An answer that was lost on the way: the engine gives it again and does nothing twice."""
     async with Client(server.address) as client:

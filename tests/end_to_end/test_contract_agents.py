@@ -106,6 +106,14 @@ async def test_agent_written_with_an_old_etag_is_aborted(client: Client, name: s
     assert list((await agent_of(client, name)).tags) == ["a"]
 
 
+async def test_agent_is_made_only_if_there_is_none_yet(client: Client, name: str) -> None:
+    """Two who make the same agent at a time: one of them must learn of the other."""
+    request = UpsertAgentRequest(agent=Agent(agent_id=name, etag="0"))
+    await client.call(client.agents.UpsertAgent, request)
+    found = await refused(client.call(client.agents.UpsertAgent, request))
+    assert (found.code, found.reason) == ("ABORTED", "ETAG_MISMATCH")
+
+
 async def test_etag_of_an_agent_that_does_not_exist_is_aborted(client: Client, name: str) -> None:
     """An etag says that the agent was read; without the agent it cannot match."""
     request = UpsertAgentRequest(agent=Agent(agent_id=name, etag="1"))

@@ -95,6 +95,15 @@ async def test_redefined_queue_keeps_contacts_counts_and_intake(client: Client, 
     assert (snapshot.waiting, snapshot.received_total) == (1, 1)
 
 
+async def test_queue_is_made_only_if_there_is_none_yet(client: Client, name: str) -> None:
+    """Two who make the same queue at a time: one of them must learn of the other."""
+    first = await open_queue(client, name, etag="0", max_length=1)
+    found = await refused(open_queue(client, name, etag="0", max_length=2))
+    assert (found.code, found.reason) == ("ABORTED", "ETAG_MISMATCH")
+    read = await client.call(client.queues.GetQueue, GetQueueRequest(queue_id=name))
+    assert (read.queue.etag, read.queue.max_length) == (first.etag, 1)
+
+
 async def test_queue_written_with_an_old_etag_is_aborted(client: Client, name: str) -> None:
     """Two people editing one queue do not undo each other."""
     first = await open_queue(client, name)
