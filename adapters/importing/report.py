@@ -105,7 +105,7 @@ class Import:
 
     def tell(self, kind: Kind, path: str, value: object, why: str) -> None:
         """Note an item that is not as it was."""
-        self.findings.append(Finding(kind, path, _shown(value), why))
+        self.findings.append(Finding(kind, _in_one_line(path), _shown(value), _in_one_line(why)))
 
     def finish(self) -> None:
         """Note what an engine would refuse of the result."""
@@ -117,11 +117,11 @@ class Import:
             problems = refused.problems
         for item in problems:
             why = f"expected {item.expected}"
-            self.findings.append(Finding(Kind.CORRECT, item.path, item.shown, why))
+            self.tell(Kind.CORRECT, item.path, item.shown, why)
 
     def as_file(self, made_by: str) -> str:
         """The configuration file, with everything that was found at its head."""
-        head = [f"# Made by `{made_by}`."]
+        head = [f"# Made by `{_in_one_line(made_by)}`."]
         for line in self.report():
             head.append(f"# {line}".rstrip())
         body = as_yaml({QUEUES.name: self.queues, AGENTS.name: self.agents}, is_full=False)
@@ -158,7 +158,10 @@ def _plain(entries: dict[str, Queue] | dict[str, Agent]) -> list[dict[str, objec
 
 
 def _shown(value: object) -> str:
-    """A value in one line, whatever is in it: comments end with the line."""
-    text = "" if value is None else value if isinstance(value, str) else repr(value)
-    text = "".join(character if character.isprintable() else "?" for character in text)
+    text = _in_one_line("" if value is None else value if isinstance(value, str) else repr(value))
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _in_one_line(text: str) -> str:
+    """A text without anything that would end a line, and a comment with it."""
+    return "".join(character if character.isprintable() else "?" for character in text)

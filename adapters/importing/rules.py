@@ -5,12 +5,14 @@ An equivalent that Headgate gains later is one line in such a table.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from google.protobuf.message import Message
 
 from adapters.configuration.fields import meant, problem
 from adapters.importing.report import Import, Kind, NotImportable
+
+_WHOLE_MAX: Final = 2**31 - 1
 
 
 class Setting(NamedTuple):
@@ -38,23 +40,24 @@ class Setting(NamedTuple):
 
     def whole(self) -> int:
         """
-        A whole number of at least 0.
+        A whole number that is not negative.
 
         Raises
         ------
         NotImportable
-            It is none.
+            It is none, or larger than anything is counted here.
         """
         value = self.value
         if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
-            return int(value)
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            value = int(value)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _WHOLE_MAX:
             return value
-        raise NotImportable(problem(self.path, value, "a whole number of at least 0"))
+        expected = f"a whole number of 0 to {_WHOLE_MAX}"
+        raise NotImportable(problem(self.path, self.value, expected))
 
 
 Rule = Callable[[Setting], None]
-_WORDS_FOR_NO = ("", "0", "no", "false", "n", "f", "off", "none")
+_WORDS_FOR_NO: Final = ("", "0", "no", "false", "n", "f", "off", "none")
 
 
 def set_field(target: Message, field: str, value: object) -> None:
@@ -67,11 +70,6 @@ def set_field(target: Message, field: str, value: object) -> None:
 
 def nothing(setting: Setting) -> None:
     """It is the same here, or only of use in the other system."""
-
-
-def left_out(why: str) -> Rule:
-    """It has no equivalent."""
-    return lambda setting: setting.tell(Kind.LEFT_OUT, why)
 
 
 def left_out_if_set(why: str) -> Rule:

@@ -124,11 +124,9 @@ class _Routes:
         if not steps:
             return
         first, *others = steps
-        route = RouteRequest(
-            queue_id=first.queue,
-            priority=self._priority(first.target),
-            requirements=self._asked(first.target),
-        )
+        route = RouteRequest(queue_id=first.queue, priority=self._priority(first.target))
+        if (asked := self._asked(first.target)) != Requirements():
+            route.requirements.CopyFrom(asked)
         has_moved = False
         for step in others:
             asked = self._asked(step.target)

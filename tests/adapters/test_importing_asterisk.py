@@ -178,14 +178,21 @@ def test_tables_use_one_spelling() -> None:
         (";-- \n[q]\n", "line 2: expected --; to end a comment"),
         (
             "[q]\nmaxlen=many\n",
-            "line 2, [q] maxlen: expected a whole number of at least 0, got 'many'",
+            "line 2, [q] maxlen: expected a whole number of 0 to 2147483647, got 'many'",
         ),
         (
             "[q]\ntimeout=-1\n",
-            "line 2, [q] timeout: expected a whole number of at least 0, got '-1'",
+            "line 2, [q] timeout: expected a whole number of 0 to 2147483647, got '-1'",
         ),
-        ("[q]\ntimeout=1.5\n", "line 2, [q] timeout: expected a whole number of at least 0"),
-        ("[q]\nretry=²\n", "line 2, [q] retry: expected a whole number of at least 0, got '²'"),
+        (
+            "[q]\nmaxlen=2147483648\n",
+            "line 2, [q] maxlen: expected a whole number of 0 to 2147483647",
+        ),
+        ("[q]\ntimeout=1.5\n", "line 2, [q] timeout: expected a whole number of 0 to 2147483647"),
+        (
+            "[q]\nretry=²\n",
+            "line 2, [q] retry: expected a whole number of 0 to 2147483647, got '²'",
+        ),
         ("[q]\nstrategy=rmemory\n", "line 2, [q] strategy: expected one of ringall, leastrecent"),
         (
             "[q]\nautopause=maybe\n",

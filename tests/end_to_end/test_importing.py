@@ -71,16 +71,21 @@ def test_what_an_engine_would_refuse_is_told(tmp_path: Path) -> None:
 
 def test_no_name_breaks_out_of_the_head_of_the_file(tmp_path: Path) -> None:
     """A line end in a name of the other system must not become a line of ours."""
-    workspace = tmp_path / "workspace.json"
+    workspace = tmp_path / "workspace\nqueues: [].json"
     workspace.write_text(
-        '{"task_queues": [{"sid": "WQ1", "friendly_name": "Q", '
-        '"target_workers": "a ==\\nqueues: []"}]}',
+        '{"task_queues": [{"sid": "WQ1", "friendly_name": "Q\\nagents: []\\u2028", '
+        '"target_workers": "a ==\\nqueues: []"}], "more\\nqueues": 1, "workers": [], "workflows": '
+        '[{"configuration": {"task_routing": {"filters": [{"friendly_name": "F\\nqueues: []", '
+        '"targets": [{"queue": "WQ1"}]}]}}}]}',
         encoding="utf-8",
     )
     done = bring("taskrouter", workspace)
     assert done.exit_code == 0
     assert "a ==?queues: []" in done.stdout
-    assert list(yaml.safe_load(done.stdout)) == ["queues", "agents"]
+    values = yaml.safe_load(done.stdout)
+    assert list(values) == ["queues", "agents"]
+    assert values["queues"][0]["queue_id"] == "Q\nagents: []\u2028"
+    assert values["agents"] == []
 
 
 @pytest.mark.parametrize("system", FILES)
