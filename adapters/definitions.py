@@ -51,9 +51,7 @@ def queue_definition(definition: UpsertQueue) -> queue_pb2.Queue:
         ),
         strategy=definition.strategy.value,  # type: ignore[arg-type]
         weights=(
-            None
-            if definition.weights == STRATEGY_WEIGHTS
-            else weights_message(definition.weights)
+            None if definition.weights == STRATEGY_WEIGHTS else weights_message(definition.weights)
         ),
         starvation_bound_ms=definition.starvation_bound_ms,
         offer_timeout_ms=definition.offer_timeout_ms,

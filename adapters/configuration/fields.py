@@ -18,6 +18,7 @@ OUTPUT_ONLY: Final = frozenset(
     f"headgate.v1.{name}"
     for name in (
         "Queue.intake",
+        "Queue.weights_in_force",
         "Agent.presence",
         "Agent.presence_reason",
         "Agent.presence_since_ms",
@@ -26,6 +27,8 @@ OUTPUT_ONLY: Final = frozenset(
         "Agent.idle_since_ms",
         "Agent.missed_offers",
         "Agent.lease_until_ms",
+        "Agent.occupancy",
+        "Agent.estimates",
     )
 )
 # Of what was read, not of what is wanted.

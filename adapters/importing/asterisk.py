@@ -23,13 +23,14 @@ from adapters.importing.rules import (
     set_field,
     word,
 )
+from engine.limits import BROADCAST_MAX
 from headgate.v1.agent_pb2 import Agent, AgentSkill, ChannelCapacity
 from headgate.v1.contact_pb2 import Channel
 from headgate.v1.queue_pb2 import Queue, Strategy, WrapUpMode
 
 _ONE_BY_ONE: Final = "one agent is offered the contact at a time, the longest idle first"
 _STRATEGIES: Final[Mapping[str, tuple[int, str]]] = {
-    "ringall": (Strategy.STRATEGY_LONGEST_IDLE, f"not all ring at once: {_ONE_BY_ONE}"),
+    "ringall": (Strategy.STRATEGY_LONGEST_IDLE, ""),
     "leastrecent": (
         Strategy.STRATEGY_LONGEST_IDLE,
         "idle since the last contact of any queue, not of this one",
@@ -47,6 +48,18 @@ _STRATEGIES: Final[Mapping[str, tuple[int, str]]] = {
     ),
     "wrandom": (Strategy.STRATEGY_LONGEST_IDLE, f"nothing is left to chance: {_ONE_BY_ONE}"),
 }
+
+
+def _strategy(setting: Setting) -> None:
+    """Who rings; all of them, or one by one."""
+    word("strategy", _STRATEGIES)(setting)
+    if str(setting.value).lower() == "ringall":
+        set_field(setting.target, "broadcast_max", BROADCAST_MAX)
+        setting.tell(
+            Kind.APPROXIMATE,
+            f"the {BROADCAST_MAX} who are free the longest ring, of more",
+        )
+
 
 _PLAYED: Final = left_out_if_set(
     "what callers hear is the gateway's; Route and GetSnapshot tell it position and waiting"
@@ -84,7 +97,7 @@ def _wrap_up(setting: Setting) -> None:
 
 # Options of a queue; every name with hyphens. An equivalent gained later is one line here.
 QUEUE_OPTIONS: Final[Mapping[str, Rule]] = {
-    "strategy": word("strategy", _STRATEGIES),
+    "strategy": _strategy,
     "timeout": _ring_time,
     "retry": _retry,
     "wrapuptime": _wrap_up,

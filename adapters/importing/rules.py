@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from adapters.configuration.fields import meant, problem
 from adapters.importing.report import Import, Kind, NotImportable
+from engine.limits import BROADCAST_MAX
 
 _WHOLE_MAX: Final = 2**31 - 1
 
@@ -101,6 +102,14 @@ def seconds(field: str) -> Rule:
 def count(field: str) -> Rule:
     """A number that means the same here."""
     return lambda setting: set_field(setting.target, field, setting.whole())
+
+
+def asked_together(setting: Setting) -> None:
+    """So many agents are offered a contact at a time; the first to accept has it."""
+    agents = setting.whole()
+    set_field(setting.target, "broadcast_max", min(agents, BROADCAST_MAX))
+    if agents > BROADCAST_MAX:
+        setting.tell(Kind.APPROXIMATE, f"at most {BROADCAST_MAX} agents are asked at a time")
 
 
 def word(field: str, words: Mapping[str, tuple[int, str]]) -> Rule:

@@ -19,6 +19,7 @@ from adapters.importing.rules import (
     Rule,
     Setting,
     apply_rule,
+    asked_together,
     left_out_if_not,
     left_out_if_set,
     nothing,
@@ -58,7 +59,6 @@ _BOOKKEEPING: Final[Mapping[str, Rule]] = dict.fromkeys(
     nothing,
 )  # fmt: skip
 
-_BROADCAST: Final = "an offer goes to one agent at a time, not to several who race for it"
 _NO_ACTIVITY: Final = (
     "presence is the gateway's: the engine counts offers and contacts, SetPresence says the rest"
 )
@@ -68,7 +68,7 @@ QUEUE_FIELDS: Final[Mapping[str, Rule]] = {
     **_BOOKKEEPING,
     # What becomes of this is decided by `_serve`.
     "target_workers": nothing,
-    "max_reserved_workers": left_out_if_not(("1", "0"), _BROADCAST),
+    "max_reserved_workers": asked_together,
     "task_order": left_out_if_not(
         ("fifo",), "contacts are taken by priority and age, oldest first"
     ),

@@ -36,12 +36,11 @@ from engine.kernels.columns import (
     Cell,
     Classes,
     Contacts,
-    Estimates,
-    Offers,
     Queues,
     Requirements,
-    Shape,
 )
+from engine.kernels.shapes import Shape
+from engine.kernels.side_columns import Estimates, Offers
 
 COMPILED: Final = not config.DISABLE_JIT
 

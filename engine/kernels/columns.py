@@ -16,46 +16,14 @@ from typing import Annotated, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.lifecycle import CHANNEL_SLOTS
+from engine.kernels.shapes import F64, I8, I64, Bits, PerChannel, Records, Row, Shape
+from engine.kernels.side_columns import Estimates, Offers
 from engine.limits import (
-    ESTIMATES_MAX,
     EXCLUSIONS_MAX,
     PROFICIENCY_MAX,
     REQUIREMENT_ITEMS_MAX,
     SKILLS_MAX,
 )
-
-Element = np.int8 | np.uint8 | np.int64 | np.uint64 | np.float64
-
-
-class Shape(NamedTuple):
-    """
-    How one column is laid out.
-
-    Attributes
-    ----------
-    dtype
-        Element type.
-    width
-        Columns of a matrix; 1 for a plain column; 0 where the width is set at allocation (bitsets,
-        buffers).
-    fill
-        Value of rows never used.
-    """
-
-    dtype: type[Element]
-    width: int = 1
-    fill: int = 0
-
-
-I8 = Annotated[NDArray[np.int8], Shape(np.int8)]
-# A link or a reference to another row: -1 when empty.
-Row = Annotated[NDArray[np.int64], Shape(np.int64, 1, -1)]
-I64 = Annotated[NDArray[np.int64], Shape(np.int64)]
-F64 = Annotated[NDArray[np.float64], Shape(np.float64)]
-PerChannel = Annotated[NDArray[np.int64], Shape(np.int64, CHANNEL_SLOTS)]
-Bits = Annotated[NDArray[np.uint64], Shape(np.uint64, 0)]
-Records = Annotated[NDArray[np.int64], Shape(np.int64, 0)]
 
 
 class Contacts(NamedTuple):
@@ -164,41 +132,6 @@ class Agents(NamedTuple):
     is_dirty: I8
     dirty: Row
     heap: Row
-
-
-class Offers(NamedTuple):
-    """One row per outstanding offer beside the leading one of its contact."""
-
-    # -1 where the row is free.
-    contact: Row
-    agent: Row
-    sequence: I64
-    # Units of the agent's capacity it holds.
-    cost: I64
-    # Next offer of the contact, or next free row; and next offer of the agent.
-    contact_following: Row
-    agent_following: Row
-    is_dirty: I8
-    dirty: Row
-
-
-# What was learned of an agent in one queue; a width that many columns share.
-Learned = Annotated[NDArray[np.int64], Shape(np.int64, ESTIMATES_MAX)]
-
-
-class Estimates(NamedTuple):
-    """What was learned of each agent, one row per agent and one place per queue."""
-
-    # Queue of the place, -1 for an empty one.
-    queue: Annotated[NDArray[np.int64], Shape(np.int64, ESTIMATES_MAX, -1)]
-    # Contacts that count, at most ESTIMATE_MEMORY, and their mean handling time with wrap-up.
-    handled: Learned
-    handle_ms: Learned
-    # Outcomes that count, likewise, and their mean in thousandths.
-    rated: Learned
-    outcome: Learned
-    is_dirty: I8
-    dirty: Row
 
 
 # Totals per queue, columns of Queues.totals.

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.kernels.boundary import Table, opener
-from engine.kernels.columns import F64, I8, I64, Row, Shape
+from engine.kernels.shapes import F64, I8, I64, Row, Shape
 
 U64 = Annotated[NDArray[np.uint64], Shape(np.uint64)]
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from engine.engine import Engine
 from engine.kernels import floor_columns as c
 from engine.kernels.boundary import Addresses, ColumnSet, Layouts, shapes_of
-from engine.kernels.columns import LAYOUTS, Element
+from engine.kernels.columns import LAYOUTS
 from engine.kernels.drawing import mixed
+from engine.kernels.shapes import Element
 from engine.kernels.simulated_time import NEEDS_CONTACTS, NEEDS_REDIALS, begin, simulate
 from engine.limits import EFFECTS_PER_CALL, Limits
 from engine.refusals import CommandRefused

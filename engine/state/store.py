@@ -25,9 +25,9 @@ from engine.kernels.columns import (
     SCALARS,
     Bitsets,
     Cell,
-    Element,
-    Estimates,
 )
+from engine.kernels.shapes import Element
+from engine.kernels.side_columns import Estimates
 from engine.kernels.transitions import apply
 from engine.lifecycle import CHANNEL_SLOTS
 from engine.limits import NEVER_MS, SKILLS_MAX, TAGS_MAX, Limits

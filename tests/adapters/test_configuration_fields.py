@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from adapters.configuration.cell import NewerEngine, require_known
 from adapters.configuration.fields import OUTPUT_ONLY, fill, plain
 from adapters.definitions import agent_definition, queue_definition
-from engine.commands import UpsertAgent, UpsertQueue
+from engine.commands import ScoreWeights, UpsertAgent, UpsertQueue
 from headgate.v1.agent_pb2 import Agent, AgentSkill
 from headgate.v1.contact_pb2 import Contact
 from headgate.v1.queue_pb2 import Queue, Strategy
@@ -41,7 +41,7 @@ def test_output_only_fields_are_those_that_the_contract_names() -> None:
 @pytest.mark.parametrize(
     ("full", "kind"),
     [
-        (queue_definition(UpsertQueue("q", etag="7")), Queue),
+        (queue_definition(UpsertQueue("q", weights=ScoreWeights(idle=0.0), etag="7")), Queue),
         (agent_definition(UpsertAgent("a", etag="7")), Agent),
     ],
 )

@@ -63,7 +63,8 @@ def test_defaults_of_asterisk_are_kept_where_ours_differ() -> None:
     assert (queue.offer_timeout_ms, queue.reoffer_delay_only_agent_ms) == (15_000, 5_000)
     item, why = next(iter(told(found, Kind.APPROXIMATE).items()))
     assert item == "[q] strategy, which is not set = ringall"
-    assert "not all ring at once" in why
+    assert why.startswith("the 32 who are free the longest ring")
+    assert queue.broadcast_max == 32
 
 
 def test_option_of_the_queue_replaces_that_of_its_template() -> None:

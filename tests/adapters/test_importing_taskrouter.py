@@ -263,14 +263,16 @@ def test_queue_settings_without_equivalent_are_told() -> None:
     found = bring(
         task_queues=[
             queue("Q", max_reserved_workers=1, task_order="FIFO", reservation_activity_sid=None),
-            queue("R", max_reserved_workers=3, task_order="LIFO", assignment_activity_sid="WA1"),
+            queue("R", max_reserved_workers=33, task_order="LIFO", assignment_activity_sid="WA1"),
         ]
     )
     assert [item.split(" ")[0] for item in told(found, Kind.LEFT_OUT)] == [
-        "task_queues[1].max_reserved_workers",
         "task_queues[1].task_order",
         "task_queues[1].assignment_activity_sid",
     ]
+    assert [found.queues[name].broadcast_max for name in "QR"] == [1, 32]
+    (item,) = told(found, Kind.APPROXIMATE)
+    assert item.startswith("task_queues[1].max_reserved_workers")
 
 
 def test_target_workers_that_cannot_be_read_are_told() -> None:
