@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from adapters.commit_log import CommitLog
+from adapters.cursors import cursor_of
 from adapters.messages import event_message
 from engine.effects import Effect, EffectKind, decode_effects
 from engine.lifecycle import FIRST_ENDED_STATE
@@ -36,20 +37,6 @@ _CONTACT_ENDS: Final = frozenset(
 assert FIRST_ENDED_STATE + len(_CONTACT_ENDS) - 1 == 9, "one effect per ended state"
 
 _Record = tuple[int | str, ...]
-
-
-def cursor_of(sequence: int, index: int) -> str:
-    """Place of an event in the log: group and place in the group, 1-based."""
-    return f"{sequence}.{index}"
-
-
-def parse_cursor(cursor: str) -> tuple[int, int] | None:
-    """Group and place of a cursor; None for what is not one. "7" means after all of group 7."""
-    sequence, _, index = cursor.partition(".")
-    parts = (sequence, index or "0")
-    if not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
-        return None
-    return int(sequence), int(index) if index else 1 << 62
 
 
 class Subscription:

@@ -12,9 +12,10 @@ from google.rpc import code_pb2
 
 from adapters.calls import METHOD_BY_NAME, Cells, ask
 from adapters.commit_log import CommitLogError, CursorOutOfRange, LoggedGroup
+from adapters.cursors import cursor_of, parse_cursor
 from adapters.dispatch_loop import DispatchLoop
 from adapters.errors import CallRefused, invalid, unavailable
-from adapters.event_hub import GROUPS_PER_READ, Subscription, cursor_of, parse_cursor
+from adapters.event_hub import GROUPS_PER_READ, Subscription
 from adapters.messages import event_message
 from adapters.methods import PAGE_SIZE_MAX
 from adapters.routing_service import get_contact

@@ -3,16 +3,12 @@
 import asyncio
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from adapters.commit_log import CommitGroup
 from adapters.event_hub import (
     BUFFERED_EVENTS_MAX,
     EventHub,
     Subscription,
-    cursor_of,
-    parse_cursor,
 )
 from adapters.memory_log import MemoryLog, MemoryStore
 from engine.effects import Effect, EffectKind, encode_effects
@@ -49,52 +45,6 @@ def event(number: int) -> Event:
 def cursors(subscription: Subscription) -> list[str]:
     """Cursors of all that is buffered, which it takes."""
     return [item.cursor for item in subscription.take()]
-
-
-@given(st.integers(0, 10**18 - 1), st.integers(0, 10**18 - 1))
-def test_cursor_reads_back_as_the_place_it_names(sequence: int, index: int) -> None:
-    """A consumer resumes exactly behind the event it saw last."""
-    assert parse_cursor(cursor_of(sequence, index)) == (sequence, index)
-
-
-@given(st.integers(0, 10**18 - 1), st.integers(0, 10**18 - 1))
-def test_cursor_of_a_group_alone_lies_behind_all_of_the_group(sequence: int, index: int) -> None:
-    """A subscription that begins after a group must not be told of it again."""
-    place = parse_cursor(str(sequence))
-    assert place is not None
-    assert (sequence, index) < place < (sequence + 1, 0)
-
-
-@pytest.mark.parametrize(
-    "cursor",
-    [
-        "",  # nothing
-        ".",  # no number on either side
-        ".1",  # no group
-        "-1",  # a sign
-        "+1.1",  # another
-        "1.1.1",  # three parts
-        "1,1",  # another separator
-        " 1.1",  # a space
-        "1.1\n",  # a line's end
-        "one",  # a word
-        "1.x",  # half a cursor
-        "²",  # a digit to Python that is no number
-        "٣",  # a number in another script
-        "1" * 19,  # more than int64 holds
-        "1." + "1" * 19,  # the same behind the point
-    ],
-)
-def test_text_that_is_no_cursor_is_none(cursor: str) -> None:
-    """A cursor is sent back by programs that may have cut or mixed it up."""
-    assert parse_cursor(cursor) is None
-
-
-@given(st.text())
-def test_any_text_is_a_cursor_or_none(cursor: str) -> None:
-    """What comes over the wire never raises here."""
-    place = parse_cursor(cursor)
-    assert place is None or min(place) >= 0
 
 
 def test_pushed_events_are_taken_once_in_order_and_wake_the_watcher() -> None:

@@ -8,9 +8,10 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from adapters.calls import Cells
+from adapters.cursors import parse_cursor
 from adapters.dispatch_loop import DispatchLoop
 from adapters.errors import CallRefused
-from adapters.event_hub import BUFFERED_EVENTS_MAX, parse_cursor
+from adapters.event_hub import BUFFERED_EVENTS_MAX
 from adapters.session import (
     FRAME_COMMANDS_MAX,
     REPLY_BYTES_MAX,

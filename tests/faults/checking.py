@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
-from adapters.event_hub import cursor_of
+from adapters.cursors import cursor_of
 from adapters.messages import event_message
 from engine.effects import Effect, EffectKind, decode_effects
 from engine.engine import Engine
