@@ -6,7 +6,6 @@ scrape time: 10,000 queues as client objects would hold the interpreter for a se
 take some 50 ms.
 """
 
-import importlib.metadata
 import itertools
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,14 +16,11 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
-    ProcessCollector,
-    disable_created_metrics,
 )
-from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import generate_latest
-from prometheus_client.registry import Collector
 
 from adapters.hot_histogram import HotHistogramFamily
+from adapters.process_metrics import process_registry
 from engine.effects import EffectKind
 from engine.engine import Engine
 from engine.kernels import columns
@@ -34,14 +30,6 @@ from engine.refusals import Refusal
 # Around the targets of a routing tier: half a millisecond to a quarter of a second.
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _DECISION_SECONDS: Final = (1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 2.5e-2)
-
-
-def version() -> str:
-    """Version of the program, as it was installed."""
-    try:
-        return importlib.metadata.version("headgate")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
 
 
 class Metrics:
@@ -55,17 +43,7 @@ class Metrics:
     """
 
     def __init__(self, lines_dropped: Callable[[], int] = lambda: 0) -> None:
-        # They would double the series, and nothing of ours asks when a counter began.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        Gauge(
-            "headgate_build_info",
-            "1, with the version that runs.",
-            ("version",),
-            registry=self.registry,
-        ).labels(version()).set(1)
-        self.registry.register(_DroppedLines(lines_dropped))
+        self.registry = process_registry(lines_dropped)
         self.started = Counter(
             "grpc_server_started",
             "Calls started on the server.",
@@ -134,18 +112,6 @@ class Metrics:
         yield generate_latest(self.registry)
         for piece in itertools.chain(_render_queues(cells), _render_cells(cells)):
             yield piece.encode()
-
-
-class _DroppedLines(Collector):
-    """A counter that is kept elsewhere."""
-
-    def __init__(self, count: Callable[[], int]) -> None:
-        self._count = count
-
-    def collect(self) -> Iterable[CounterMetricFamily]:
-        """The count of now."""
-        text = "Log lines that could not be written: a full disk, or a reader that has gone."
-        yield CounterMetricFamily("headgate_log_lines_dropped", text, value=self._count())
 
 
 # Gauges of a cell that are asked for at every scrape: name in `CellMetrics.show`, metric, text.

@@ -31,8 +31,9 @@ from adapters.exit_code import AFTER_SIGNAL, ExitCode
 from adapters.health_service import StandardServices
 from adapters.listener import Listener
 from adapters.memory_log import MemoryLog, MemoryStore
-from adapters.metrics import CellMetrics, Metrics, version
+from adapters.metrics import CellMetrics, Metrics
 from adapters.monitoring import Monitoring
+from adapters.process_metrics import version
 from adapters.settings import Settings
 from adapters.sqlite_log import SqliteLog
 from adapters.turn import LoopSettings
