@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf.json_format import ParseDict
@@ -26,7 +27,7 @@ OLD, NEW = b"o" * 24, b"n" * 32
 ISSUED = EventKind.EVENT_KIND_OFFER_ISSUED
 
 
-def issued(cursor: str = "12.3", at_ms: int = 1_700_000_000_123, **fields: str) -> Event:
+def issued(cursor: str = "12.3", at_ms: int = 1_700_000_000_123, **fields: Any) -> Event:
     """An offer that was made."""
     return Event(cursor=cursor, kind=ISSUED, at_ms=at_ms, contact_id="c1", **fields)
 
