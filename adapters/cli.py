@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from adapters.exit_code import ExitCode
+from adapters.forward_command import forward
 from adapters.kernel_cache import is_cold, use_kernel_cache
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 def main() -> None:
     """Headgate routes customer contacts to agents.
 
-    `serve` runs the engine. `export`, `apply` and `import` deal with the configuration of a cell as
-    a file. `simulate` tries out a contact centre. `warm` compiles ahead.
+    `serve` runs the engine, `forward` sends its events to a webhook. `export`, `apply` and `import`
+    deal with the configuration of a cell as a file. `simulate` tries out a contact centre. `warm`
+    compiles ahead.
     """
 
 
@@ -169,6 +171,9 @@ def import_(system: str, file: Path, output: Path | None) -> None:
     from adapters.importing.command import import_file
 
     sys.exit(import_file(system, file, output))
+
+
+main.add_command(forward)
 
 
 def _parse_pairs(pairs: tuple[str, ...]) -> dict[str, str]:

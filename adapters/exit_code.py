@@ -13,6 +13,8 @@ class ExitCode(IntEnum):
     CELL_LOST = 4  # another process has taken a cell over, or its file is gone
     DIFFERENT = 5  # a dry run found that something would change
     NOT_APPLIED = 6  # the engine refused some of the changes
+    EVENTS_LOST = 7  # the log no longer holds what was to be forwarded
+    ENDPOINT_FAILED = 8  # a webhook's endpoint refused, is gone, or did not answer for too long
 
 
 AFTER_SIGNAL = 128

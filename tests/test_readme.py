@@ -31,11 +31,11 @@ def _free_port() -> int:
 @pytest.mark.timeout(600)
 def test_readme_shell_blocks_run_in_order(tmp_path: Path) -> None:
     """A stranger types what the README says; nothing in it may fail."""
-    grpc_port, http_port = str(_free_port()), str(_free_port())
+    grpc_port, http_port, webhook_port = (str(_free_port()) for _ in range(3))
     # One shell, so that the server started by one block serves the next; ports are free ones, the
     # demo plays ten minutes of the day instead of all of it.
     text = "set -euo pipefail\n" + "\n".join(_in_one_shell(SHELL_BLOCKS))
-    text = text.replace("7443", grpc_port).replace("7444", http_port)
+    text = text.replace("7443", grpc_port).replace("7444", http_port).replace("7446", webhook_port)
     text = text.replace("/tmp/headgate-first-call", str(tmp_path / "first-call"))
     environment = {
         **os.environ,

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from headgate.client import Client
+from tests.end_to_end.floor import open_queue
+from tests.end_to_end.forwarders import Forward, Place, Receiver
 from tests.end_to_end.serving import Served, start
 
 Serve = Callable[..., Served]
@@ -52,3 +54,44 @@ async def client(server: Served) -> AsyncIterator[Client]:
 def name() -> str:
     """A word no other test has, to name queues, agents and contacts with."""
     return f"t{next(_NUMBERS)}"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A folder with a secret in it."""
+    return Place(tmp_path)
+
+
+@pytest.fixture
+def receiver(place: Place) -> Iterator[Receiver]:
+    """The example receiver, which listens."""
+    started = Receiver(place)
+    try:
+        yield started
+    finally:
+        started.kill()
+
+
+@pytest.fixture
+def forward(place: Place) -> Iterator[Forward]:
+    """Start forwarders; they end with the test."""
+    running: list[Served] = []
+
+    def start(*arguments: object) -> Served:
+        running.append(place.start(*arguments))  # type: ignore[arg-type]
+        return running[-1]
+
+    try:
+        yield start
+    finally:
+        for served in running:
+            served.kill()
+
+
+@pytest.fixture
+async def engine(serve: Serve) -> AsyncIterator[tuple[str, Client]]:
+    """An engine of its own with one queue: its address, and a client of it."""
+    served = serve("--durability", "memory")
+    async with Client(served.address) as client:
+        await open_queue(client, "q")
+        yield served.address, client

@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -99,8 +99,16 @@ def start(
     directory: Path, *flags: str, env: Mapping[str, str] | None = None, name: str = "server"
 ) -> Served:
     """Start a server whose log goes into a folder; does not wait until it is ready."""
-    log_path = directory / f"{name}.log"
-    command = (sys.executable, "-m", "adapters.cli", "serve", *PLAIN, *flags)
+    return _started(directory / f"{name}.log", ("serve", *PLAIN, *flags), env)
+
+
+def start_forwarder(directory: Path, *flags: str, name: str = "forwarder") -> Served:
+    """Start a forwarder whose log goes into a folder; ready means that it has begun."""
+    return _started(directory / f"{name}.log", ("forward", *flags), None)
+
+
+def _started(log_path: Path, arguments: Sequence[str], env: Mapping[str, str] | None) -> Served:
+    command = (sys.executable, "-m", "adapters.cli", *arguments)
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             command, cwd=ROOT, env=_environment(env), stdout=subprocess.DEVNULL, stderr=log

@@ -1,10 +1,15 @@
 """The examples against a server: each runs as its own README says, to its end."""
 
+import base64
+import hmac
+import http.client
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -134,6 +139,61 @@ def test_node_session_answers_an_offer_when_its_event_comes(
             "CONTACT_ASSIGNED",
             "CONTACT_COMPLETED",
         ]
+
+
+def test_webhook_receiver_takes_what_is_genuine_and_fresh_and_handles_it_once(
+    tmp_path: Path,
+) -> None:
+    """Signed here by hand; with a forwarder before it, it is in test_forward.py."""
+    old, new = b"o" * 24, b"n" * 32
+    secrets = tmp_path / "secrets"
+    texts = [f"whsec_{base64.b64encode(secret).decode()}" for secret in (new, old)]
+    secrets.write_text("# new, old\n" + "\n".join(texts))
+    script = EXAMPLES / "python" / "webhook_receiver.py"
+    process = subprocess.Popen(
+        (sys.executable, "-W", "error", str(script), str(secrets), "0"),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        port = int(process.stdout.readline().split()[-1])
+        now_s = int(time.time())
+        assert [
+            post(port, "a", now_s, old),
+            post(port, "a", now_s + 1, new),  # again, signed anew
+            post(port, "b", now_s, b"x" * 24),  # by somebody else
+            post(port, "b", now_s - 301, new),  # long ago
+            post(port, "b", now_s, new, signed_id="a"),  # for another delivery
+            post(port, "b", now_s, new),
+        ] == [204, 204, 401, 401, 401, 204]
+        event = "event 1.1 EVENT_KIND_CONTACT_RECEIVED c"
+        told = [process.stdout.readline().rstrip("\n") for _ in range(5)]
+        assert told == [event, "done a", "again a", event, "done b"]
+    finally:
+        process.kill()
+        process.wait(10)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def post(port: int, webhook_id: str, at_s: int, secret: bytes, signed_id: str = "") -> int:
+    """Send a delivery as Standard Webhooks has it; returns the status."""
+    event = {"cursor": "1.1", "kind": "EVENT_KIND_CONTACT_RECEIVED", "contact_id": "c"}
+    body = json.dumps({"events": [event]}).encode()
+    signed = f"{signed_id or webhook_id}.{at_s}.".encode() + body
+    signature = base64.b64encode(hmac.digest(secret, signed, "sha256")).decode()
+    headers = {
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(at_s),
+        "webhook-signature": f"v1a,AAAA v1,{signature}",
+    }
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("POST", "/", body, headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def test_every_example_is_run_by_a_test() -> None:
