@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from adapters.event_hub import BUFFERED_EVENTS_MAX
 from engine.effects import Reason
 from engine.refusals import Refusal
 
@@ -40,3 +41,9 @@ def test_every_reason_of_an_event_is_listed() -> None:
     """Reports group by these words."""
     words = listed("event.proto", "reason")
     assert sorted(words) == sorted(item.name.lower() for item in Reason if item)
+
+
+def test_events_that_may_wait_for_a_consumer_are_as_many_as_the_contract_says() -> None:
+    """Whoever writes a consumer sizes its work by this number."""
+    text = (ROOT / "proto" / "headgate" / "v1" / "event_service.proto").read_text(encoding="utf-8")
+    assert f"for whom more than {BUFFERED_EVENTS_MAX:,} events wait" in text

@@ -6,12 +6,14 @@ from typing import Any, cast
 
 import pytest
 from google.protobuf.message import Message
+from google.rpc import code_pb2
 
 from adapters.calls import Cells
 from adapters.commit_log import CommitLogError, LoggedGroup
 from adapters.dispatch_loop import DispatchLoop
 from adapters.errors import CallRefused
 from adapters.event_hub import BUFFERED_EVENTS_MAX
+from adapters.memory_log import MemoryLog, MemoryStore
 from adapters.streams import subscribe, watch_contact, watch_offers
 from engine.limits import Limits
 from headgate.v1.agent_pb2 import Agent, Presence
@@ -222,6 +224,29 @@ async def test_watched_offers_of_an_agent_with_many_large_contacts_are_all_shown
     shown = await rest(stream, len(routed))
     assert [message.contact.contact_id for message in shown] == routed
     await stream.aclose()
+    await cell.stop()
+
+
+async def test_subscriber_whose_cursor_the_log_has_forgotten_is_refused() -> None:
+    """There is a gap before whatever comes: it must know, and not go on as if nothing were."""
+    cell = await started(MemoryLog(MemoryStore(groups_kept=5)))
+    await floor(cell)
+    for number in range(20):
+        await send(cell, routing(f"c{number}"))
+    oldest = await cell.oldest_sequence()
+    assert oldest > 2
+    cells = Cells({"default": cell})
+    forgotten = watching(subscribe(cells, SubscribeRequest(cursor=f"{oldest - 1}.1")))
+    with pytest.raises(CallRefused) as refused:
+        await anext(forgotten)
+    assert (refused.value.code, refused.value.reason) == (
+        code_pb2.OUT_OF_RANGE,
+        "CURSOR_OUT_OF_RANGE",
+    )
+    held = watching(subscribe(cells, SubscribeRequest(cursor=f"{oldest}.1")))
+    _, first = await rest(held, 2)
+    assert first.events[0].cursor == f"{oldest}.2"
+    await held.aclose()
     await cell.stop()
 
 
