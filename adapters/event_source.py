@@ -91,7 +91,7 @@ class EventSource:
         self._reader: asyncio.Task[None] | None = None
         self._error: BaseException | None = None
         self._has_stood = False
-        self._is_break_told = False
+        self._breaks = 0
         self._lost_after = ""
         self.cursor = wanted.cursor
         self.begins_at = wanted.cursor
@@ -207,7 +207,8 @@ class EventSource:
         if not self.is_subscribed:
             _log.info("subscribed", cursor=response.cursor)
             self._show(is_subscribed=True)
-        self._has_stood, self._is_break_told = True, False
+        self._has_stood = True
+        self._breaks = 0
         if self._lost_after and response.cursor != OLDEST:
             before = response.events[0].cursor if response.events else response.cursor
             _log.error("events_lost", after=self._lost_after, before=before)
@@ -222,10 +223,11 @@ class EventSource:
         self._metrics.subscribed.set(is_subscribed)
 
     def _tell_break(self, error: grpc.aio.AioRpcError) -> None:
-        """Log the first break of several without a message between them."""
-        if not self._is_break_told:
-            _log.warning("subscription_broke", code=error.code().name, message=error.details())
-        self._is_break_told = True
+        """Log a break; one alone is usual, a second without a message between is not, nor news."""
+        self._breaks += 1
+        if self._breaks <= 2:
+            tell = _log.info if self._breaks == 1 else _log.warning
+            tell("subscription_broke", code=error.code().name, message=error.details())
 
     def _skip(self, lost: EventsLost) -> None:
         """Go on with the oldest event; up to which one they are lost is told once it is here."""

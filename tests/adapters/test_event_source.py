@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
 from adapters.event_source import (
     BUFFERED_EVENTS_MAX,
@@ -94,12 +95,16 @@ async def test_reading_goes_on_behind_the_last_message_after_every_break() -> No
         [told(at="5.7"), told("6.1")],
         endless([told(at="6.1"), told("7.1")]),
     )
-    async with source_of(stand_in) as source:
-        assert await read(source, 4) == ["5.1", "5.2", "6.1", "7.1"]
-        assert (source.begins_at, source.cursor) == ("4", "7.1")
-        assert source.is_subscribed
+    with capture_logs() as logged:
+        async with source_of(stand_in) as source:
+            assert await read(source, 4) == ["5.1", "5.2", "6.1", "7.1"]
+            assert (source.begins_at, source.cursor) == ("4", "7.1")
+            assert source.is_subscribed
     asked = [request.cursor for request in stand_in.requests]
     assert asked == ["", "5.7", "5.7", "5.7", "6.1"]
+    # One break is usual: every engine closes old connections. A second in a row is not.
+    breaks = [line["log_level"] for line in logged if line["event"] == "subscription_broke"]
+    assert breaks == ["info", "warning"]
     assert not source.is_subscribed
 
 
