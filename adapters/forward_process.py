@@ -62,7 +62,27 @@ class ForwardOptions:
     tls
         Whom to trust.
     wanted
-        Cell and choice of events; the cursor is that of an absent file.
+        Cell and choice of events; the cursor is where to begin without a cursor file.
+    address
+        HOST:PORT of the engine.
+    cursor_file
+        Where progress is kept.
+    skip_lost
+        Go on from the oldest event there is where the log does not reach the cursor.
+    bounds
+        Size of a delivery.
+    timeout_s
+        How long one attempt may take, seconds, > 0.
+    retries
+        When a delivery is tried again.
+    on_refusal, on_give_up
+        What to do about deliveries that cannot be made.
+    dead_letter_file
+        Where they go, if either asks for it.
+    metrics_address
+        HOST:PORT of probes and metrics; "" for none.
+    grace_s
+        How long an attempt under way may take after a signal, seconds, ≥ 0.
     """
 
     to: str

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,25 +20,22 @@ from adapters.endpoint import (
 )
 from adapters.webhook import Delivery, signed_headers
 from engine.refusals import BadConfiguration
-from tests.adapters.webhook_endpoint import Reply, StandInEndpoint, answering
+from tests.adapters.webhook_endpoint import (
+    CERTIFICATE,
+    Reply,
+    StandInEndpoint,
+    answering,
+    own_tls,
+)
 
 SECRETS = (b"n" * 32, b"o" * 24)
 SENT = Delivery("default-1-1-ab", b'{"events":[]}', "1.1", 1, 5, 5)
-TLS_FOLDER = Path(__file__).parent.parent / "data" / "webhook_tls"
-CERTIFICATE = TLS_FOLDER / "certificate.pem"
 
 
 async def post_to(url: str, ca_file: Path | None = None, timeout_s: float = 5.0) -> Answer:
     """Try the delivery once."""
     async with Endpoint(url, SECRETS, trusting(ca_file), timeout_s) as endpoint:
         return await endpoint.post(SENT)
-
-
-def own_tls() -> ssl.SSLContext:
-    """The certificate of a test endpoint, which no authority vouches for."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE, TLS_FOLDER / "key.pem")
-    return context
 
 
 @asynccontextmanager

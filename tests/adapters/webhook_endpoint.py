@@ -4,9 +4,13 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from aiohttp import web
+
+_TLS_FOLDER = Path(__file__).parent.parent / "data" / "webhook_tls"
+CERTIFICATE = _TLS_FOLDER / "certificate.pem"
 
 Hook = Callable[[], Awaitable[None]]
 
@@ -99,3 +103,10 @@ async def answering(
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
+
+
+def own_tls() -> ssl.SSLContext:
+    """The certificate of a test endpoint, which no authority vouches for."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE, _TLS_FOLDER / "key.pem")
+    return context

@@ -11,7 +11,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from headgate.client import Client
-from tests.adapters.webhook_endpoint import Reply, StandInEndpoint, answering
+from tests.adapters.webhook_endpoint import (
+    CERTIFICATE,
+    Reply,
+    StandInEndpoint,
+    answering,
+    own_tls,
+)
 from tests.end_to_end.floor import route
 from tests.end_to_end.forwarders import SECRET, WITHIN_S, Forward, Place, in_thread
 
@@ -115,6 +121,36 @@ async def test_what_keeps_a_forwarder_from_its_work_is_told_with_its_exit_code(
         assert "is damaged. Put a copy in its place" in damaged.told()
     for served in (unknown_cell, gone, held, blocked, damaged):
         assert "Traceback" not in served.told()
+
+
+async def test_dead_letter_that_cannot_be_kept_ends_the_forwarder(
+    engine: tuple[str, Client], place: Place, forward: Forward
+) -> None:
+    """A full disk must not make of "kept for later" a "lost"."""
+    address, _ = engine
+    endpoint = StandInEndpoint(Reply(422))
+    async with answering(endpoint) as port:
+        keeping = ("--on-refusal", "dead-letter", "--dead-letter-file", "/dev/full")
+        forwarder = forward(address, port, "--from-beginning", *keeping)
+        assert await asyncio.to_thread(forwarder.exit_code) == 3
+    assert "dead-letter file /dev/full cannot be written: No space left" in forwarder.told()
+    assert place.progress()["cursor"] == "0"
+
+
+async def test_events_leave_encrypted_to_an_authority_that_was_named(
+    engine: tuple[str, Client], place: Place, forward: Forward
+) -> None:
+    """Within a company certificates come from its own authority."""
+    address, _ = engine
+    endpoint = StandInEndpoint()
+    async with answering(endpoint, own_tls()) as port:
+        url = f"https://127.0.0.1:{port}/"
+        forwarder = forward(address, port, "--from-beginning", "--to", url)
+        await in_thread(lambda: '"why":"tls"' in forwarder.told(), "a refusal to send")
+        assert await asyncio.to_thread(forwarder.terminate) == 0
+        assert endpoint.taken == []
+        forward(address, port, "--to", url, "--ca-file", str(CERTIFICATE))
+        await endpoint.has_taken(1, WITHIN_S)
 
 
 class Stop(NamedTuple):
