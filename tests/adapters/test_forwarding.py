@@ -68,6 +68,12 @@ class Run:
             while not self.path.exists() or self.progress() != progress:
                 await asyncio.sleep(0.005)
 
+    async def has_read(self, cursor: str) -> None:
+        """Wait until the forwarder has read the log up to a place."""
+        async with asyncio.timeout(5):
+            while self.forwarder._source.cursor != cursor:
+                await asyncio.sleep(0.005)
+
     def count(self, name: str, **labels: str) -> float:
         """A metric's value; 0 where there is none."""
         return self.metrics.registry.get_sample_value(f"headgate_forward_{name}", labels) or 0.0
@@ -143,7 +149,7 @@ async def test_what_gathers_while_one_is_under_way_is_the_next(run: Run) -> None
         await run.log.write(1)
         await run.endpoint.has_taken(1)
         written = await run.log.write(*[1] * 200)
-        await asyncio.sleep(0.3)
+        await run.has_read(written[-1])
         release.set()
         await run.until(Progress(written[-1]))
     assert [len(body) for body in bodies(run.endpoint)] == [1, 200]
@@ -381,7 +387,7 @@ async def test_progress_past_events_that_are_not_wanted_is_noted(
         await run.until(Progress("3"))
         monkeypatch.setattr(forwarding, "_SAVE_EVERY_S", 60.0)
         await run.log.write(0)
-        await asyncio.sleep(0.1)
+        await run.has_read("4")
         # Not at every message, but when it leaves.
         assert run.progress() == Progress("3")
         await run.stopped()
