@@ -167,6 +167,7 @@ def test_webhook_receiver_takes_what_is_genuine_and_fresh_and_handles_it_once(
             post(port, "b", now_s, new, signed_id="a"),  # for another delivery
             post(port, "b", now_s, new),
         ] == [204, 204, 401, 401, 401, 204]
+        assert post(port, "c", now_s, new, length="much") == 413
         event = "event 1.1 EVENT_KIND_CONTACT_RECEIVED c"
         told = [process.stdout.readline().rstrip("\n") for _ in range(5)]
         assert told == [event, "done a", "again a", event, "done b"]
@@ -177,16 +178,17 @@ def test_webhook_receiver_takes_what_is_genuine_and_fresh_and_handles_it_once(
             process.stdout.close()
 
 
-def post(port: int, webhook_id: str, at_s: int, secret: bytes, signed_id: str = "") -> int:
-    """Send a delivery as Standard Webhooks has it; returns the status."""
+def post(port: int, webhook_id: str, at_s: int, secret: bytes, **wrong: str) -> int:
+    """Send a delivery as Standard Webhooks has it, but for what is wrong; returns the status."""
     event = {"cursor": "1.1", "kind": "EVENT_KIND_CONTACT_RECEIVED", "contact_id": "c"}
     body = json.dumps({"events": [event]}).encode()
-    signed = f"{signed_id or webhook_id}.{at_s}.".encode() + body
+    signed = f"{wrong.get('signed_id', webhook_id)}.{at_s}.".encode() + body
     signature = base64.b64encode(hmac.digest(secret, signed, "sha256")).decode()
     headers = {
         "webhook-id": webhook_id,
         "webhook-timestamp": str(at_s),
         "webhook-signature": f"v1a,AAAA v1,{signature}",
+        "content-length": wrong.get("length", str(len(body))),
     }
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:

@@ -3,8 +3,7 @@ Take the deliveries of `headgate forward`: verify each, handle it once, answer.
 
     python webhook_receiver.py SECRET_FILE [PORT]
 
-Nothing but Python is needed. Whoever follows Standard Webhooks in another way, by a library for
-example, can take them just so.
+Nothing but Python is needed. The libraries of Standard Webhooks verify the same deliveries.
 """
 
 import base64
@@ -52,10 +51,12 @@ class Receiver(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Take a delivery. What fails before the answer comes again, with the same id."""
-        length = int(self.headers.get("content-length", "-1"))
-        if not (0 <= length <= BODY_BYTES_MAX):
+        length = self.headers.get("content-length", "")
+        if not (length.isdecimal() and int(length) <= BODY_BYTES_MAX):
+            # What follows is not read, so the connection cannot go on.
+            self.close_connection = True
             return self._answer(413)
-        body = self.rfile.read(length)
+        body = self.rfile.read(int(length))
         headers = {name.lower(): value for name, value in self.headers.items()}
         if not is_genuine(self.server.secrets, headers, body):
             return self._answer(401)
