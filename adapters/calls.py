@@ -9,7 +9,13 @@ from typing import Any, Final, TypeVar
 from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2
 
-from adapters import agent_service, offer_service, queue_service, routing_service
+from adapters import (
+    agent_service,
+    decision_service,
+    offer_service,
+    queue_service,
+    routing_service,
+)
 from adapters.dispatch_loop import DispatchLoop
 from adapters.errors import CallRefused
 from adapters.methods import Method
@@ -23,6 +29,7 @@ METHODS: Final[tuple[Method, ...]] = (
     *offer_service.METHODS,
     *agent_service.METHODS,
     *queue_service.METHODS,
+    *decision_service.METHODS,
 )
 METHOD_BY_NAME: Final[Mapping[str, Method]] = {method.name: method for method in METHODS}
 

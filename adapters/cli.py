@@ -152,6 +152,23 @@ def apply(file: Path, address: str, cell: str, dry_run: bool, prune: bool) -> No
     sys.exit(apply_file(file, address, cell, is_dry_run=dry_run, is_pruned=prune))
 
 
+@main.command()
+@click.argument("contact_id")
+@click.option("--agent", default="", help="Why this agent, or why not.")
+@_address
+@_cell
+def explain(contact_id: str, agent: str, address: str, cell: str) -> None:
+    """Explain in words why a contact is where it is.
+
+    Who was chosen, when, and by which terms of the score; who could not be offered it and for which
+    reason; why it still waits, and what changes next. Exit codes: 0 done, 2 no such contact, agent
+    or cell, 3 no engine answers.
+    """
+    from adapters.explain_command import explain_contact
+
+    sys.exit(explain_contact(contact_id, agent, address, cell))
+
+
 @main.command("import")
 @click.argument("system", type=click.Choice(["taskrouter", "connect", "asterisk"]))
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))

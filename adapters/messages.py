@@ -8,6 +8,7 @@ from engine.kernels import columns
 from engine.lifecycle import Intake
 from engine.state.agents import AgentView
 from engine.state.contacts import ContactView
+from engine.state.decisions import decision_id_of
 from engine.state.queues import QueueSnapshot, QueueView
 from engine.state.weights import weights_in_force
 from headgate.v1 import agent_pb2, contact_pb2, event_pb2, queue_pb2, routing_service_pb2
@@ -23,6 +24,7 @@ def route_response(outcome: Outcome) -> routing_service_pb2.RouteResponse:
         rejection_reason=outcome.rejection,  # type: ignore[arg-type]
         already_known=outcome.already_known,
         agent_id=outcome.agent_id,
+        decision_id=decision_id_of(outcome.decision),
     )
     if outcome.offer_id:
         offer = response.offer

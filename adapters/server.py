@@ -271,6 +271,7 @@ def _loop_settings(settings: Settings) -> LoopSettings:
         queues_max=settings.queues_max,
         ended_max=min(settings.ended_max, settings.contacts_max),
         ended_retention_ms=settings.ended_retention_ms,
+        decisions_max=settings.decisions_max,
     )
     return LoopSettings(limits, settings.inbox_max, settings.reply_window_ms, settings.replies_max)
 

@@ -94,6 +94,12 @@ class Settings(BaseModel):
     ended_retention_ms: int = Field(
         600_000, ge=0, le=86_400_000, description="How long an ended contact is kept readable."
     )
+    decisions_max: int = Field(
+        20_000,
+        ge=0,
+        le=2_000_000,
+        description="Decision records kept in memory; the oldest make room, 0 keeps none.",
+    )
     reply_window_ms: int = Field(
         600_000, ge=1_000, le=86_400_000, description="How long replies are kept for retries."
     )

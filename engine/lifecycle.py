@@ -186,6 +186,41 @@ class Strategy(IntEnum):
     SPECIALISTS_FIRST = 5
 
 
+class RefusalReason(IntEnum):
+    """
+    Why an agent cannot be offered a contact; values are those of the wire, less one.
+
+    Where agents are counted, the first that applies counts.
+    """
+
+    NOT_SIGNED_IN = 0
+    NOT_AVAILABLE = 1
+    LACKS_SKILL = 2
+    LACKS_TAG = 3
+    HAS_EXCLUDED_TAG = 4
+    NOT_NAMED = 5
+    NO_ROOM = 6
+    RECENTLY_FAILED = 7
+    # Of agents who are asked about; never counted, since only the queue's own are.
+    NOT_IN_QUEUE = 8
+
+
+class DecisionKind(IntEnum):
+    """What a choice was made for; values are those of the wire."""
+
+    # A contact came, or asks for something else: the best agent.
+    ROUTED = 1
+    UPDATED = 2
+    # A contact came back together with room: agent and contact by turns.
+    RETURNED = 3
+    # An agent got room: the contact with the best claim.
+    FREED = 4
+    # Many may have got room at a time.
+    BACKLOG = 5
+    # Somebody chose the agent.
+    PICKED = 6
+
+
 class RejectionReason(IntEnum):
     """Why a contact was rejected at the door; values are those of the wire."""
 

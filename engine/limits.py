@@ -93,6 +93,8 @@ class Limits:
         Ended contacts kept readable, 0 to `contacts_max`; the oldest are forgotten first.
     ended_retention_ms
         How long an ended contact is kept readable, milliseconds, 0 to one day.
+    decisions_max
+        Decision records kept, 0 to 2,000,000; the oldest make room.
     """
 
     contacts_max: int = 1_100_000
@@ -101,6 +103,7 @@ class Limits:
     classes_max: int = 100_000
     ended_max: int = 100_000
     ended_retention_ms: int = 600_000
+    decisions_max: int = 20_000
 
     def __post_init__(self) -> None:
         bounds = {
@@ -110,6 +113,7 @@ class Limits:
             "classes_max": (1, 200_000),
             "ended_max": (0, self.contacts_max),
             "ended_retention_ms": (0, DAY_MS),
+            "decisions_max": (0, 2_000_000),
         }
         for name, (low, high) in bounds.items():
             value = getattr(self, name)

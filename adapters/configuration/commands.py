@@ -2,14 +2,11 @@
 
 import asyncio
 import uuid
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
 
 import click
 import grpc.aio
 
-from adapters.addresses import split_address
 from adapters.configuration.cell import Failure, NewerEngine, apply_changes, read_cell
 from adapters.configuration.difference import Difference, compare, still_named
 from adapters.configuration.document import (
@@ -23,38 +20,42 @@ from adapters.configuration.document import (
 )
 from adapters.configuration.fields import Problem
 from adapters.exit_code import ExitCode
+from adapters.one_call import complain, not_answered, refused, wrong_address
 from adapters.standard_output import write_text
 from headgate.client import Client
-
-# The engine has answered, and what was asked was wrong.
-_WRONG_CALL: Final = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT)
 
 
 def export_cell(address: str, cell: str, output: Path | None) -> int:
     """Write the configuration of a cell; returns the exit code."""
-    if (wrong := _wrong_address(address)) is not None:
-        return _refused(wrong)
+    if (wrong := wrong_address(address)) is not None:
+        return refused(wrong)
     try:
         configuration = asyncio.run(_read(address, cell))
-    except (grpc.aio.AioRpcError, NewerEngine) as error:
-        return _not_answered(error, address)
+    except NewerEngine as error:
+        complain(str(error))
+        return int(ExitCode.ENVIRONMENT)
+    except grpc.aio.AioRpcError as error:
+        return not_answered(error, address)
     return write_text(as_yaml(configuration), output, "the configuration")
 
 
 def apply_file(path: Path, address: str, cell: str, *, is_dry_run: bool, is_pruned: bool) -> int:
     """Bring a cell to what a file says, or only tell what would change; returns the exit code."""
-    if (wrong := _wrong_address(address)) is not None:
-        return _refused(wrong)
+    if (wrong := wrong_address(address)) is not None:
+        return refused(wrong)
     try:
         declared = read_configuration(path)
-    except ConfigurationRefused as refused:
-        return _refused(*(f"{path}: {item}" for item in refused.problems))
+    except ConfigurationRefused as error:
+        return refused(*(f"{path}: {item}" for item in error.problems))
     except OSError as error:
-        return _refused(f"{path}: {error.strerror}")
+        return refused(f"{path}: {error.strerror}")
     try:
         return asyncio.run(_apply(path, declared, address, cell, is_dry_run, is_pruned))
-    except (grpc.aio.AioRpcError, NewerEngine) as error:
-        return _not_answered(error, address)
+    except NewerEngine as error:
+        complain(str(error))
+        return int(ExitCode.ENVIRONMENT)
+    except grpc.aio.AioRpcError as error:
+        return not_answered(error, address)
 
 
 async def _read(address: str, cell: str) -> Configuration:
@@ -70,7 +71,7 @@ async def _apply(  # noqa: PLR0913  (what the command line says)
         difference = compare(declared.configuration, present, is_pruned=is_pruned)
         problems = _problems(declared, present, difference, is_pruned)
         if problems:
-            return _refused(*(f"{path}: {item}" for item in problems))
+            return refused(*(f"{path}: {item}" for item in problems))
         for line in difference.lines():
             click.echo(line)
         if is_dry_run:
@@ -102,31 +103,3 @@ def _told(failures: list[Failure], count: int) -> int:
     if count:
         click.echo(f"applied {count} change{'s' if count > 1 else ''}")
     return int(ExitCode.STOPPED)
-
-
-def _wrong_address(address: str) -> str | None:
-    try:
-        split_address(address)
-    except ValueError:
-        return f"--address: expected HOST:PORT, got {address!r}"
-    return None
-
-
-def _refused(*lines: str) -> int:
-    _complain(lines)
-    return int(ExitCode.SETTINGS)
-
-
-def _not_answered(error: grpc.aio.AioRpcError | NewerEngine, address: str) -> int:
-    if isinstance(error, NewerEngine):
-        _complain([str(error)])
-        return int(ExitCode.ENVIRONMENT)
-    if error.code() in _WRONG_CALL:
-        return _refused(f"{error.details()}")
-    _complain([f"no answer from an engine at {address}: {error.code().name}: {error.details()}"])
-    return int(ExitCode.ENVIRONMENT)
-
-
-def _complain(lines: Iterable[str]) -> None:
-    for line in lines:
-        click.echo(f"headgate: {line}", err=True)

@@ -37,6 +37,8 @@ class Outcome(NamedTuple):
         Contacts in hand after SetPresence; 1 when Heartbeat renewed a lease.
     other_offers
         Further offers made of the contact, and their agents.
+    decision
+        Number of the latest decision about the contact; 0 where none is kept.
     already_known
         Route met a contact id that exists.
     """
@@ -53,6 +55,7 @@ class Outcome(NamedTuple):
     # Hides tuple.count, which says nothing about an outcome.
     count: int = 0  # type: ignore[assignment]
     already_known: bool = False
+    decision: int = 0
     other_offers: tuple[tuple[str, str], ...] = ()
 
 
@@ -70,6 +73,7 @@ def where_it_stands(cell: CellState, contact_id: str, queue_id: str) -> Outcome:
         until_ms=out[OUT_UNTIL_MS] if offer else 0,
         position=out[OUT_POSITION],
         rejection=out[OUT_REJECTION],
+        decision=cell.decisions.latest_of(contact_id),
         other_offers=_others(cell, out[OUT_CONTACT]) if offer else (),
     )
 

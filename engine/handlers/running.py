@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from engine.kernels.columns import DECISION_COUNT
 from engine.kernels.requests import IN_AGENT, IN_CONTACT, IN_OPERATION, Operation
 from engine.lifecycle import FIRST_ENDED_STATE, ContactState
 from engine.refusals import CommandRefused, Refusal, Violation, violation
@@ -29,6 +30,8 @@ def run(cell: CellState, operation: Operation, offer_id: str = "") -> None:
     """
     cell.store.request[IN_OPERATION] = operation
     refusal = cell.store.run()
+    if cell.store.scalar[DECISION_COUNT] != cell.decisions.named:
+        cell.decisions.name_new()
     if refusal:
         reason = Refusal(refusal)
         raise CommandRefused(reason, _blame(cell, reason, offer_id))

@@ -40,7 +40,7 @@ from engine.kernels.columns import (
     Requirements,
 )
 from engine.kernels.shapes import Shape
-from engine.kernels.side_columns import Estimates, Offers
+from engine.kernels.side_columns import Decisions, Estimates, Offers
 
 COMPILED: Final = not config.DISABLE_JIT
 
@@ -66,6 +66,7 @@ class ColumnSet(NamedTuple):
     classes: Classes
     requirements: Requirements
     bitsets: Bitsets
+    decisions: Decisions
     cell: Cell
 
 
@@ -232,4 +233,5 @@ open_queues: Final[Callable[[Table], Queues]] = opener(Queues)
 open_classes: Final[Callable[[Table], Classes]] = opener(Classes)
 open_requirements: Final[Callable[[Table], Requirements]] = opener(Requirements)
 open_bitsets: Final[Callable[[Table], Bitsets]] = opener(Bitsets)
+open_decisions: Final[Callable[[Table], Decisions]] = opener(Decisions)
 open_cell: Final[Callable[[Table], Cell]] = opener(Cell)

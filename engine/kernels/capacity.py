@@ -80,13 +80,14 @@ def has_room(table: Table, agent: int, channel: int) -> bool:
 
 @kernel
 def refresh_room(table: Table, agent: int) -> None:
-    """Bring the sets of free and of working agents up to date for one agent. O(channels)."""
+    """Bring the sets of free, working and available agents up to date for one. O(channels)."""
     bitsets = open_bitsets(table)
     for channel in range(1, CHANNEL_SLOTS):
         set_bit(bitsets.free_agents[channel], agent, has_room(table, agent, channel))
     presence = open_agents(table).presence[agent]
     is_working = _AVAILABLE <= presence <= _AWAY
     set_bit(bitsets.working_agents[0], agent, is_working)
+    set_bit(bitsets.available_agents[0], agent, presence == _AVAILABLE)
 
 
 @kernel

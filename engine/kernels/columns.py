@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.kernels.shapes import F64, I8, I64, Bits, PerChannel, Records, Row, Shape
-from engine.kernels.side_columns import Estimates, Offers
+from engine.kernels.side_columns import REASONS, Decisions, Estimates, Offers
 from engine.limits import (
     EXCLUSIONS_MAX,
     PROFICIENCY_MAX,
@@ -268,6 +268,8 @@ class Bitsets(NamedTuple):
     free_agents: Bits
     # (1, agent words): agents signed in and not draining, who may have room sooner or later.
     working_agents: Bits
+    # (1, agent words): agents whose presence is AVAILABLE.
+    available_agents: Bits
     # (1, queue words): queues with waiting contacts that may be offered.
     waiting_queues: Bits
 
@@ -303,7 +305,13 @@ OFFER_DIRTY_COUNT: Final = 18
 # First free row of Offers that was used before, and number of rows ever used.
 FREE_OFFER: Final = 19
 OFFER_ROWS_USED: Final = 20
-SCALARS: Final = 21
+# Decisions since the start, the number of the first, and how many are kept.
+DECISION_COUNT: Final = 21
+FIRST_DECISION: Final = 22
+DECISIONS_MAX: Final = 23
+# Second best of the latest search for an agent, -1 for none.
+RUNNER_UP: Final = 24
+SCALARS: Final = 25
 
 # Arguments of a transition, places in Cell.request; each transition names its own.
 REQUEST_PLACES: Final = 16
@@ -319,7 +327,10 @@ OUT_REJECTION: Final = 6
 OUT_WAIT_MS: Final = 7
 OUT_COUNT: Final = 8
 OUT_OCCUPANCY_PPB: Final = 9
-OUTCOME_PLACES: Final = 10
+# Agents of a queue by RefusalReason, and after them those who can be offered the contact.
+OUT_REFUSED: Final = 10
+OUT_ELIGIBLE: Final = OUT_REFUSED + REASONS
+OUTCOME_PLACES: Final = OUT_ELIGIBLE + 1
 
 
 class Cell(NamedTuple):
@@ -342,5 +353,6 @@ LAYOUTS: Final = (
     Classes,
     Requirements,
     Bitsets,
+    Decisions,
     Cell,
 )

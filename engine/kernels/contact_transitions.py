@@ -36,6 +36,7 @@ from engine.kernels.contact_life import (
     return_to_queue,
     start_wait,
 )
+from engine.kernels.deciding import decide
 from engine.kernels.matching import match_new, match_returned
 from engine.kernels.offering import assign, is_offered_to, issue
 from engine.kernels.recording import mark_queue, record_contact
@@ -52,6 +53,7 @@ from engine.lifecycle import (
     FIRST_ENDED_STATE,
     CancelReason,
     ContactState,
+    DecisionKind,
     Intake,
     Presence,
     RejectionReason,
@@ -81,6 +83,9 @@ _E_UPDATED = int(EffectKind.CONTACT_UPDATED)
 _E_ABANDONED = int(EffectKind.CONTACT_ABANDONED)
 _E_CANCELLED = int(EffectKind.CONTACT_CANCELLED)
 _R_NONE = int(Reason.NONE)
+_ROUTED = int(DecisionKind.ROUTED)
+_UPDATED = int(DecisionKind.UPDATED)
+_D_PICKED = int(DecisionKind.PICKED)
 _R_PICKED = int(Reason.PICKED)
 _R_MOVED = int(Reason.MOVED)
 _R_CANCELLED = int(Reason.CANCELLED)
@@ -139,7 +144,10 @@ def route(table: Table) -> int:
         rejection = _QUEUE_CLOSED
     else:
         join_class(table, contact)
-        if not match_new(table, contact) and 0 < queues.max_length[queue] < queues.waiting[queue]:
+        if (
+            not match_new(table, contact, _ROUTED)
+            and 0 < queues.max_length[queue] < queues.waiting[queue]
+        ):
             leave_class(table, contact)
             rejection = _FULL
     if rejection > 0:
@@ -171,7 +179,7 @@ def update(table: Table) -> int:
     record_contact(table, _E_UPDATED, contact, 0, _R_NONE)
     if is_waiting:
         join_class(table, contact)
-        match_new(table, contact)
+        match_new(table, contact, _UPDATED)
     return _APPLIED
 
 
@@ -254,6 +262,7 @@ def pick(table: Table) -> int:
     if not (is_theirs or has_room(table, agent, channel) or cell.request[IN_VALUE] > 0):
         return _NO_ROOM
     if not is_theirs or contacts.first_offer[contact] >= 0:
+        decide(table, contact, agent, -1, _D_PICKED)
         loser = release_from_state(table, contact, _R_PICKED)
         issue(table, contact, agent, max(1, agents.channel_cost[agent, channel]), _R_PICKED)
         if agents.auto_accept[agent] > 0:

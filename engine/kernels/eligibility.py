@@ -34,41 +34,66 @@ def skilled_word(table: Table, class_row: int, word: int, candidates: np.uint64)
 
     O(items of the requirement).
     """
-    bitsets = open_bitsets(table)
     classes = open_classes(table)
-    requirements = open_requirements(table)
     requirement = classes.requirement[class_row]
-    candidates &= bitsets.queue_agents[classes.queue[class_row], word]
+    candidates &= open_bitsets(table).queue_agents[classes.queue[class_row], word]
+    candidates = with_skills(table, requirement, word, candidates)
+    candidates = with_tags(table, requirement, word, candidates)
+    candidates = without_tags(table, requirement, word, candidates)
+    return named_only(table, requirement, word, candidates)
+
+
+@kernel
+def with_skills(table: Table, requirement: int, word: int, candidates: np.uint64) -> np.uint64:
+    """Of 64 candidates, those who hold every required skill at its level. O(items)."""
+    skill_agents = open_bitsets(table).skill_agents
+    requirements = open_requirements(table)
     for item in range(requirements.skill_count[requirement]):
         if candidates == np.uint64(0):
             return candidates
         skill = requirements.skill[requirement, item]
         level = requirements.level[requirement, item]
-        candidates &= bitsets.skill_agents[skill * LEVELS + level - 1, word]
-    for item in range(requirements.tag_count[requirement]):
-        candidates &= bitsets.tag_agents[requirements.tag[requirement, item], word]
-    for item in range(requirements.no_tag_count[requirement]):
-        candidates &= ~bitsets.tag_agents[requirements.no_tag[requirement, item], word]
-    if requirements.any_tag_count[requirement] > 0:
-        carriers = np.uint64(0)
-        for item in range(requirements.any_tag_count[requirement]):
-            carriers |= bitsets.tag_agents[requirements.any_tag[requirement, item], word]
-        candidates &= carriers
-    if requirements.agent_count[requirement] > 0:
-        candidates &= _named_word(table, requirement, word)
+        candidates &= skill_agents[skill * LEVELS + level - 1, word]
     return candidates
 
 
 @kernel
-def _named_word(table: Table, requirement: int, word: int) -> np.uint64:
-    """Of 64 agents, those that a requirement names. O(items)."""
+def with_tags(table: Table, requirement: int, word: int, candidates: np.uint64) -> np.uint64:
+    """Of 64 candidates, those with every tag of `tags` and one of `tags_any`. O(items)."""
+    tag_agents = open_bitsets(table).tag_agents
     requirements = open_requirements(table)
+    for item in range(requirements.tag_count[requirement]):
+        candidates &= tag_agents[requirements.tag[requirement, item], word]
+    if requirements.any_tag_count[requirement] > 0:
+        carriers = np.uint64(0)
+        for item in range(requirements.any_tag_count[requirement]):
+            carriers |= tag_agents[requirements.any_tag[requirement, item], word]
+        candidates &= carriers
+    return candidates
+
+
+@kernel
+def without_tags(table: Table, requirement: int, word: int, candidates: np.uint64) -> np.uint64:
+    """Of 64 candidates, those with no tag that is ruled out. O(items)."""
+    tag_agents = open_bitsets(table).tag_agents
+    requirements = open_requirements(table)
+    for item in range(requirements.no_tag_count[requirement]):
+        candidates &= ~tag_agents[requirements.no_tag[requirement, item], word]
+    return candidates
+
+
+@kernel
+def named_only(table: Table, requirement: int, word: int, candidates: np.uint64) -> np.uint64:
+    """Of 64 candidates, those that a requirement names, all where it names none. O(items)."""
+    requirements = open_requirements(table)
+    if requirements.agent_count[requirement] == 0:
+        return candidates
     named = np.uint64(0)
     for item in range(requirements.agent_count[requirement]):
         agent = requirements.agent[requirement, item]
         if agent >> 6 == word:
             named |= np.uint64(1) << np.uint64(agent & 63)
-    return named
+    return candidates & named
 
 
 @kernel

@@ -23,9 +23,10 @@ from engine.kernels.boundary import (
     open_contacts,
     open_queues,
 )
-from engine.kernels.columns import NOW_MS
+from engine.kernels.columns import NOW_MS, RUNNER_UP
 from engine.kernels.compilation import kernel
 from engine.kernels.deadlines import schedule_contact
+from engine.kernels.deciding import decide
 from engine.kernels.eligibility import (
     exclusion_ends,
     is_crowded,
@@ -37,13 +38,16 @@ from engine.kernels.offering import assign, is_offered_to, issue, offer_to_anoth
 from engine.kernels.recording import has_effect_room
 from engine.kernels.scoring import claim_of, fit, is_better_tie, is_starving, score_agent
 from engine.kernels.waiting import is_before, leave_class
-from engine.lifecycle import ContactState, Intake
+from engine.lifecycle import ContactState, DecisionKind, Intake
 from engine.limits import NEVER_MS
 
 _QUEUED = int(ContactState.QUEUED)
 _OFFERED = int(ContactState.OFFERED)
 _PAUSED = int(Intake.PAUSED)
 _NONE = int(Reason.NONE)
+_RETURNED = int(DecisionKind.RETURNED)
+_FREED = int(DecisionKind.FREED)
+_BACKLOG = int(DecisionKind.BACKLOG)
 
 
 @kernel
@@ -64,8 +68,8 @@ def best_agent(table: Table, contact: int) -> int:
     has_failed = exclusion_ends(table, contact, now_ms, NEVER_MS) < NEVER_MS
     goes_round = has_failed and is_crowded(table, contact, now_ms)
     is_offered = contacts.state[contact] == _OFFERED
-    best = -1
-    best_score = -np.inf
+    best = runner_up = -1
+    best_score = runner_up_score = -np.inf
     for word in range(free.shape[0]):
         if free[word] == np.uint64(0):
             continue
@@ -85,8 +89,11 @@ def best_agent(table: Table, contact: int) -> int:
             else:
                 score = score_agent(table, agent, class_row)
             if score > best_score or (score == best_score and is_better_tie(table, agent, best)):
-                best = agent
-                best_score = score
+                runner_up, runner_up_score = best, best_score
+                best, best_score = agent, score
+            elif score > runner_up_score:
+                runner_up, runner_up_score = agent, score
+    open_cell(table).scalar[RUNNER_UP] = runner_up
     return best
 
 
@@ -211,7 +218,7 @@ def schedule_wait(table: Table, contact: int) -> None:
 
 
 @kernel
-def match_new(table: Table, contact: int) -> bool:
+def match_new(table: Table, contact: int, kind: int) -> bool:
     """
     Offer a contact that has just joined its class to the best agent; True when offered.
 
@@ -219,11 +226,20 @@ def match_new(table: Table, contact: int) -> bool:
     One search.
     """
     agent = find_agent(table, contact)
+    runner_up = open_cell(table).scalar[RUNNER_UP] if agent >= 0 else -1
+    decide(table, contact, agent, runner_up, kind)
     if agent < 0:
         schedule_wait(table, contact)
         return False
     offer(table, contact, agent)
     return True
+
+
+@kernel
+def _take_up(table: Table, contact: int, agent: int, kind: int) -> None:
+    """Offer the contact an agent is to have, and record why. As `offer`."""
+    decide(table, contact, agent, -1, kind)
+    offer(table, contact, agent)
 
 
 @kernel
@@ -245,7 +261,7 @@ def match_returned(table: Table, contact: int) -> None:
         if not has_effect_room(table):
             schedule_contact(table, contact, open_cell(table).scalar[NOW_MS])
             return
-        offer(table, best_contact(table, agent), agent)
+        _take_up(table, best_contact(table, agent), agent, _RETURNED)
 
 
 @kernel
@@ -260,7 +276,7 @@ def match_freed(table: Table, agent: int) -> bool:
         contact = best_contact(table, agent)
         if contact < 0:
             return True
-        offer(table, contact, agent)
+        _take_up(table, contact, agent, _FREED)
     return False
 
 
@@ -276,5 +292,5 @@ def match_backlog(table: Table, agent: int) -> bool:
         if contact < 0:
             return True
         chosen = best_agent(table, contact)
-        offer(table, best_contact(table, chosen), chosen)
+        _take_up(table, best_contact(table, chosen), chosen, _BACKLOG)
     return False

@@ -85,17 +85,25 @@ def skill_fit(table: Table, agent: int, requirement: int, weight: NDArray[np.flo
             * level
             / PROFICIENCY_MAX
         )
-    count = requirements.skill_count[requirement]
-    if weight[W_SKILL] != 0.0 and count > 0:
-        total = 0
-        for item in range(count):
-            total += proficiency[requirements.skill[requirement, item]]
-        fit += weight[W_SKILL] * (total / (count * PROFICIENCY_MAX))
-    return fit
+    return fit + required_fit(table, agent, requirement, weight)
 
 
 @kernel
-def _is_preferred(table: Table, agent: int, requirement: int) -> bool:
+def required_fit(table: Table, agent: int, requirement: int, weight: NDArray[np.float64]) -> float:
+    """The term of the required skills, 0 without any. O(items of the requirement)."""
+    requirements = open_requirements(table)
+    count = requirements.skill_count[requirement]
+    if weight[W_SKILL] == 0.0 or count == 0:
+        return 0.0
+    proficiency = open_agents(table).proficiency[agent]
+    total = 0
+    for item in range(count):
+        total += proficiency[requirements.skill[requirement, item]]
+    return weight[W_SKILL] * (total / (count * PROFICIENCY_MAX))
+
+
+@kernel
+def is_preferred(table: Table, agent: int, requirement: int) -> bool:
     """Whether a requirement names the agent as a better match. O(items)."""
     requirements = open_requirements(table)
     for item in range(requirements.preferred_agent_count[requirement]):
@@ -112,7 +120,7 @@ def fit(table: Table, agent: int, class_row: int) -> float:
     requirement = classes.requirement[class_row]
     weight = open_queues(table).weight[queue]
     total = skill_fit(table, agent, requirement, weight)
-    if _is_preferred(table, agent, requirement):
+    if is_preferred(table, agent, requirement):
         total += weight[W_PREFERRED_AGENT]
     if weight[W_HANDLE_TIME] != 0.0:
         total -= weight[W_HANDLE_TIME] * slower(table, agent, queue)
@@ -144,6 +152,40 @@ def score_agent(table: Table, agent: int, class_row: int) -> float:
     if weight[W_OCCUPANCY] != 0.0:
         score -= weight[W_OCCUPANCY] * occupancy(table, agent)
     return score
+
+
+@kernel
+def write_terms(
+    table: Table, agent: int, class_row: int, term: NDArray[np.float64], first: int
+) -> None:
+    """
+    Write the terms of a score from place `first` on, SCORE_TERMS of them, in the formula's order;
+    each with its sign and weight, so that their sum is the score but for rounding.
+
+    O(items of the requirement).
+    """
+    agents = open_agents(table)
+    classes = open_classes(table)
+    scalar = open_cell(table).scalar
+    queue = classes.queue[class_row]
+    requirement = classes.requirement[class_row]
+    weight = open_queues(table).weight[queue]
+    skills = skill_fit(table, agent, requirement, weight)
+    required = required_fit(table, agent, requirement, weight)
+    term[first] = skills - required
+    term[first + 1] = required
+    term[first + 2] = weight[W_PREFERRED_AGENT] * is_preferred(table, agent, requirement)
+    term[first + 3] = -weight[W_HANDLE_TIME] * slower(table, agent, queue)
+    term[first + 4] = weight[W_OUTCOME] * better_outcome(table, agent, queue)
+    term[first + 5] = 0.0
+    if agents.contact_count[agent] == 0:
+        idle_ms = scalar[NOW_MS] - agents.idle_since_ms[agent]
+        term[first + 5] = weight[W_IDLE] * math.log(1.0 + idle_ms / _MINUTE_MS)
+    term[first + 6] = -weight[W_LOAD] * load_ratio(table, agent)
+    turns = scalar[NEXT_OFFER] - agents.last_offer[agent]
+    term[first + 7] = weight[W_TURN] * math.log(1.0 + turns)
+    term[first + 8] = -weight[W_VERSATILITY] * agents.versatility[agent]
+    term[first + 9] = -weight[W_OCCUPANCY] * occupancy(table, agent)
 
 
 @kernel

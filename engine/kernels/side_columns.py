@@ -1,13 +1,14 @@
 """
-Columns of what most contacts and agents have none of: several offers at a time, and estimates.
+Columns beside those of contacts, agents and queues: further offers, estimates, decision records.
 """
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.kernels.shapes import I8, I64, Row, Shape
+from engine.lifecycle import RefusalReason
 from engine.limits import ESTIMATES_MAX
 
 
@@ -44,3 +45,38 @@ class Estimates(NamedTuple):
     outcome: Learned
     is_dirty: I8
     dirty: Row
+
+
+# Facts of a decision, columns of Decisions.fact.
+D_NUMBER: Final = 0
+D_AT_MS: Final = 1
+D_KIND: Final = 2
+D_CONTACT: Final = 3
+D_CONTACT_SEQUENCE: Final = 4
+D_QUEUE: Final = 5
+D_PRIORITY: Final = 6
+D_SINCE_MS: Final = 7
+D_QUEUED_MS: Final = 8
+D_RELAXED: Final = 9
+D_AGENT: Final = 10
+D_OFFER: Final = 11
+D_RUNNER_UP: Final = 12
+D_WAITING: Final = 13
+D_STARVES: Final = 14
+D_REQUIREMENT: Final = 15
+# One place per RefusalReason, then those who could be offered the contact; ROUTED and UPDATED only.
+D_REFUSED: Final = 16
+REASONS: Final = len(RefusalReason)
+D_ELIGIBLE: Final = D_REFUSED + REASONS
+FACTS: Final = D_ELIGIBLE + 1
+# Terms of a score, in the order of `engine.kernels.scoring`; a record holds those of the chosen
+# agent, then of the runner-up, then the contact's claim.
+SCORE_TERMS: Final = 10
+TERMS: Final = 2 * SCORE_TERMS + 1
+
+
+class Decisions(NamedTuple):
+    """One row per decision, a ring."""
+
+    fact: Annotated[NDArray[np.int64], Shape(np.int64, FACTS)]
+    term: Annotated[NDArray[np.float64], Shape(np.float64, TERMS)]

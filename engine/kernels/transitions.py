@@ -33,6 +33,7 @@ from engine.kernels.compilation import entry, kernel
 from engine.kernels.contact_life import forget, restore_contact
 from engine.kernels.contact_transitions import cancel, pick, report, requeue, route, update
 from engine.kernels.deadlines import next_deadline
+from engine.kernels.deciding import count_refusals
 from engine.kernels.estimates import mark_estimates, reset_estimates
 from engine.kernels.offering import link_offer, mark_offer
 from engine.kernels.recording import (
@@ -73,6 +74,7 @@ _RESTORE_AGENT = int(Operation.RESTORE_AGENT)
 _RESTORE_OFFER = int(Operation.RESTORE_OFFER)
 _READ_CONTACT = int(Operation.READ_CONTACT)
 _READ_AGENT = int(Operation.READ_AGENT)
+_READ_REFUSALS = int(Operation.READ_REFUSALS)
 _APPLIED = int(Refusal.NONE)
 
 
@@ -145,6 +147,8 @@ def _apply_quietly(table: Table, operation: int) -> int:
         report(table, request[IN_CONTACT])
     elif operation == _READ_AGENT:
         report_agent(table, request[IN_AGENT])
+    elif operation == _READ_REFUSALS:
+        count_refusals(table, request[IN_CONTACT])
     else:
         _mark(table, operation)
     return _APPLIED

@@ -41,7 +41,7 @@ class Floor:
         self.scenario = scenario
         self.streams = list(scenario.streams)
         self.groups = list(scenario.groups)
-        self.engine = Engine(Limits(contacts_max=_CONTACTS_MAX, ended_max=0))
+        self.engine = Engine(Limits(contacts_max=_CONTACTS_MAX, ended_max=0, decisions_max=0))
         self.engine.cell.store.require_effects(4 * EFFECTS_PER_CALL)
         try:
             self.columns = Layout(scenario, self.engine).columns()

@@ -25,6 +25,7 @@ from engine.state import agents as agent_rows
 from engine.state import contacts as contact_rows
 from engine.state import queues as queue_rows
 from engine.state.classes import ContactClasses
+from engine.state.decisions import DecisionRows, Owners
 from engine.state.deltas import DeltaTaker
 from engine.state.names import Names
 from engine.state.rows import RowDelta
@@ -70,6 +71,10 @@ class CellState:
         self.agents = agent_rows.AgentRows(self.store, self.names, agents)
         self.contacts = contact_rows.ContactRows(self.store)
         self.classes = ContactClasses(self.store, self.names, agents)
+        owners = Owners(
+            self.contacts.slots, self.queues.slots, agents, self.classes.requirements_at
+        )
+        self.decisions = DecisionRows(self.store, owners)
         self._deltas = DeltaTaker(self.store, self.queues, self.agents, self.contacts)
 
     def make_effect_room(self) -> None:

@@ -90,6 +90,10 @@ class ContactClasses:
         """What the class's contacts ask of agents."""
         return self._requirements[int(self._store.columns.classes.requirement[class_row])]
 
+    def requirements_at(self, requirement_row: int) -> Requirements:
+        """What a requirement in use asks of agents."""
+        return self._requirements[requirement_row]
+
     def drop_queue(self, queue_row: int) -> None:
         """Forget the classes of a queue that holds no open contacts."""
         for key in [key for key in self._class_of if key.queue_row == queue_row]:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from engine.kernels.columns import (
     AGENT_DIRTY_COUNT,
     CONTACT_DIRTY_COUNT,
+    DECISION_COUNT,
     ESTIMATE_DIRTY_COUNT,
+    FIRST_DECISION,
     NEXT_CONTACT,
     NEXT_OFFER,
     NOW_MS,
@@ -43,7 +45,7 @@ _OFFER: Final = RowTable.OFFER
 
 # State, presence or intake, first in a record, is 0 where the row holds nothing any more.
 _GONE: Final = bytes(8)
-CELL_WIDTH: Final = 3
+CELL_WIDTH: Final = 4
 _CELL_RECORD: Final = struct.Struct(f"<{CELL_WIDTH}q")
 
 
@@ -97,7 +99,11 @@ class DeltaTaker:
             _append(deltas, _CONTACT, self._contacts, contact_rows, contact_records)
         if estimate_count or offer_count:
             deltas += self._take_seldom(estimate_count, offer_count)
-        cell = _CELL_RECORD.pack(scalar[NOW_MS], scalar[NEXT_CONTACT], scalar[NEXT_OFFER])
+        # Numbers of decisions go on after a restart, so that none ever means another.
+        next_decision = scalar[FIRST_DECISION] + scalar[DECISION_COUNT]
+        cell = _CELL_RECORD.pack(
+            scalar[NOW_MS], scalar[NEXT_CONTACT], scalar[NEXT_OFFER], next_decision
+        )
         deltas.append(RowDelta(_CELL, 0, "", cell, None))
         return deltas
 

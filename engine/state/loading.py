@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 
 from engine.commands import Requirements
 from engine.effects import FIRST_TEXT_REASON
-from engine.kernels.columns import FREE_OFFER, NEXT_CONTACT, NEXT_OFFER, NOW_MS, OFFER_ROWS_USED
+from engine.kernels.columns import (
+    FIRST_DECISION,
+    FREE_OFFER,
+    NEXT_CONTACT,
+    NEXT_OFFER,
+    NOW_MS,
+    OFFER_ROWS_USED,
+)
 from engine.kernels.packing import (
     AGENT_WIDTH,
     CONTACT_WIDTH,
@@ -37,7 +44,7 @@ _WIDTHS: Final = {
     RowTable.OFFER: OFFER_WIDTH,
 }
 # Widths of older versions, which wrote the same columns in the same order and then no more.
-_OLDER_WIDTHS: Final = {RowTable.QUEUE: 15, RowTable.AGENT: 8}
+_OLDER_WIDTHS: Final = {RowTable.CELL: 3, RowTable.QUEUE: 15, RowTable.AGENT: 8}
 
 
 def load_rows(cell: CellState, rows: Sequence[RowDelta]) -> None:
@@ -55,10 +62,13 @@ def load_rows(cell: CellState, rows: Sequence[RowDelta]) -> None:
     for delta in rows:
         by_table[RowTable(delta.table)].append(delta)
     # The time first: it tells delays that have run out from those that have not.
-    for now_ms, next_contact, next_offer in _records(RowTable.CELL, by_table[RowTable.CELL]):
+    for now_ms, next_contact, next_offer, next_decision in _records(
+        RowTable.CELL, by_table[RowTable.CELL]
+    ):
         cell.store.scalar[NOW_MS] = int(now_ms)
         cell.store.scalar[NEXT_CONTACT] = int(next_contact)
         cell.store.scalar[NEXT_OFFER] = int(next_offer)
+        cell.store.scalar[FIRST_DECISION] = max(1, int(next_decision))
     _load_queues(cell, by_table[RowTable.QUEUE])
     _load_agents(cell, by_table[RowTable.AGENT])
     _load_estimates(cell, by_table[RowTable.ESTIMATES])

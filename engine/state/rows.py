@@ -8,7 +8,8 @@ from engine.kernels.columns import AGENT_ROWS, CONTACT_ROWS, ESTIMATE_ROWS, OFFE
 # Version of every record and payload below; raise it with any change of their meaning. What older
 # versions wrote is read as well.
 # 1: as first released. 2: relaxation of contacts, in their payload and beside their failed offers.
-# 3: occupancy and estimates of agents, outcomes of queues, several offers of one contact.
+# 3: occupancy and estimates of agents, outcomes of queues, several offers of one contact, and where
+# decisions are numbered from.
 SCHEMA_VERSION: Final = 3
 
 

@@ -8,11 +8,14 @@ from numpy.typing import NDArray
 from engine.effects import EFFECT_WIDTH
 from engine.kernels.boundary import COMPILED, Addresses, ColumnSet, bind, shapes_of
 from engine.kernels.columns import (
+    DECISION_COUNT,
+    DECISIONS_MAX,
     EFFECT_COUNT,
     ENDED_HEAD,
     ENDED_MAX,
     ENDED_RETENTION_MS,
     ENDED_TAIL,
+    FIRST_DECISION,
     FREE_OFFER,
     LAYOUTS,
     LEVELS,
@@ -46,6 +49,7 @@ _FIRST_SIZE: Final = {
     "tags": 16,
     "effects": 4_096,
     "offers": 4_096,
+    "decisions": 4_096,
 }
 
 
@@ -70,6 +74,7 @@ class Store:
             "tags": TAGS_MAX,
             "effects": 1 << 24,
             "offers": 1 << 22,
+            "decisions": max(limits.decisions_max, 1),
         }
         self.columns = self._allocate(None)
         scalar = self.columns.cell.scalar
@@ -78,6 +83,8 @@ class Store:
         scalar[NEXT_DUE_MS] = NEVER_MS
         scalar[ENDED_HEAD] = scalar[ENDED_TAIL] = scalar[FREE_OFFER] = -1
         scalar[ENDED_MAX] = limits.ended_max
+        scalar[FIRST_DECISION] = 1
+        scalar[DECISIONS_MAX] = limits.decisions_max
         scalar[ENDED_RETENTION_MS] = limits.ended_retention_ms
         # Scalars, request and outcome never move, so that views of them stay good.
         self.scalar = scalar.data
@@ -132,6 +139,10 @@ class Store:
         """Make room for `room` more effect records in the open commit group, and as many offers."""
         self.require("effects", self.scalar[EFFECT_COUNT] + room)
         self.require("offers", self.scalar[OFFER_ROWS_USED] + room)
+        # The ring grows until it is as long as it may be, before it is written to a second time.
+        decisions = self.scalar[DECISION_COUNT] + room
+        if decisions > self.sizes["decisions"] < self.limits.decisions_max:
+            self.require("decisions", min(decisions, self.limits.decisions_max))
 
     def _allocate(self, old: ColumnSet | None) -> ColumnSet:
         groups = []
@@ -164,6 +175,7 @@ class Store:
                 "tag_agents": (sizes["tags"], agent_words),
                 "free_agents": (CHANNEL_SLOTS, agent_words),
                 "working_agents": (1, agent_words),
+                "available_agents": (1, agent_words),
                 "waiting_queues": (1, queue_words),
             }[name]
         if layout is Cell:

@@ -29,6 +29,7 @@ import grpc.aio
 from headgate.errors import CommandFailed, SessionEnded, details_of, named_delay_s, reason_of
 from headgate.v1 import (
     agent_service_pb2_grpc,
+    decision_service_pb2_grpc,
     event_pb2,
     event_service_pb2,
     event_service_pb2_grpc,
@@ -88,6 +89,7 @@ class Client:
         self.offers = offer_service_pb2_grpc.OfferServiceStub(self.channel)
         self.agents = agent_service_pb2_grpc.AgentServiceStub(self.channel)
         self.queues = queue_service_pb2_grpc.QueueServiceStub(self.channel)
+        self.decisions = decision_service_pb2_grpc.DecisionServiceStub(self.channel)
         self.events = event_service_pb2_grpc.EventServiceStub(self.channel)
         self.gateway = gateway_service_pb2_grpc.GatewayServiceStub(self.channel)
 

@@ -30,6 +30,7 @@ OTHER_VALUES: dict[str, tuple[str, str, object]] = {
     "queues_max": ("7", "7", 7),
     "ended_max": ("0", "0", 0),
     "ended_retention_ms": ("0", "0", 0),
+    "decisions_max": ("0", "0", 0),
     "reply_window_ms": ("1000", "1_000", 1_000),
     "replies_max": ("7", "7", 7),
     "inbox_max": ("7", "7", 7),

@@ -51,7 +51,11 @@ def test_contact_that_waits_is_shown_as_it_was_routed() -> None:
     route = Route("c", "q", Channel.CHAT, 7, asked, {"k": "v"}, 2_000, 60_000)
     outcome = engine.apply(route, NOW_MS)
     assert route_response(outcome) == routing_service_pb2.RouteResponse(
-        contact_id="c", state=contact_pb2.CONTACT_STATE_QUEUED, queue_id="q", position=1
+        contact_id="c",
+        state=contact_pb2.CONTACT_STATE_QUEUED,
+        queue_id="q",
+        position=1,
+        decision_id="d1",
     )
     shown = contact_message(engine, engine.read.contact("c", NOW_MS + 500))
     assert shown == contact_pb2.Contact(

@@ -101,6 +101,19 @@ def test_desk_of_the_example_rings_together_and_one_picks_up(server: Served) -> 
         )
 
 
+def test_words_of_the_example_tell_why_a_call_waits_and_who_has_it(server: Served) -> None:
+    """First why nobody, and why not tess; then why rui."""
+    for _ in range(2):
+        script = EXAMPLES / "python" / "why.py"
+        told = run(sys.executable, "-W", "error", script, cwd=ROOT, address=server.address)
+        waiting, offered = told.split("\n\n")
+        assert "1 busy or away, 1 without a required skill at its level" in waiting
+        assert waiting.endswith(
+            "tess cannot be offered it as of now: does not hold every required skill at its level."
+        )
+        assert "rui was chosen when the agent got room" in offered
+
+
 @pytest.mark.slow
 @pytest.mark.needs_node
 @pytest.mark.timeout(300)

@@ -119,7 +119,8 @@ class Pair:
 
 def _apply_engine(engine: Engine, command: Command, now_ms: int) -> Outcome | Refusal:
     try:
-        return engine.apply(command, now_ms)
+        # The reference keeps no decisions.
+        return engine.apply(command, now_ms)._replace(decision=0)
     except CommandRefused as refused:
         return refused.reason
 

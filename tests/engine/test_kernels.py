@@ -38,7 +38,8 @@ from engine.kernels.eligibility import (
     skilled_word,
 )
 from engine.kernels.matching import best_agent, best_contact
-from engine.kernels.scoring import claim_of, fit, is_starving, score_agent
+from engine.kernels.scoring import claim_of, fit, is_starving, score_agent, write_terms
+from engine.kernels.side_columns import SCORE_TERMS
 from engine.kernels.transitions import apply
 from engine.kernels.waiting import join_class, leave_class, position_of
 from engine.lifecycle import Channel, Presence, Strategy
@@ -298,6 +299,17 @@ def test_score_and_claim_agree_with_the_reference_bit_for_bit(crowd: Pair) -> No
             its_fit = fit(store.table, agent.row, class_row)
             assert is_starving(store.table, alike[0].row) == starves
             assert claim_of(store.table, alike[0].row, its_fit) == claim
+
+
+def test_terms_sum_up_to_the_score(crowd: Pair) -> None:
+    """Two ways to one formula; rounding alone may differ."""
+    floor, store = crowd.reference.floor, crowd.engine.cell.store
+    term = np.zeros(SCORE_TERMS)
+    for alike in list(floor.waiting.values())[:20]:
+        class_row = int(store.columns.contacts.class_row[alike[0].row])
+        for agent in floor.agents_by_row()[::5]:
+            write_terms(store.table, agent.row, class_row, term, 0)
+            assert term.sum() == pytest.approx(floor.score(agent, alike[0]), abs=1e-12)
 
 
 # Modules whose kernels other entries call: rows of the log, and simulated floors.
