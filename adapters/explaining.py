@@ -97,11 +97,7 @@ def _of_decision(decision: Decision) -> Iterator[str]:
         DecisionKind.DECISION_KIND_ROUTED,
         DecisionKind.DECISION_KIND_UPDATED,
     ):
-        others = _listed(decision.refused)
-        yield (
-            f"{_agents(decision.eligible)} could be offered it"
-            f"{'; not ' + others if others else ''}."
-        )
+        yield f"{_agents(decision.eligible)} could be offered it."
     elif decision.kind != DecisionKind.DECISION_KIND_PICKED:
         first = ", past the starvation bound" if decision.starving else ""
         yield (

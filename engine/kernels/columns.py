@@ -311,7 +311,9 @@ FIRST_DECISION: Final = 22
 DECISIONS_MAX: Final = 23
 # Second best of the latest search for an agent, -1 for none.
 RUNNER_UP: Final = 24
-SCALARS: Final = 25
+# Agents it chose from.
+ELIGIBLE: Final = 25
+SCALARS: Final = 26
 
 # Arguments of a transition, places in Cell.request; each transition names its own.
 REQUEST_PLACES: Final = 16

@@ -21,6 +21,7 @@ from engine.kernels.boundary import (
 from engine.kernels.columns import (
     DECISION_COUNT,
     DECISIONS_MAX,
+    ELIGIBLE,
     FIRST_DECISION,
     NEXT_OFFER,
     NOW_MS,
@@ -41,6 +42,7 @@ from engine.kernels.side_columns import (
     D_AT_MS,
     D_CONTACT,
     D_CONTACT_SEQUENCE,
+    D_ELIGIBLE,
     D_KIND,
     D_NUMBER,
     D_OFFER,
@@ -132,8 +134,7 @@ def decide(table: Table, contact: int, agent: int, runner_up: int, kind: int) ->
     """
     Record a choice about to be carried out; agent -1 for nobody, runner-up -1 for none.
 
-    Returns the record's number, 0 where none are kept. Two scores, and `count_refusals` for one who
-    came.
+    Returns the record's number, 0 where none are kept. Two scores, and `count_refusals` for nobody.
     """
     cell = open_cell(table)
     scalar = cell.scalar
@@ -163,11 +164,14 @@ def decide(table: Table, contact: int, agent: int, runner_up: int, kind: int) ->
     fact[D_STARVES] = is_starving(table, contact)
     class_row = contacts.class_row[contact]
     fact[D_REQUIREMENT] = open_classes(table).requirement[class_row]
-    is_counted = kind <= _UPDATED
+    # Counting costs as much as finding, so it is done where nobody is found.
+    is_counted = agent < 0
     if is_counted:
         count_refusals(table, contact)
     for item in range(REASONS + 1):
         fact[D_REFUSED + item] = cell.outcome[OUT_REFUSED + item] if is_counted else 0
+    if kind <= _UPDATED and not is_counted:
+        fact[D_ELIGIBLE] = scalar[ELIGIBLE]
     term = decisions.term[place]
     its_fit = 0.0
     if agent >= 0:

@@ -46,8 +46,10 @@ def slower(table: Table, agent: int, queue: int) -> float:
     0 where nothing is known. O(1).
     """
     totals = open_queues(table).totals[queue]
+    if totals[HANDLE_MS_SUM] == 0:
+        return 0.0
     place = _place_of(table, agent, queue)
-    if place < 0 or totals[HANDLE_MS_SUM] == 0:
+    if place < 0:
         return 0.0
     estimates = open_estimates(table)
     handled = estimates.handled[agent, place]
@@ -60,8 +62,10 @@ def slower(table: Table, agent: int, queue: int) -> float:
 def better_outcome(table: Table, agent: int, queue: int) -> float:
     """By how much an agent's outcomes exceed the queue's mean, -1 to 1; 0 as above. O(1)."""
     totals = open_queues(table).totals[queue]
+    if totals[RATED] == 0:
+        return 0.0
     place = _place_of(table, agent, queue)
-    if place < 0 or totals[RATED] == 0:
+    if place < 0:
         return 0.0
     estimates = open_estimates(table)
     rated = estimates.rated[agent, place]

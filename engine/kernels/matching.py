@@ -23,7 +23,7 @@ from engine.kernels.boundary import (
     open_contacts,
     open_queues,
 )
-from engine.kernels.columns import NOW_MS, RUNNER_UP
+from engine.kernels.columns import ELIGIBLE, NOW_MS, RUNNER_UP
 from engine.kernels.compilation import kernel
 from engine.kernels.deadlines import schedule_contact
 from engine.kernels.deciding import decide
@@ -69,6 +69,7 @@ def best_agent(table: Table, contact: int) -> int:
     goes_round = has_failed and is_crowded(table, contact, now_ms)
     is_offered = contacts.state[contact] == _OFFERED
     best = runner_up = -1
+    eligible = 0
     best_score = runner_up_score = -np.inf
     for word in range(free.shape[0]):
         if free[word] == np.uint64(0):
@@ -84,6 +85,7 @@ def best_agent(table: Table, contact: int) -> int:
                 agents.auto_accept[agent] > 0 or is_offered_to(table, contact, agent)
             ):
                 continue
+            eligible += 1
             if goes_round:
                 score = -1.0 * agents.last_offer[agent]
             else:
@@ -93,7 +95,9 @@ def best_agent(table: Table, contact: int) -> int:
                 best, best_score = agent, score
             elif score > runner_up_score:
                 runner_up, runner_up_score = agent, score
-    open_cell(table).scalar[RUNNER_UP] = runner_up
+    scalar = open_cell(table).scalar
+    scalar[RUNNER_UP] = runner_up
+    scalar[ELIGIBLE] = eligible
     return best
 
 

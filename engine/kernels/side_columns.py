@@ -64,7 +64,8 @@ D_RUNNER_UP: Final = 12
 D_WAITING: Final = 13
 D_STARVES: Final = 14
 D_REQUIREMENT: Final = 15
-# One place per RefusalReason, then those who could be offered the contact; ROUTED and UPDATED only.
+# One place per RefusalReason, where nobody was found; then those who could be offered the contact,
+# ROUTED and UPDATED only.
 D_REFUSED: Final = 16
 REASONS: Final = len(RefusalReason)
 D_ELIGIBLE: Final = D_REFUSED + REASONS

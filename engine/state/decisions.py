@@ -75,8 +75,8 @@ class DecisionView:
     starves
         Whether the contact was past the queue's starvation bound.
     eligible, refused
-        How many agents of the queue could be offered it, and how many not, by the first reason;
-        None and empty where an agent was to be filled.
+        How many agents of the queue could be offered it, None where an agent was to be filled; and
+        how many not, by the first reason, where nobody was found.
     """
 
     number: int
@@ -245,7 +245,7 @@ class DecisionRows:
             refused={
                 reason: fact[D_REFUSED + reason]
                 for reason in RefusalReason
-                if is_counted and fact[D_REFUSED + reason]
+                if fact[D_REFUSED + reason]
             },
         )
 
