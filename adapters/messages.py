@@ -169,6 +169,9 @@ def snapshot_message(snapshot: QueueSnapshot, now_ms: int) -> queue_pb2.QueueSna
         offers_total=totals[columns.OFFERS],
         offers_failed_total=totals[columns.OFFERS_FAILED],
         intake=Intake(snapshot.intake).value,  # type: ignore[arg-type]
+        estimated_total=totals[columns.ESTIMATED],
+        estimate_error_ms_sum=totals[columns.ESTIMATE_ERROR_MS_SUM],
+        estimates_exceeded_total=totals[columns.ESTIMATES_EXCEEDED],
     )
     if counted > 0:
         message.service_level = answered_within / counted

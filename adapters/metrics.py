@@ -269,6 +269,21 @@ _QUEUE_TOTALS: Final = (
     ("headgate_queue_expired_total", "Contacts that waited too long.", columns.EXPIRED),
     ("headgate_queue_rejected_total", "Contacts rejected at the door.", columns.REJECTED),
     ("headgate_queue_completed_total", "Contacts whose wrap-up is over.", columns.COMPLETED),
+    (
+        "headgate_queue_estimated_total",
+        "Answered contacts whose wait EstimateWait had been asked for.",
+        columns.ESTIMATED,
+    ),
+    (
+        "headgate_queue_estimate_error_milliseconds_total",
+        "Sum of how far off their latest estimates were, early or late.",
+        columns.ESTIMATE_ERROR_MS_SUM,
+    ),
+    (
+        "headgate_queue_estimates_exceeded_total",
+        "Those that waited longer than the upper bound; one in ten where estimates are right.",
+        columns.ESTIMATES_EXCEEDED,
+    ),
 )
 
 

@@ -12,13 +12,21 @@ from adapters.translation import (
     known_members,
     member,
     requeue_command,
+    requirements_of,
     route_command,
     update_command,
 )
-from engine.commands import CancelContact
+from engine.commands import CancelContact, Route
 from engine.engine import Engine
-from engine.lifecycle import CancelReason, ContactState
-from engine.refusals import violation
+from engine.lifecycle import CancelReason, Channel, ContactState
+from engine.refusals import CommandRefused, Refusal, violation
+from engine.routing.validation import validate
+from engine.routing.wait_estimate import (
+    WaitEstimate,
+    estimate_contact,
+    estimate_newcomer,
+    note_estimate,
+)
 from headgate.v1 import routing_service_pb2 as pb
 
 
@@ -89,6 +97,44 @@ def _sequence_of(page_token: str) -> int:
     return int(page_token)
 
 
+def estimate_wait(engine: Engine, request: pb.EstimateWaitRequest, now_ms: int) -> Message:
+    """Estimate the wait of a contact that waits, or of one that would join a queue."""
+    if request.contact_id:
+        estimate = _estimate_waiting(engine, request, now_ms)
+    else:
+        newcomer = Route(
+            "newcomer",
+            request.queue_id,
+            member(Channel, request.channel),
+            request.priority,
+            requirements_of(request.requirements),
+            routing_age_ms=request.routing_age_ms,
+        )
+        validate(newcomer)
+        estimate = estimate_newcomer(engine.cell, newcomer, now_ms)
+    return pb.EstimateWaitResponse(
+        status=estimate.status.value,  # type: ignore[arg-type]
+        **{name: getattr(estimate, name) for name in estimate._fields if name != "status"},
+    )
+
+
+def _estimate_waiting(engine: Engine, request: pb.EstimateWaitRequest, now_ms: int) -> WaitEstimate:
+    if request != pb.EstimateWaitRequest(cell=request.cell, contact_id=request.contact_id):
+        expected = "nothing but the contact, or no contact"
+        raise invalid(violation("contact_id", request.contact_id, expected))
+    cell = engine.cell
+    row = cell.contact_row(request.contact_id)
+    state = ContactState(int(cell.store.columns.contacts.state[row]))
+    if state is not ContactState.QUEUED:
+        expected = f"a contact that waits; it is {state.name}"
+        raise CommandRefused(
+            Refusal.ILLEGAL_TRANSITION, violation("contact_id", request.contact_id, expected)
+        )
+    estimate = estimate_contact(cell, row)
+    note_estimate(cell, row, estimate, now_ms)
+    return estimate
+
+
 METHODS: Final = (
     Method("RoutingService", "Route", pb.RouteRequest, route, True, "route"),
     Method(
@@ -116,5 +162,6 @@ METHODS: Final = (
         "cancel_contact",
     ),
     Method("RoutingService", "GetContact", pb.GetContactRequest, get_contact),
+    Method("RoutingService", "EstimateWait", pb.EstimateWaitRequest, estimate_wait),
     Method("RoutingService", "ListContacts", pb.ListContactsRequest, list_contacts),
 )

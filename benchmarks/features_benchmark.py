@@ -1,21 +1,26 @@
 """
-What features cost a decision: the same contacts routed by engines that differ in what they do.
+What features cost a decision: the same contacts and agents, in engines that differ in what they do.
 
-Every engine holds the same floor. A contact is routed, timed as a whole command, and cancelled; the
-engines take turns contact by contact, so that a busy spell of the machine hits them alike.
+In the core a decision is the search for an agent and, where records are kept, its record. As a
+whole command a contact is routed and cancelled, outside of what is timed. Engines take turns, so
+that a busy spell of the machine hits them alike.
 """
 
 import gc
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
 from benchmarks.population import Population, populate, queue_id
 from benchmarks.settings import Settings
-from benchmarks.tables import Goals, Table
-from benchmarks.timing import pin
+from benchmarks.tables import Goals, Table, figure, ratio
+from benchmarks.timing import compare, pin, repeated
 from engine.commands import (
     STRATEGY_WEIGHTS,
     CancelContact,
@@ -23,17 +28,37 @@ from engine.commands import (
     Requirements,
     Route,
     ScoreWeights,
+    SetIntake,
     UpsertQueue,
 )
 from engine.engine import Engine
-from engine.lifecycle import CancelReason
+from engine.kernels.boundary import Table as AddressTable
+from engine.kernels.boundary import open_cell
+from engine.kernels.columns import DECISION_COUNT, NOW_MS, RUNNER_UP
+from engine.kernels.deciding import decide
+from engine.kernels.matching import best_agent
+from engine.lifecycle import CancelReason, DecisionKind, Intake
 from engine.limits import Limits
 
 _CONTACTS: Final = 64
+_ROUTED: Final = int(DecisionKind.ROUTED)
 _ALL_WEIGHTS: Final = ScoreWeights(
     skill=0.5, handle_time=1.0, outcome=0.5, idle=0.1, load=0.2, turn=0.1, versatility=1.0,
     occupancy=0.2, urgency=1.0, lateness=0.1,
 )  # fmt: skip
+
+
+@njit(cache=True, error_model="numpy")
+def decide_all(table: AddressTable, contacts: NDArray[np.int64]) -> int:
+    """Choose an agent for each contact as `match_new` does, and record it; the last one."""
+    agent = -1
+    scalar = open_cell(table).scalar
+    for place in range(contacts.shape[0]):
+        agent = best_agent(table, contacts[place])
+        decide(table, contacts[place], agent, scalar[RUNNER_UP], _ROUTED)
+        # The ring is not grown here, and one record costs what the next does.
+        scalar[DECISION_COUNT] = 0
+    return agent
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +103,28 @@ class Floor:
         for queue in range(queues):
             definition = self.engine.read.queue(queue_id(queue)).definition
             self._apply(definition._replace(weights=case.weights, etag=""))
+        # Contacts that an agent is found for, known once they are decided on.
+        self.found = 0
         self.contacts = population.contacts(_CONTACTS)
         if case.asks_more:
             self.contacts = [_asking_more(contact) for contact in self.contacts]
+
+    def decisions(self) -> Callable[[], int]:
+        """
+        A call that decides in the core, for every contact somebody can be found for; they wait from
+        now on.
+        """
+        store = self.engine.cell.store
+        queues = range(len(self.engine.cell.queues.slots))
+        for queue in queues:
+            self.engine.apply(SetIntake(queue_id(queue), Intake.PAUSED), self.now_ms)
+        populate(self.engine, self.contacts)
+        store.scalar[NOW_MS] = self.now_ms
+        rows = [self.engine.cell.contact_row(contact.contact_id) for contact in self.contacts]
+        found = [row for row in rows if decide_all(store.table, np.array([row])) >= 0]
+        self.found = len(found)
+        contacts = np.array(found)
+        return lambda: decide_all(store.table, contacts)
 
     def _apply(self, command: UpsertQueue) -> None:
         self.engine.apply(command, self.now_ms)
@@ -113,27 +157,45 @@ def run(settings: Settings) -> list[Table]:
     """Measure every size."""
     pin(0)
     goals = Goals()
-    rows = []
+    in_core, commands = [], []
     for agents in settings.numbers("agents"):
         share = float(settings.value("available_share"))
         floors = {name: Floor(case, agents, share) for name, case in CASES.items()}
         seconds = _take_turns(floors, int(settings.value("routes")))
-        medians = {name: statistics.median(values) for name, values in seconds.items()}
-        rows.append([
-            f"{agents:,}",
-            *(f"{value * 1e6:.1f} (× {value / medians['bare']:.2f})" for value in medians.values()),
-        ])  # fmt: skip
-        for name, goal in (("recorded", "recorded"), ("everything", "everything")):
-            limit = settings.goals.get(goal)
+        commands.append(_row(agents, {name: [statistics.median(v)] for name, v in seconds.items()}))
+        decisions = {name: floor.decisions() for name, floor in floors.items()}
+        cases = {name: repeated(call) for name, call in decisions.items()}
+        taken = compare(cases, settings.rounds, settings.round_s)
+        found = floors["bare"].found
+        core = {name: [value / found for value in values] for name, values in taken.items()}
+        in_core.append(_row(agents, core))
+        for name in ("recorded", "everything"):
+            limit = settings.goals.get(name)
             if limit:
-                times = [medians[name] / medians["bare"]]
-                goals.at_most(f"Route, {name}, {agents:,} agents", limit, times, "× bare")
+                what = f"decision in the core, {name}, {agents:,} agents"
+                goals.at_most(what, limit, ratio(core[name], core["bare"]), "× bare")
     note = (
-        "µs per `Engine.apply(Route)`, median; × the bare one. 256 skills, 3 required at level 2. "
-        "recorded: a decision record each; all weights: every term of the score counts; asks more: "
-        "a tag ruled out, two preferred agents, two relaxation steps."
+        "µs, median; × the bare one. 256 skills, 3 required at level 2. recorded: a decision "
+        "record each; all weights: every term of the score counts; asks more: a tag ruled out, two "
+        "preferred agents, two relaxation steps."
     )
-    return [Table("What features cost", ("agents", *CASES), rows, note), goals.table()]
+    columns = ("agents", *CASES)
+    return [
+        Table("What features cost a decision in the core", columns, in_core, note),
+        Table("The same, whole `Engine.apply(Route)`", columns, commands),
+        goals.table(),
+    ]
+
+
+def _row(agents: int, seconds: Mapping[str, list[float]]) -> list[str]:
+    bare = statistics.median(seconds["bare"])
+    return [
+        f"{agents:,}",
+        *(
+            f"{figure(values, 1e6)} (× {statistics.median(values) / bare:.2f})"
+            for values in seconds.values()
+        ),
+    ]
 
 
 def _take_turns(floors: Mapping[str, Floor], routes: int) -> dict[str, list[float]]:

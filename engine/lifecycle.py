@@ -205,6 +205,20 @@ class RefusalReason(IntEnum):
     NOT_IN_QUEUE = 8
 
 
+class EstimateStatus(IntEnum):
+    """Whether a wait could be estimated; values are those of the wire."""
+
+    ESTIMATED = 1
+    # Somebody could be offered the contact now.
+    NO_WAIT = 2
+    # Nobody who could ever take it is available.
+    NO_AGENTS = 3
+    # Too few contacts of the queue have been handled.
+    INSUFFICIENT_DATA = 4
+    # The queue offers nothing.
+    PAUSED = 5
+
+
 class DecisionKind(IntEnum):
     """What a choice was made for; values are those of the wire."""
 

@@ -43,6 +43,10 @@ ESTIMATES_MAX: Final = 8
 ESTIMATE_MEMORY: Final = 50
 # Contacts' worth of the queue's own mean that an agent's estimate is mixed with.
 ESTIMATE_PRIOR: Final = 10
+# Contacts a queue's present handling time is the mean of, as above.
+RECENT_HANDLED_MAX: Final = 200
+# Contacts without which a wait is not estimated.
+ESTIMATE_SAMPLES_MIN: Final = 10
 # Time constant of the mean that occupancy is.
 OCCUPANCY_WINDOW_MS: Final = 1_800_000
 

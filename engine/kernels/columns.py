@@ -65,6 +65,11 @@ class Contacts(NamedTuple):
     offers_failed: I64
     # Relaxation steps taken.
     relaxed: I64
+    # Latest estimate of its wait that was asked for: when, 0 for never, and until when it should
+    # be answered, most likely and at the latest.
+    estimated_ms: I64
+    expected_by_ms: I64
+    expected_until_ms: I64
     # Counts changes; the etag.
     version: I64
     # Neighbours in its class, or in the list of ended contacts.
@@ -151,7 +156,14 @@ CANCELLED: Final = 12
 RATED: Final = 13
 # Sum of outcomes, in thousandths.
 OUTCOME_SUM: Final = 14
-TOTALS: Final = 15
+# Sum of the waits of abandoned contacts.
+ABANDONED_MS_SUM: Final = 15
+# Answered contacts whose wait somebody had asked to estimate, how far off all estimates were, and
+# how many of them waited longer than the upper bound.
+ESTIMATED: Final = 16
+ESTIMATE_ERROR_MS_SUM: Final = 17
+ESTIMATES_EXCEEDED: Final = 18
+TOTALS: Final = 19
 
 # Score weights per queue, columns of Queues.weight, in the order of `engine.commands.ScoreWeights`;
 # `engine.kernels.scoring` states the formula.
@@ -195,6 +207,9 @@ class Queues(NamedTuple):
     reoffer_delay_only_agent_ms: I64
     priority_age_ms: I64
     short_abandon_ms: I64
+    # Contacts that count, at most RECENT_HANDLED_MAX, and their mean handling time with wrap-up.
+    recent_handled: I64
+    recent_handle_ms: I64
     waiting: I64
     offered: I64
     assigned: I64

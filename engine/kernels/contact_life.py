@@ -8,6 +8,7 @@ from engine.kernels.boundary import Table, open_cell, open_classes, open_contact
 from engine.kernels.capacity import hold_contact, let_go, rest_begins
 from engine.kernels.columns import (
     ABANDONED,
+    ABANDONED_MS_SUM,
     CANCELLED,
     COMPLETED,
     ENDED_COUNT,
@@ -106,6 +107,7 @@ def clear_contact(table: Table, contact: int) -> None:
     contacts.cost[contact] = 0
     contacts.offers_failed[contact] = 0
     contacts.relaxed[contact] = 0
+    contacts.estimated_ms[contact] = 0
     contacts.version[contact] = 0
     for place in range(EXCLUSIONS_MAX):
         contacts.excluded_agent[contact, place] = -1
@@ -118,6 +120,7 @@ def start_wait(table: Table, contact: int) -> None:
     contacts = open_contacts(table)
     now_ms = open_cell(table).scalar[NOW_MS]
     contacts.queued_ms[contact] = now_ms
+    contacts.estimated_ms[contact] = 0
     contacts.accepted_ms[contact] = 0
     contacts.handled_ms[contact] = 0
     max_wait_ms = contacts.max_wait_ms[contact]
@@ -263,6 +266,8 @@ def end_contact(table: Table, contact: int, state: int, kind: int, reason: int) 
     total = COMPLETED
     if state == _ABANDONED:
         total = ABANDONED
+        wait_ms = scalar[NOW_MS] - contacts.queued_ms[contact]
+        queues.totals[queue, ABANDONED_MS_SUM] += wait_ms
         if reason == _SHORT_ABANDON:
             queues.totals[queue, SHORT_ABANDONED] += 1
     elif state == _EXPIRED:

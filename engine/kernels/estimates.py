@@ -19,7 +19,7 @@ from engine.kernels.columns import (
 from engine.kernels.compilation import kernel
 from engine.kernels.recording import mark_queue, record_agent
 from engine.kernels.requests import IN_AGENT, IN_QUEUE
-from engine.limits import ESTIMATE_MEMORY, ESTIMATE_PRIOR, ESTIMATES_MAX
+from engine.limits import ESTIMATE_MEMORY, ESTIMATE_PRIOR, ESTIMATES_MAX, RECENT_HANDLED_MAX
 from engine.refusals import Refusal
 
 _APPLIED = int(Refusal.NONE)
@@ -132,6 +132,10 @@ def _moved(mean: int, value: int, count: int) -> int:
 def learn_handling(table: Table, agent: int, queue: int, handle_ms: int) -> None:
     """Learn from a contact that an agent has handled. O(1)."""
     estimates = open_estimates(table)
+    queues = open_queues(table)
+    recent = min(queues.recent_handled[queue] + 1, RECENT_HANDLED_MAX)
+    queues.recent_handled[queue] = recent
+    queues.recent_handle_ms[queue] = _moved(queues.recent_handle_ms[queue], handle_ms, recent)
     place = _place_for(table, agent, queue)
     handled = min(estimates.handled[agent, place] + 1, ESTIMATE_MEMORY)
     estimates.handled[agent, place] = handled

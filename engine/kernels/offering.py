@@ -19,6 +19,9 @@ from engine.kernels.capacity import hold_contact, let_go, note_occupancy, refres
 from engine.kernels.columns import (
     ANSWERED,
     ANSWERED_WITHIN,
+    ESTIMATE_ERROR_MS_SUM,
+    ESTIMATED,
+    ESTIMATES_EXCEEDED,
     FREE_OFFER,
     NEXT_OFFER,
     NOW_MS,
@@ -286,6 +289,18 @@ def rescind_others(table: Table, contact: int, reason: int) -> None:
 
 
 @kernel
+def _check_estimate(table: Table, contact: int) -> None:
+    """Count how far the latest estimate of a contact's wait was off. O(1)."""
+    contacts = open_contacts(table)
+    totals = open_queues(table).totals[contacts.queue[contact]]
+    now_ms = open_cell(table).scalar[NOW_MS]
+    totals[ESTIMATED] += 1
+    totals[ESTIMATE_ERROR_MS_SUM] += abs(now_ms - contacts.expected_by_ms[contact])
+    if now_ms > contacts.expected_until_ms[contact]:
+        totals[ESTIMATES_EXCEEDED] += 1
+
+
+@kernel
 def assign(table: Table, contact: int) -> int:
     """
     Give an offered contact to the agent of the leading offer; returns its wait, milliseconds.
@@ -310,6 +325,8 @@ def assign(table: Table, contact: int) -> int:
     queues.totals[queue, WAIT_MS_SUM] += wait_ms
     if wait_ms <= queues.service_level_within_ms[queue]:
         queues.totals[queue, ANSWERED_WITHIN] += 1
+    if contacts.estimated_ms[contact] > 0:
+        _check_estimate(table, contact)
     open_agents(table).missed[agent] = 0
     mark_agent(table, agent)
     mark_queue(table, queue)

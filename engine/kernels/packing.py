@@ -42,7 +42,8 @@ CONTACT_WIDTH: Final = _CONTACT_PLAIN + 2 * EXCLUSIONS_MAX
 AGENT_WIDTH: Final = 10
 OFFER_WIDTH: Final = 4
 ESTIMATE_WIDTH: Final = 1 + 5 * ESTIMATES_MAX
-QUEUE_WIDTH: Final = 2 + TOTALS
+_QUEUE_PLAIN: Final = 2 + TOTALS
+QUEUE_WIDTH: Final = _QUEUE_PLAIN + 2
 
 
 @kernel
@@ -223,6 +224,8 @@ def _pack_queues(table: Table, out: NDArray[np.int64]) -> None:
         record[1] = q.version[row]
         for item in range(TOTALS):
             record[2 + item] = q.totals[row, item]
+        record[_QUEUE_PLAIN] = q.recent_handled[row]
+        record[_QUEUE_PLAIN + 1] = q.recent_handle_ms[row]
 
 
 @kernel
@@ -233,6 +236,8 @@ def _unpack_queue(table: Table, row: int, record: NDArray[np.int64]) -> None:
     q.version[row] = record[1]
     for item in range(TOTALS):
         q.totals[row, item] = record[2 + item]
+    q.recent_handled[row] = record[_QUEUE_PLAIN]
+    q.recent_handle_ms[row] = record[_QUEUE_PLAIN + 1]
 
 
 @entry

@@ -28,7 +28,7 @@ from engine.kernels.assignment_transitions import (
 )
 from engine.kernels.boundary import Table, open_cell
 from engine.kernels.capacity import refresh_room, report_agent
-from engine.kernels.columns import NEXT_DUE_MS
+from engine.kernels.columns import NEXT_CONTACT, NEXT_DUE_MS, OUT_COUNT
 from engine.kernels.compilation import entry, kernel
 from engine.kernels.contact_life import forget, restore_contact
 from engine.kernels.contact_transitions import cancel, pick, report, requeue, route, update
@@ -42,8 +42,17 @@ from engine.kernels.recording import (
     mark_contact,
     mark_queue,
 )
-from engine.kernels.requests import IN_AGENT, IN_CONTACT, IN_OPERATION, IN_QUEUE, IN_ROW, Operation
+from engine.kernels.requests import (
+    IN_AGENT,
+    IN_CONTACT,
+    IN_OPERATION,
+    IN_QUEUE,
+    IN_ROW,
+    IN_SINCE_MS,
+    Operation,
+)
 from engine.kernels.time_transitions import recover, run_due
+from engine.kernels.waiting import count_ahead
 from engine.refusals import Refusal
 
 _ROUTE = int(Operation.ROUTE)
@@ -75,6 +84,7 @@ _RESTORE_OFFER = int(Operation.RESTORE_OFFER)
 _READ_CONTACT = int(Operation.READ_CONTACT)
 _READ_AGENT = int(Operation.READ_AGENT)
 _READ_REFUSALS = int(Operation.READ_REFUSALS)
+_READ_AHEAD = int(Operation.READ_AHEAD)
 _APPLIED = int(Refusal.NONE)
 
 
@@ -143,15 +153,27 @@ def _apply_quietly(table: Table, operation: int) -> int:
         schedule_lease(table, request[IN_AGENT])
     elif operation == _RESTORE_OFFER:
         link_offer(table, request[IN_ROW])
-    elif operation == _READ_CONTACT:
+    elif operation < _MARK_CONTACT:
+        _read(table, operation)
+    else:
+        _mark(table, operation)
+    return _APPLIED
+
+
+@kernel
+def _read(table: Table, operation: int) -> None:
+    """Write into the outcome what is asked. As the operation."""
+    cell = open_cell(table)
+    request = cell.request
+    if operation == _READ_CONTACT:
         report(table, request[IN_CONTACT])
     elif operation == _READ_AGENT:
         report_agent(table, request[IN_AGENT])
     elif operation == _READ_REFUSALS:
         count_refusals(table, request[IN_CONTACT])
     else:
-        _mark(table, operation)
-    return _APPLIED
+        key_ms, sequence = request[IN_SINCE_MS], cell.scalar[NEXT_CONTACT]
+        cell.outcome[OUT_COUNT] = count_ahead(table, request[IN_QUEUE], key_ms, sequence)
 
 
 @kernel

@@ -172,26 +172,30 @@ def _unlink_class(table: Table, class_row: int) -> None:
 
 @kernel
 def position_of(table: Table, contact: int) -> int:
-    """
-    Place of a waiting contact in its queue, 1 is the head.
-
-    Counts the contacts of the queue whose order key is lower. O(classes of the queue + distance of
-    its place from the nearer end of each).
-    """
+    """Place of a waiting contact in its queue, 1 is the head. As `count_ahead`."""
     contacts = open_contacts(table)
-    classes = open_classes(table)
-    own_class = contacts.class_row[contact]
-    key_ms = contacts.since_ms[contact] - key_offset_ms(table, own_class)
-    ahead = 0
-    class_row = open_queues(table).first_class[classes.queue[own_class]]
-    while class_row >= 0:
-        ahead += _count_before(table, class_row, key_ms, contact)
-        class_row = classes.following[class_row]
-    return ahead + 1
+    key_ms = contacts.since_ms[contact] - key_offset_ms(table, contacts.class_row[contact])
+    queue, sequence = contacts.queue[contact], contacts.sequence[contact]
+    return count_ahead(table, queue, key_ms, sequence) + 1
 
 
 @kernel
-def _count_before(table: Table, class_row: int, key_ms: int, contact: int) -> int:
+def count_ahead(table: Table, queue: int, key_ms: int, sequence: int) -> int:
+    """
+    Contacts that wait in a queue and whose order key is lower, ties by arrival.
+
+    O(classes of the queue + distance of the place from the nearer end of each).
+    """
+    ahead = 0
+    class_row = open_queues(table).first_class[queue]
+    while class_row >= 0:
+        ahead += _count_before(table, class_row, key_ms, sequence)
+        class_row = open_classes(table).following[class_row]
+    return ahead
+
+
+@kernel
+def _count_before(table: Table, class_row: int, key_ms: int, sequence: int) -> int:
     """
     Contacts of the class that stand before the order key, ties by arrival.
 
@@ -200,7 +204,6 @@ def _count_before(table: Table, class_row: int, key_ms: int, contact: int) -> in
     contacts = open_contacts(table)
     classes = open_classes(table)
     since_ms = key_ms + key_offset_ms(table, class_row)
-    sequence = contacts.sequence[contact]
     front = classes.head[class_row]
     back = classes.tail[class_row]
     walked = 0

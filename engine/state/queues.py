@@ -91,6 +91,8 @@ class QueueRows:
         queues.intake[row] = Intake.OPEN
         queues.totals[row] = _NO_TOTALS
         queues.version[row] = 0
+        queues.recent_handled[row] = 0
+        queues.recent_handle_ms[row] = 0
 
     def view(self, row: int) -> QueueView:
         """Definition and intake of a queue."""

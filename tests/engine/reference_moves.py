@@ -10,6 +10,7 @@ from fractions import Fraction
 from engine.effects import EffectKind
 from engine.kernels.columns import (
     ABANDONED,
+    ABANDONED_MS_SUM,
     ANSWERED,
     ANSWERED_WITHIN,
     CANCELLED,
@@ -203,7 +204,10 @@ def end(
     contact.state = state
     contact.ended_ms = floor.now_ms
     floor.open_count -= 1
-    floor.queue_of(contact).totals[_TOTAL_OF_END[state]] += 1
+    totals = floor.queue_of(contact).totals
+    totals[_TOTAL_OF_END[state]] += 1
+    if state is ContactState.ABANDONED:
+        totals[ABANDONED_MS_SUM] += floor.now_ms - contact.queued_ms
     floor.ended.append(contact)
     floor.ended.sort(key=lambda one: (one.ended_ms, one.row))
     contact.due_ms = floor.now_ms + floor.limits.ended_retention_ms
