@@ -157,6 +157,11 @@ def requeue_command(request: routing_service_pb2.RequeueContactRequest) -> Reque
         queue_id=request.queue_id,
         priority=request.priority if request.HasField("priority") else None,
         etag=request.etag,
+        requirements=requirements_of(request.requirements)
+        if request.HasField("requirements")
+        else None,
+        relaxation=tuple(map(relaxation_step, request.relaxation)),
+        attributes=dict(request.attributes),
     )
 
 

@@ -112,12 +112,20 @@ class UpdateContact(NamedTuple):
 
 
 class RequeueContact(NamedTuple):
-    """Put a queued, offered or assigned contact into a queue, "" = its own, keeping its age."""
+    """
+    Put a queued, offered or assigned contact into a queue, "" = its own, keeping its age.
+
+    What it asks for stays where neither requirements nor steps are given; attributes are merged as
+    by `UpdateContact`.
+    """
 
     contact_id: str
     queue_id: str = ""
     priority: int | None = None
     etag: str = ""
+    requirements: Requirements | None = None
+    relaxation: Relaxation = ()
+    attributes: Mapping[str, str] = NO_ATTRIBUTES
 
 
 class CancelContact(NamedTuple):

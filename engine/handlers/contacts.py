@@ -1,5 +1,6 @@
 """Commands on contacts that wait: route, update, requeue, cancel."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from engine.commands import (
@@ -90,9 +91,7 @@ def update(cell: CellState, command: UpdateContact) -> Outcome:
         _check_asked(cell, command.requirements, ())
         said = said._replace(requirements=command.requirements, relaxation=())
     requirements = command.requirements or cell.classes.requirements_of(old_class)
-    attributes = {**said.attributes, **command.attributes}
-    kept = {key: value for key, value in attributes.items() if value}
-    check_attributes(kept)
+    kept = _merged(said.attributes, command.attributes)
     priority = command.priority
     if priority is None:
         priority = int(classes.priority[old_class])
@@ -117,24 +116,52 @@ def update(cell: CellState, command: UpdateContact) -> Outcome:
 
 
 def requeue(cell: CellState, command: RequeueContact) -> Outcome:
-    """Move a queued, offered or assigned contact."""
+    """Move a queued, offered or assigned contact, with what it asks for from then on."""
     row = open_contact_row(cell, command.contact_id, command.etag)
-    classes = cell.store.columns.classes
-    old_class = int(cell.store.columns.contacts.class_row[row])
+    contacts, classes = cell.store.columns.contacts, cell.store.columns.classes
+    old_class = int(contacts.class_row[row])
     queue_row = int(classes.queue[old_class])
     if command.queue_id:
         queue_row = cell.queue_row(command.queue_id)
     priority = command.priority
     if priority is None:
         priority = int(classes.priority[old_class])
+    said = cell.contacts.said(row)
     requirements = cell.classes.requirements_of(old_class)
-    channel = Channel(classes.channel[old_class])
+    asks_anew = command.requirements is not None or bool(command.relaxation)
+    taken = int(contacts.relaxed[row])
+    if asks_anew:
+        requirements = command.requirements or requirements
+        _check_asked(cell, requirements, command.relaxation)
+        said = said._replace(requirements=requirements, relaxation=command.relaxation)
+        taken = 0
+    said = said._replace(attributes=_merged(said.attributes, command.attributes))
     request = cell.store.request
-    to_come = cell.contacts.steps_to_come(row, cell.contacts.said(row))
-    request[IN_CLASS] = cell.classes.row_of(queue_row, requirements, channel, priority, to_come)
+    request[IN_CLASS] = cell.classes.row_of(
+        queue_row,
+        requirements,
+        Channel(classes.channel[old_class]),
+        priority,
+        said.relaxation[taken:],
+    )
     request[IN_CONTACT] = row
-    run(cell, Operation.REQUEUE)
+    taken_before = int(contacts.relaxed[row])
+    contacts.relaxed[row] = taken
+    try:
+        run(cell, Operation.REQUEUE)
+    except CommandRefused:
+        contacts.relaxed[row] = taken_before
+        raise
+    if asks_anew or command.attributes:
+        cell.contacts.write(row, said)
     return where_it_stands(cell, command.contact_id, cell.queues.slots.ids[queue_row])
+
+
+def _merged(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
+    """Attributes with some set, and those with an empty value removed; checked together."""
+    kept = {key: value for key, value in {**old, **new}.items() if value}
+    check_attributes(kept)
+    return kept
 
 
 def offer_by_hand(cell: CellState, command: OfferContact) -> Outcome:

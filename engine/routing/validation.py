@@ -226,6 +226,11 @@ def _requeue_contact(checks: _Checks, command: RequeueContact) -> None:
     checks.name("queue_id", command.queue_id, may_be_empty=True)
     if command.priority is not None:
         checks.number("priority", command.priority, -PRIORITY_MAX, PRIORITY_MAX)
+    if command.requirements is not None:
+        checks.requirements(command.requirements)
+    if command.relaxation:
+        checks.relaxation(command.relaxation)
+    checks.attributes(command.attributes)
 
 
 def _cancel_contact(checks: _Checks, command: CancelContact) -> None:

@@ -184,6 +184,9 @@ def _requeue(draw: Draw, floor: Floor) -> Command:
         draw(("", _queue_id(draw, floor))),
         draw((None, None, -3, 4)),
         _etag(draw),
+        draw((None, None, _requirements(draw))),
+        draw(((), (), _relaxation(draw))),
+        draw(({}, {"note": "moved"}, {"name": ""})),
     )
 
 

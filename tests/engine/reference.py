@@ -198,9 +198,16 @@ class Reference:
         )
         priority = contact.priority if command.priority is None else command.priority
         moved = replace(contact, queue_id=queue.queue_id, priority=priority)
+        asks_anew = command.requirements is not None or bool(command.relaxation)
+        if asks_anew:
+            moved.requirements = command.requirements or contact.requirements
+            moved.relaxation, moved.taken = command.relaxation, 0
+            require_names(self.floor, moved.requirements, moved.relaxation)
         moved.plan()
         require_class(self.floor, moved.alike)
-        return call(self.floor, lambda: move(self.floor, contact, queue, priority))
+        outcome = call(self.floor, lambda: move(self.floor, contact, queue, moved))
+        contact.attributes = merged(contact.attributes, command.attributes)
+        return outcome
 
     def cancel(self, command: CancelContact) -> Outcome:
         contact = open_contact(self.floor, command.contact_id)

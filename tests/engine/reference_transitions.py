@@ -89,13 +89,15 @@ def reject(floor: Floor, contact: RefContact, reason: RejectionReason) -> None:
     end(floor, contact, ContactState.REJECTED, EffectKind.CONTACT_REJECTED)
 
 
-def move(floor: Floor, contact: RefContact, queue: RefQueue, priority: int) -> Outcome:
+def move(floor: Floor, contact: RefContact, queue: RefQueue, asked: RefContact) -> Outcome:
     if contact.state is ContactState.WRAP_UP:
         raise Refused(Refusal.ILLEGAL_TRANSITION)
     was_assigned = contact.state is ContactState.ASSIGNED
     has_moved = contact.queue_id != queue.queue_id
     agent = release_from_state(floor, contact)
-    contact.queue_id, contact.priority = queue.queue_id, priority
+    contact.queue_id, contact.priority = queue.queue_id, asked.priority
+    contact.requirements = asked.requirements
+    contact.relaxation, contact.taken = asked.relaxation, asked.taken
     contact.plan()
     if was_assigned or has_moved:
         start_wait(floor, contact)

@@ -16,7 +16,8 @@ from engine.refusals import CommandRefused, Refusal
 from engine.routing.validation import validate
 from tests.engine.comparing import Pair
 from tests.engine.tracing import LifeTracer
-from tests.engine.transcript import Stage, command_of, parse_line, play
+from tests.engine.transcript import Stage, play
+from tests.engine.transcript_words import command_of, parse_line
 
 SCENARIOS = sorted((Path(__file__).resolve().parent.parent / "scenarios").glob("*.txt"))
 # Scenarios that are about limits.
