@@ -66,12 +66,6 @@ COUNTS: Final = (
 )
 
 
-def real_streams(results: Results) -> list[int]:
-    """Rows of the streams, that of the probe left out."""
-    probe = results.scenario.horizon.probe
-    return [row for row, name in enumerate(results.streams) if name != probe]
-
-
 def estimates(results: Results, streams: list[int] | None = None) -> dict[str, Estimate]:
     """Every one of FIGURES, of some streams or of all."""
     return {

@@ -14,7 +14,6 @@ from adapters.simulation_figures import (
     duration_text,
     estimates,
     half_width,
-    real_streams,
     service_levels,
     written_in_line,
 )
@@ -35,7 +34,7 @@ def as_json(results: Results) -> bytes:
             "parts": int(results.length_ms.size),
             "events": results.events,
             "streams": {
-                results.streams[row]: _of_stream(results, row) for row in real_streams(results)
+                results.streams[row]: _of_stream(results, row) for row in results.real_streams()
             },
             "groups": {
                 name: {"occupancy": _plain(results.occupancy(row))}
@@ -49,7 +48,7 @@ def as_json(results: Results) -> bytes:
 def print_table(results: Results, console: Console) -> None:
     """Streams and groups, each estimate with half of its 95 % interval."""
     scenario = results.scenario
-    rows = real_streams(results)
+    rows = results.real_streams()
     table = Table(title=f"{scenario.name}, seed {scenario.seed}", title_justify="left")
     table.add_column("")
     for row in rows:
@@ -71,7 +70,8 @@ def print_table(results: Results, console: Console) -> None:
     console.print(table)
     hours = float(results.length_ms.sum()) / 3.6e6
     console.print(
-        f"{results.runs} runs, {hours:,.0f} h measured, {results.events:,} events; "
+        f"{results.runs} run{'' if results.runs == 1 else 's'}, {hours:,.0f} h measured, "
+        f"{results.events:,} events; "
         "± is half of a 95 % interval"
     )
 

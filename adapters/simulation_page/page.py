@@ -260,7 +260,7 @@ def _whole(value: object) -> object:
 
 def _facts(results: Results, making: Making) -> list[tuple[str, str]]:
     horizon = results.scenario.horizon
-    offered = sum(figures.counts(results, row)["offered"] for row in figures.real_streams(results))
+    offered = sum(figures.counts(results, row)["offered"] for row in results.real_streams())
     speed = f", {results.events / making.took_s:,.0f} events a second" if making.took_s > 0 else ""
     return [
         ("seed", str(results.scenario.seed)),

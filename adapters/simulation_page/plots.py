@@ -38,7 +38,7 @@ def service_level_plot(results: Results) -> Markup:
     """Answered within each threshold, by stream."""
     thresholds = results.scenario.thresholds
     rows = []
-    for stream in figures.real_streams(results):
+    for stream in results.real_streams():
         levels = figures.service_levels(results, [stream])
         marks = [
             _mark(results, f"in {duration_text(within_ms)}", level)
@@ -82,7 +82,7 @@ def _told(rows: Sequence[Row]) -> str:
 
 def wait_panels(results: Results) -> list[Panel]:
     """For each stream, the share of answered contacts that waited longer than so long."""
-    streams = figures.real_streams(results)
+    streams = results.real_streams()
     longest_ms = [_wait_end_ms(results, stream) for stream in streams]
     if max(longest_ms) <= _SPREAD_MAX * min(longest_ms):
         longest_ms = [max(longest_ms)] * len(streams)
@@ -178,7 +178,7 @@ def part_panels(results: Results) -> list[Panel]:
     across = (
         time_axis(horizon.length) if are_batches(results) else axis(results.parts, "{:g}".format)
     )
-    parts = {row: followed_parts(results, row) for row in figures.real_streams(results)}
+    parts = {row: followed_parts(results, row) for row in results.real_streams()}
     lowest = min(float(of_stream.values.min(initial=1.0)) for of_stream in parts.values())
     upward = percent_axis(lowest)
     return [

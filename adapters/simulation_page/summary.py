@@ -18,7 +18,7 @@ _BATCHES_MIN = 6
 def tiles(results: Results) -> Markup:
     """The figures of all streams together, large."""
     found = figures.estimates(results)
-    offered = sum(figures.counts(results, row)["offered"] for row in figures.real_streams(results))
+    offered = sum(figures.counts(results, row)["offered"] for row in results.real_streams())
     drawn = [_tile("contacts offered, in all", f"{offered:,}", "")]
     for within_ms, level in zip(
         results.scenario.thresholds, figures.service_levels(results), strict=True
@@ -63,7 +63,7 @@ def _what_ran(results: Results) -> str:
 def _findings(results: Results) -> Iterator[str]:
     if results.runs == 0:
         return
-    streams = figures.real_streams(results)
+    streams = results.real_streams()
     if results.scenario.thresholds:
         within = duration_text(results.scenario.thresholds[0])
         levels = {row: figures.service_levels(results, [row])[0] for row in streams}
@@ -119,7 +119,7 @@ def _of_certainty(results: Results) -> Iterator[str]:
 
 def _of_drift(results: Results) -> Iterator[str]:
     drifting = []
-    for stream in figures.real_streams(results):
+    for stream in results.real_streams():
         drift, error = drift_of(results, stream)
         if abs(drift) > 3.0 * error:
             drifting.append(f"“{results.streams[stream]}” ({drift * 100:+.1f} points)")

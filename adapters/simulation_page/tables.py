@@ -65,7 +65,7 @@ def service_table(results: Results) -> Markup:
     ]
     service = [figure for figure in FIGURES if figure.key in _SERVICE]
     rows = []
-    for stream in figures.real_streams(results):
+    for stream in results.real_streams():
         found = figures.estimates(results, [stream])
         levels = figures.service_levels(results, [stream])
         cells = [estimate_cell(results, level, "share") for level in levels]
@@ -89,7 +89,7 @@ def load_table(results: Results) -> Markup:
         if figure.key not in _SERVICE and _MAY_BE_NONE.get(figure.key) not in absent(results)
     ]
     rows = []
-    for stream in figures.real_streams(results):
+    for stream in results.real_streams():
         found = figures.estimates(results, [stream])
         cells = [estimate_cell(results, found[figure.key], figure.unit) for figure in shown]
         rows.append((results.streams[stream], cells))
@@ -101,7 +101,7 @@ def count_table(results: Results) -> Markup:
     """Contacts, by stream; what never happened is left out."""
     shown = [count for count in COUNTS if count.key not in absent(results)]
     rows = []
-    for stream in figures.real_streams(results):
+    for stream in results.real_streams():
         found = figures.counts(results, stream)
         cells = [
             element("td", f"{found[count.key]:,}", data_value=str(found[count.key]))
@@ -114,7 +114,7 @@ def count_table(results: Results) -> Markup:
 
 def absent(results: Results) -> set[str]:
     """Keys of COUNTS that no stream has any of; offered and answered are always told."""
-    found = [figures.counts(results, stream) for stream in figures.real_streams(results)]
+    found = [figures.counts(results, stream) for stream in results.real_streams()]
     return {
         count.key
         for count in COUNTS
@@ -126,7 +126,7 @@ def absent(results: Results) -> set[str]:
 def answered_by_table(results: Results) -> Markup:
     """Which group answered what share of each stream."""
     rows = []
-    for stream in figures.real_streams(results):
+    for stream in results.real_streams():
         found = [results.share_by(stream, group) for group in range(len(results.groups))]
         cells = [estimate_cell(results, estimate, "share") for estimate in found]
         rows.append((results.streams[stream], cells))

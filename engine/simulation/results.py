@@ -103,15 +103,16 @@ class Results:
 
     def counted(self, what: int, streams: list[int] | None = None) -> Floats:
         """Counts by part, of some streams or of all that are no probes."""
-        rows = self._real() if streams is None else streams
+        rows = self.real_streams() if streams is None else streams
         return np.asarray(self.count[:, rows, what].sum(axis=1))
 
     def summed_ms(self, what: int, streams: list[int] | None = None) -> Floats:
         """Sums by part, likewise."""
-        rows = self._real() if streams is None else streams
+        rows = self.real_streams() if streams is None else streams
         return np.asarray(self.total_ms[:, rows, what].sum(axis=1))
 
-    def _real(self) -> list[int]:
+    def real_streams(self) -> list[int]:
+        """Rows of the streams, that of the probe left out."""
         probe = self.scenario.horizon.probe
         return [row for row, name in enumerate(self.streams) if name != probe]
 
@@ -157,7 +158,7 @@ class Results:
 
         The error is that of the share / the density of waits there.
         """
-        rows = self._real() if streams is None else streams
+        rows = self.real_streams() if streams is None else streams
         waits = self.waits[:, rows].sum(axis=1)
         answered = self.counted(c.ANSWERED, streams)
         beyond = answered.sum() * (1.0 - share)
@@ -184,7 +185,7 @@ class Results:
         share
             (WAIT_BINS,), share of answered contacts that waited so long or longer; nan without any.
         """
-        rows = self._real() if streams is None else streams
+        rows = self.real_streams() if streams is None else streams
         waits = self.waits[:, rows].sum(axis=(0, 1))
         answered = float(self.counted(c.ANSWERED, streams).sum())
         longer = waits[::-1].cumsum()[::-1]
