@@ -63,5 +63,6 @@ def queue_definition(definition: UpsertQueue) -> queue_pb2.Queue:
         reoffer_delay_ms=definition.reoffer_delay_ms,
         reoffer_delay_only_agent_ms=definition.reoffer_delay_only_agent_ms,
         priority_age_ms=definition.priority_age_ms,
+        order=definition.order.value,  # type: ignore[arg-type]
         short_abandon_ms=definition.short_abandon_ms,
     )

@@ -27,7 +27,7 @@ from engine.commands import (
     UpsertAgent,
     UpsertQueue,
 )
-from engine.lifecycle import AgentKind, Channel, Strategy, WrapUpMode
+from engine.lifecycle import AgentKind, Channel, QueueOrder, Strategy, WrapUpMode
 from engine.limits import (
     MAX_WAIT_MS,
     MISSED_OFFERS_MAX,
@@ -222,6 +222,7 @@ def queue_command(queue: queue_pb2.Queue) -> UpsertQueue:
         reoffer_delay_ms=reoffer_delay_ms,
         reoffer_delay_only_agent_ms=only_agent_ms,
         priority_age_ms=queue.priority_age_ms or PRIORITY_AGE_MS,
+        order=member(QueueOrder, queue.order, QueueOrder.FIFO),
         short_abandon_ms=queue.short_abandon_ms,
         etag=queue.etag,
     )

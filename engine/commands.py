@@ -16,6 +16,7 @@ from engine.lifecycle import (
     Channel,
     Intake,
     Presence,
+    QueueOrder,
     Strategy,
     WrapUpMode,
 )
@@ -303,6 +304,7 @@ class UpsertQueue(NamedTuple):
     reoffer_delay_ms: int = REOFFER_DELAY_MS
     reoffer_delay_only_agent_ms: int = REOFFER_DELAY_ONLY_AGENT_MS
     priority_age_ms: int = PRIORITY_AGE_MS
+    order: QueueOrder = QueueOrder.FIFO
     short_abandon_ms: int = 0
     etag: str = ""
 

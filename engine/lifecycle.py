@@ -235,6 +235,13 @@ class DecisionKind(IntEnum):
     PICKED = 6
 
 
+class QueueOrder(IntEnum):
+    """Which of a queue's contacts is next; values are those of the wire."""
+
+    FIFO = 1
+    LIFO = 2
+
+
 class RejectionReason(IntEnum):
     """Why a contact was rejected at the door; values are those of the wire."""
 

@@ -20,9 +20,9 @@ from adapters.importing.rules import (
     Setting,
     apply_rule,
     asked_together,
-    left_out_if_not,
     left_out_if_set,
     nothing,
+    word,
 )
 from adapters.importing.taskrouter_expression import (
     Expression,
@@ -36,6 +36,7 @@ from adapters.importing.taskrouter_requirements import add_attributes
 from adapters.importing.taskrouter_workflow import Workspace, import_workflow
 from headgate.v1.agent_pb2 import Agent, ChannelCapacity
 from headgate.v1.contact_pb2 import Channel
+from headgate.v1.queue_pb2 import QueueOrder
 
 # Task channels by unique name, in lower case.
 _CHANNELS: Final = {
@@ -69,8 +70,12 @@ QUEUE_FIELDS: Final[Mapping[str, Rule]] = {
     # What becomes of this is decided by `_serve`.
     "target_workers": nothing,
     "max_reserved_workers": asked_together,
-    "task_order": left_out_if_not(
-        ("fifo",), "contacts are taken by priority and age, oldest first"
+    "task_order": word(
+        "order",
+        {
+            "fifo": (QueueOrder.QUEUE_ORDER_FIFO, ""),
+            "lifo": (QueueOrder.QUEUE_ORDER_LIFO, ""),
+        },
     ),
     "reservation_activity_sid": left_out_if_set(_NO_ACTIVITY),
     "reservation_activity_name": nothing,

@@ -206,6 +206,8 @@ class Queues(NamedTuple):
     reoffer_delay_ms: I64
     reoffer_delay_only_agent_ms: I64
     priority_age_ms: I64
+    # QueueOrder.
+    order: I8
     short_abandon_ms: I64
     # Contacts that count, at most RECENT_HANDLED_MAX, and their mean handling time with wrap-up.
     recent_handled: I64

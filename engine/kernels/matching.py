@@ -38,12 +38,13 @@ from engine.kernels.offering import assign, is_offered_to, issue, offer_to_anoth
 from engine.kernels.recording import has_effect_room
 from engine.kernels.scoring import claim_of, fit, is_better_tie, is_starving, score_agent
 from engine.kernels.waiting import is_before, leave_class
-from engine.lifecycle import ContactState, DecisionKind, Intake
+from engine.lifecycle import ContactState, DecisionKind, Intake, QueueOrder
 from engine.limits import NEVER_MS
 
 _QUEUED = int(ContactState.QUEUED)
 _OFFERED = int(ContactState.OFFERED)
 _PAUSED = int(Intake.PAUSED)
+_LIFO = int(QueueOrder.LIFO)
 _NONE = int(Reason.NONE)
 _RETURNED = int(DecisionKind.RETURNED)
 _FREED = int(DecisionKind.FREED)
@@ -117,14 +118,53 @@ def first_allowed(table: Table, class_row: int, agent: int) -> int:
 
 
 @kernel
+def _newest_allowed(table: Table, class_row: int, agent: int) -> int:
+    """
+    Last contact of a class that did not recently fail with the agent, -1 for none.
+
+    O(contacts passed over).
+    """
+    contacts = open_contacts(table)
+    now_ms = open_cell(table).scalar[NOW_MS]
+    contact = open_classes(table).tail[class_row]
+    while contact >= 0 and is_excluded(table, contact, agent, now_ms):
+        contact = contacts.preceding[contact]
+    return contact
+
+
+@kernel
+def _newest_contact(table: Table, agent: int, queue: int) -> int:
+    """
+    Contact of a queue that an agent may take with the highest priority, of those the newest; -1 for
+    none.
+
+    O(classes with waiting contacts in the queue).
+    """
+    classes = open_classes(table)
+    newest, priority = -1, 0
+    class_row = open_queues(table).first_class[queue]
+    while class_row >= 0:
+        is_lower = newest >= 0 and classes.priority[class_row] < priority
+        if not is_lower and meets_class(table, agent, class_row):
+            contact = _newest_allowed(table, class_row, agent)
+            is_higher = newest < 0 or classes.priority[class_row] > priority
+            if contact >= 0 and (is_higher or is_before(table, newest, contact)):
+                newest, priority = contact, classes.priority[class_row]
+        class_row = classes.following[class_row]
+    return newest
+
+
+@kernel
 def best_contact(table: Table, agent: int) -> int:
     """
     Row of the waiting contact with the greatest claim on an agent, -1 when it can take none.
 
     The head's claim bounds its class, so the contacts behind it are looked at only where the head
-    recently failed with the agent. O(queues / 64 + classes with waiting contacts in the agent's
-    queues).
+    recently failed with the agent. Where the queue that goes first is LIFO, its newest contact of
+    the highest priority takes the place of the one that claimed, unless that starves.
+    O(queues / 64 + classes with waiting contacts in the agent's queues).
     """
+    contacts = open_contacts(table)
     bitsets = open_bitsets(table)
     classes = open_classes(table)
     queues = open_queues(table)
@@ -159,6 +199,8 @@ def best_contact(table: Table, agent: int) -> int:
                             best_claim = claim
                             best_starves = starves
                 class_row = classes.following[class_row]
+    if best >= 0 and not best_starves and queues.order[contacts.queue[best]] == _LIFO:
+        return _newest_contact(table, agent, contacts.queue[best])
     return best
 
 

@@ -20,7 +20,9 @@ with e the effective age, routing age + priority * the queue's priority_age, in 
 service-level time. A contact goes to the agent with the best score = fit + standing, for pressure
 is alike to all; a freed agent takes the contact with the best claim = pressure + fit, for standing
 is its own. Past the queue's starvation bound a contact goes before all that are not, by its age
-alone. Handling times and outcomes are shrunk towards the queue's mean (`estimates`).
+alone. A LIFO queue claims with its contacts' claims as any other, so that it does not starve beside
+others; only then its newest contact of the highest priority is taken. Handling times and outcomes
+are shrunk towards the queue's mean (`estimates`).
 
 Ties between agents go to the lower load ratio, then to the longer idle, then to the lower row;
 between contacts to the older, then to the earlier: the same state always yields the same offer.

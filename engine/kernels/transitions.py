@@ -49,6 +49,7 @@ from engine.kernels.requests import (
     IN_QUEUE,
     IN_ROW,
     IN_SINCE_MS,
+    IN_VALUE,
     Operation,
 )
 from engine.kernels.time_transitions import recover, run_due
@@ -172,8 +173,9 @@ def _read(table: Table, operation: int) -> None:
     elif operation == _READ_REFUSALS:
         count_refusals(table, request[IN_CONTACT])
     else:
+        queue, priority = request[IN_QUEUE], request[IN_VALUE]
         key_ms, sequence = request[IN_SINCE_MS], cell.scalar[NEXT_CONTACT]
-        cell.outcome[OUT_COUNT] = count_ahead(table, request[IN_QUEUE], key_ms, sequence)
+        cell.outcome[OUT_COUNT] = count_ahead(table, queue, priority, key_ms, sequence)
 
 
 @kernel

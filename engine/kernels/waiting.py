@@ -1,5 +1,5 @@
 """
-Waiting contacts: per class a doubly linked list ordered by routing age.
+Waiting contacts: per class a doubly linked list ordered by routing age, in queues of either order.
 
 Heads are exact, so a freed agent looks at one contact per class whatever the number waiting. A
 contact that comes back with its age finds its place by walking from both ends at once: those that
@@ -21,9 +21,10 @@ from engine.kernels.columns import (
     ENDED_TAIL,
 )
 from engine.kernels.compilation import kernel
-from engine.lifecycle import Intake
+from engine.lifecycle import Intake, QueueOrder
 
 _PAUSED = int(Intake.PAUSED)
+_LIFO = int(QueueOrder.LIFO)
 
 
 @kernel
@@ -174,23 +175,35 @@ def _unlink_class(table: Table, class_row: int) -> None:
 def position_of(table: Table, contact: int) -> int:
     """Place of a waiting contact in its queue, 1 is the head. As `count_ahead`."""
     contacts = open_contacts(table)
+    queue, priority = contacts.queue[contact], contacts.priority[contact]
     key_ms = contacts.since_ms[contact] - key_offset_ms(table, contacts.class_row[contact])
-    queue, sequence = contacts.queue[contact], contacts.sequence[contact]
-    return count_ahead(table, queue, key_ms, sequence) + 1
+    ahead = count_ahead(table, queue, priority, key_ms, contacts.sequence[contact])
+    # Among the newest first it has counted itself.
+    return ahead if open_queues(table).order[queue] == _LIFO else ahead + 1
 
 
 @kernel
-def count_ahead(table: Table, queue: int, key_ms: int, sequence: int) -> int:
+def count_ahead(table: Table, queue: int, priority: int, key_ms: int, sequence: int) -> int:
     """
-    Contacts that wait in a queue and whose order key is lower, ties by arrival.
+    Contacts of a queue that go before one of a priority, an order key and a place among arrivals.
 
-    O(classes of the queue + distance of the place from the nearer end of each).
+    Those whose order key is lower, ties by arrival; in a LIFO queue those of a higher priority, and
+    of its own those that are no older. O(classes of the queue + distance of the place from the
+    nearer end of each).
     """
+    classes = open_classes(table)
+    is_lifo = open_queues(table).order[queue] == _LIFO
     ahead = 0
     class_row = open_queues(table).first_class[queue]
     while class_row >= 0:
-        ahead += _count_before(table, class_row, key_ms, sequence)
-        class_row = open_classes(table).following[class_row]
+        if not is_lifo:
+            ahead += _count_before(table, class_row, key_ms, sequence)
+        elif classes.priority[class_row] > priority:
+            ahead += classes.waiting[class_row]
+        elif classes.priority[class_row] == priority:
+            older = _count_before(table, class_row, key_ms, sequence)
+            ahead += classes.waiting[class_row] - older
+        class_row = classes.following[class_row]
     return ahead
 
 

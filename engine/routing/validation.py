@@ -36,6 +36,7 @@ from engine.lifecycle import (
     Channel,
     Intake,
     Presence,
+    QueueOrder,
     Strategy,
     WrapUpMode,
 )
@@ -183,6 +184,7 @@ def _upsert_queue(checks: Checks, command: UpsertQueue) -> None:
         expected = f"at most reoffer_delay_ms, {command.reoffer_delay_ms}"
         checks.fail("queue.reoffer_delay_only_agent_ms", shorter_ms, expected)
     checks.number("queue.priority_age_ms", command.priority_age_ms, 1, DAY_MS)
+    checks.member("queue.order", command.order, QueueOrder)
     checks.number("queue.short_abandon_ms", command.short_abandon_ms, 0, DAY_MS)
 
 

@@ -28,7 +28,7 @@ from engine.kernels.columns import (
     OUT_POSITION,
     WAIT_MS_SUM,
 )
-from engine.kernels.requests import IN_CONTACT, IN_OPERATION, IN_QUEUE, IN_SINCE_MS, Operation
+from engine.kernels.requests import IN_CONTACT, IN_OPERATION, IN_QUEUE, IN_SINCE_MS, IN_VALUE, Operation
 from engine.lifecycle import Channel, EstimateStatus, Intake
 from engine.limits import ESTIMATE_SAMPLES_MIN
 from engine.state.cell import CellState
@@ -113,6 +113,7 @@ def estimate_newcomer(cell: CellState, newcomer: Route, now_ms: int) -> WaitEsti
     request = cell.store.request
     request[IN_OPERATION] = Operation.READ_AHEAD
     request[IN_QUEUE] = queue_row
+    request[IN_VALUE] = newcomer.priority
     request[IN_SINCE_MS] = now_ms - newcomer.routing_age_ms - newcomer.priority * age_ms
     cell.store.run()
     asked = _Asked(queue_row, newcomer.channel, newcomer.requirements)

@@ -18,7 +18,7 @@ from engine.commands import (
 from engine.engine import Engine
 from engine.kernels import floor_columns as c
 from engine.kernels.columns import W_SKILL
-from engine.lifecycle import Channel, Strategy, WrapUpMode
+from engine.lifecycle import Channel, QueueOrder, Strategy, WrapUpMode
 from engine.limits import EFFECTS_PER_CALL, NEVER_MS
 from engine.simulation.columns import laid_out
 from engine.simulation.laws import LawTable
@@ -300,6 +300,7 @@ def _queue_command(name: str, queue: SimulatedQueue, wraps_up: bool) -> UpsertQu
     return UpsertQueue(
         name,
         service_level_within_ms=round(queue.service_level_within),
+        order=QueueOrder[queue.order.upper()],
         strategy=Strategy[queue.strategy.upper()],
         weights=ScoreWeights(**queue.weights.model_dump()),
         starvation_bound_ms=round(queue.starvation_bound),

@@ -65,6 +65,7 @@ class SimulatedQueue(Declared):
     """
 
     service_level_within: Positive = 20_000
+    order: Literal["fifo", "lifo"] = "fifo"
     strategy: StrategyName = "longest_idle"
     weights: QueueWeights = QueueWeights()
     starvation_bound: Duration = Field(default=0, ge=0, le=FORTNIGHT_MS)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from engine.commands import ScoreWeights, UpsertQueue
 from engine.encoding import kept_json
 from engine.kernels.columns import TOTALS
-from engine.lifecycle import Intake, Strategy, WrapUpMode
+from engine.lifecycle import Intake, QueueOrder, Strategy, WrapUpMode
 from engine.limits import NEVER_MS
 from engine.state.slots import Slots
 from engine.state.store import Store
@@ -78,6 +78,7 @@ class QueueRows:
         queues.reoffer_delay_ms[row] = max(command.reoffer_delay_ms, 0)
         queues.reoffer_delay_only_agent_ms[row] = max(command.reoffer_delay_only_agent_ms, 0)
         queues.priority_age_ms[row] = command.priority_age_ms
+        queues.order[row] = command.order
         queues.short_abandon_ms[row] = command.short_abandon_ms
         if len(self.payloads) <= row:
             self.payloads.extend([b""] * (row + 1 - len(self.payloads)))
@@ -135,10 +136,11 @@ class QueueRows:
 
 
 def definition_of(payload: bytes) -> UpsertQueue:
-    """Definition from its JSON."""
+    """Definition from its JSON; what older versions wrote has fewer keys."""
     fields = orjson.loads(payload)
     fields["strategy"] = Strategy(fields["strategy"])
     fields["wrap_up_mode"] = WrapUpMode(fields["wrap_up_mode"])
+    fields["order"] = QueueOrder(fields.get("order", QueueOrder.FIFO))
     fields["weights"] = ScoreWeights(*fields.get("weights", ()))
     return UpsertQueue(**fields)
 

@@ -8,6 +8,7 @@ import pytest
 from adapters.importing.report import Import, Kind, NotImportable
 from adapters.importing.taskrouter import import_workspace
 from headgate.v1.contact_pb2 import Channel
+from headgate.v1.queue_pb2 import QueueOrder
 
 Values = dict[str, Any]
 
@@ -267,10 +268,11 @@ def test_queue_settings_without_equivalent_are_told() -> None:
         ]
     )
     assert [item.split(" ")[0] for item in told(found, Kind.LEFT_OUT)] == [
-        "task_queues[1].task_order",
         "task_queues[1].assignment_activity_sid",
     ]
     assert [found.queues[name].broadcast_max for name in "QR"] == [1, 32]
+    orders = [QueueOrder.Name(found.queues[name].order) for name in "QR"]
+    assert orders == ["QUEUE_ORDER_FIFO", "QUEUE_ORDER_LIFO"]
     (item,) = told(found, Kind.APPROXIMATE)
     assert item.startswith("task_queues[1].max_reserved_workers")
 

@@ -42,6 +42,7 @@ from engine.lifecycle import (
     ContactState,
     Intake,
     Presence,
+    QueueOrder,
     RejectionReason,
     Strategy,
     WrapUpMode,
@@ -124,6 +125,7 @@ def test_queue_without_fields_has_the_defaults_of_the_contract() -> None:
         reoffer_delay_ms=30_000,
         reoffer_delay_only_agent_ms=1_000,
         priority_age_ms=60_000,
+        order=QueueOrder.FIFO,
         short_abandon_ms=0,
     )
     validate(command)
@@ -253,6 +255,7 @@ def queues(draw: st.DrawFn) -> UpsertQueue:
         reoffer_delay_ms=longer_ms,
         reoffer_delay_only_agent_ms=draw(st.sampled_from((-1, shorter_ms))),
         priority_age_ms=draw(day_ms),
+        order=draw(st.sampled_from(QueueOrder)),
         short_abandon_ms=draw(st.integers(0, DAY_MS)),
         etag="1",
     )

@@ -12,6 +12,7 @@ from headgate.v1.offer_service_pb2 import CompleteAssignmentRequest
 from headgate.v1.queue_pb2 import (
     Intake,
     Queue,
+    QueueOrder,
     ScoreWeights,
     ServiceLevelTarget,
     Strategy,
@@ -63,6 +64,7 @@ async def test_queue_is_kept_as_it_was_written(client: Client, name: str) -> Non
         weights=ScoreWeights(skill=2, idle=0),
         starvation_bound_ms=90_000,
         broadcast_max=2,
+        order=QueueOrder.QUEUE_ORDER_LIFO,
     )
     written = await client.call(client.queues.UpsertQueue, UpsertQueueRequest(queue=queue))
     read = (await client.call(client.queues.GetQueue, GetQueueRequest(queue_id=name))).queue

@@ -11,7 +11,7 @@ from itertools import count
 
 from engine.commands import Requirements
 from engine.kernels.columns import COMPLETED, HANDLE_MS_SUM, OUTCOME_SUM, RATED
-from engine.lifecycle import ContactState, Intake
+from engine.lifecycle import ContactState, Intake, QueueOrder
 from engine.limits import Limits
 from engine.refusals import Refusal
 from engine.state.weights import PRESETS, WeightsInForce
@@ -54,6 +54,11 @@ class Rows:
 def order_in_class(contact: RefContact) -> tuple[int, int]:
     """Older routing age first, then earlier arrival."""
     return contact.since_ms, contact.sequence
+
+
+def newest_first(contact: RefContact) -> tuple[int, int, int]:
+    """Order of a LIFO queue."""
+    return -contact.priority, -contact.since_ms, -contact.sequence
 
 
 class Floor:
@@ -151,6 +156,9 @@ class Floor:
 
     def position(self, contact: RefContact) -> int:
         """Place of a waiting contact in its queue."""
+        if self.queue_of(contact).definition.order is QueueOrder.LIFO:
+            others = self.waiting_in(contact.queue_id)
+            return 1 + sum(newest_first(other) < newest_first(contact) for other in others)
         own = (self.key_ms(contact), contact.sequence)
         return 1 + sum(
             (self.key_ms(other), other.sequence) < own
@@ -253,7 +261,19 @@ class Floor:
             if contact is not None:
                 starves, claim = self.claim(agent, contact)
                 claims.append((not starves, -claim, *order_in_class(contact), contact))
-        return min(claims, key=lambda claim: claim[:4])[4] if claims else None
+        if not claims:
+            return None
+        is_patient, *_, first = min(claims, key=lambda claim: claim[:4])
+        if is_patient and self.queue_of(first).definition.order is QueueOrder.LIFO:
+            takeable = (
+                contact
+                for contact in self.waiting_in(first.queue_id)
+                if agent.meets(contact)
+                and agent.has_room(contact.channel)
+                and not self.is_passed_over(contact, agent)
+            )
+            return min(takeable, key=newest_first)
+        return first
 
     def claim(self, agent: RefAgent, contact: RefContact) -> tuple[bool, float]:
         """Whether a contact starves, and its claim on an agent among those that do, or do not."""

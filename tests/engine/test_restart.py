@@ -25,6 +25,7 @@ from engine.engine import Engine
 from engine.lifecycle import CancelReason, Channel, ContactState, Presence
 from engine.limits import EFFECTS_PER_CALL, Limits
 from engine.refusals import BadConfiguration
+from engine.state.queues import definition_of
 from engine.state.rows import DamagedRow, RowDelta, RowTable
 from tests.engine.comparing import Pair
 from tests.engine.invariants import check
@@ -318,6 +319,12 @@ def test_tag_that_nobody_carried_is_ruled_out_once_somebody_does() -> None:
     engine.apply(UpsertAgent("a1", queue_ids=("q1",), tags=("t0.1",)), 3_000)
     assert engine.read.contact("c0", 3_000).state is ContactState.QUEUED
     assert engine.read.contact("c1", 3_000).state is ContactState.OFFERED
+
+
+def test_definition_of_an_older_version_has_the_defaults_of_what_it_lacks() -> None:
+    """Payloads are kept as they were written; a field that came later is as if it was not set."""
+    definition = definition_of(b'{"queue_id":"q","strategy":1,"wrap_up_mode":1}')
+    assert definition == UpsertQueue("q")
 
 
 def test_rows_of_older_versions_end_earlier_and_are_read() -> None:

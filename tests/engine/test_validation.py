@@ -220,6 +220,7 @@ BROKEN: list[tuple[Command, str]] = [
     ),  # below at once
     (QUEUE._replace(priority_age_ms=0), "queue.priority_age_ms"),  # priority worth nothing
     (QUEUE._replace(short_abandon_ms=-1), "queue.short_abandon_ms"),  # negative
+    (QUEUE._replace(order=NOT_SET), "queue.order"),  # not set on the wire
     (DeleteQueue(""), "queue_id"),  # empty
     (SetIntake("", Intake.OPEN), "queue_id"),  # empty
     (SetIntake("q1", Intake.NONE), "intake"),  # marks free rows, is no intake

@@ -40,6 +40,7 @@ from engine.lifecycle import (
     Channel,
     Intake,
     Presence,
+    QueueOrder,
     Strategy,
     WrapUpMode,
 )
@@ -170,6 +171,8 @@ def _agent(subject: str, words: Words) -> Command:
 
 def _queue(subject: str, words: Words) -> Command:
     strategy = Strategy[words.pop("strategy", "longest_idle").upper()]
+    order = QueueOrder[words.pop("order", "fifo").upper()]
+    order = QueueOrder[words.pop("order", "fifo").upper()]
     wrap_up_mode = WrapUpMode[words.pop("wrap_up", "none").upper()]
     weights = (item.split(":") for item in _list(words, "weights"))
     etag = words.pop("etag", "")
@@ -179,6 +182,7 @@ def _queue(subject: str, words: Words) -> Command:
         subject,
         strategy=strategy,
         weights=ScoreWeights(**{name: float(value) for name, value in weights}),
+        order=order,
         wrap_up_mode=wrap_up_mode,
         etag=etag,
         **_integers(words, **names),
