@@ -64,5 +64,6 @@ def queue_definition(definition: UpsertQueue) -> queue_pb2.Queue:
         reoffer_delay_only_agent_ms=definition.reoffer_delay_only_agent_ms,
         priority_age_ms=definition.priority_age_ms,
         order=definition.order.value,  # type: ignore[arg-type]
+        priority=definition.priority,
         short_abandon_ms=definition.short_abandon_ms,
     )

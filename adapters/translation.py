@@ -223,6 +223,7 @@ def queue_command(queue: queue_pb2.Queue) -> UpsertQueue:
         reoffer_delay_only_agent_ms=only_agent_ms,
         priority_age_ms=queue.priority_age_ms or PRIORITY_AGE_MS,
         order=member(QueueOrder, queue.order, QueueOrder.FIFO),
+        priority=queue.priority,
         short_abandon_ms=queue.short_abandon_ms,
         etag=queue.etag,
     )

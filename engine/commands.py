@@ -305,6 +305,8 @@ class UpsertQueue(NamedTuple):
     reoffer_delay_only_agent_ms: int = REOFFER_DELAY_ONLY_AGENT_MS
     priority_age_ms: int = PRIORITY_AGE_MS
     order: QueueOrder = QueueOrder.FIFO
+    # Queues of higher priority go first, whatever the claims.
+    priority: int = 0
     short_abandon_ms: int = 0
     etag: str = ""
 

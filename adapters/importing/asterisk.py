@@ -23,7 +23,7 @@ from adapters.importing.rules import (
     set_field,
     word,
 )
-from engine.limits import BROADCAST_MAX
+from engine.limits import BROADCAST_MAX, PRIORITY_MAX
 from headgate.v1.agent_pb2 import Agent, AgentSkill, ChannelCapacity
 from headgate.v1.contact_pb2 import Channel
 from headgate.v1.queue_pb2 import Queue, Strategy, WrapUpMode
@@ -95,6 +95,14 @@ def _wrap_up(setting: Setting) -> None:
         set_field(setting.target, "wrap_up_ms", wrap_up_ms)
 
 
+def _weight(setting: Setting) -> None:
+    """Queues of a higher weight go first."""
+    priority = setting.whole()
+    set_field(setting.target, "priority", min(priority, PRIORITY_MAX))
+    if priority > PRIORITY_MAX:
+        setting.tell(Kind.APPROXIMATE, f"the highest priority of a queue is {PRIORITY_MAX}")
+
+
 # Options of a queue; every name with hyphens. An equivalent gained later is one line here.
 QUEUE_OPTIONS: Final[Mapping[str, Rule]] = {
     "strategy": _strategy,
@@ -103,10 +111,7 @@ QUEUE_OPTIONS: Final[Mapping[str, Rule]] = {
     "wrapuptime": _wrap_up,
     "maxlen": count("max_length"),
     "servicelevel": seconds("service_level.within_ms"),
-    "weight": left_out_if_set(
-        "queues have no weight: give Route a priority, or the queue a shorter service level time, "
-        "by which its contacts become urgent sooner"
-    ),
+    "weight": _weight,
     "autofill": left_out_if_not(
         ("yes", "true", "y", "t", "1", "on"), "every free agent gets a contact at once, always"
     ),

@@ -208,6 +208,8 @@ class Queues(NamedTuple):
     priority_age_ms: I64
     # QueueOrder.
     order: I8
+    # Queues with a higher one go first.
+    priority: I64
     short_abandon_ms: I64
     # Contacts that count, at most RECENT_HANDLED_MAX, and their mean handling time with wrap-up.
     recent_handled: I64

@@ -36,10 +36,10 @@ from engine.kernels.eligibility import (
 )
 from engine.kernels.offering import assign, is_offered_to, issue, offer_to_another
 from engine.kernels.recording import has_effect_room
-from engine.kernels.scoring import claim_of, fit, is_better_tie, is_starving, score_agent
+from engine.kernels.scoring import fit, is_better_tie, score_agent, standing_of
 from engine.kernels.waiting import is_before, leave_class
 from engine.lifecycle import ContactState, DecisionKind, Intake, QueueOrder
-from engine.limits import NEVER_MS
+from engine.limits import NEVER_MS, PRIORITY_MAX
 
 _QUEUED = int(ContactState.QUEUED)
 _OFFERED = int(ContactState.OFFERED)
@@ -169,8 +169,7 @@ def best_contact(table: Table, agent: int) -> int:
     classes = open_classes(table)
     queues = open_queues(table)
     best = -1
-    best_claim = -np.inf
-    best_starves = False
+    best_standing = (False, -PRIORITY_MAX, -np.inf)
     for word in range(bitsets.waiting_queues.shape[1]):
         served = bitsets.waiting_queues[0, word] & bitsets.agent_queues[agent, word]
         while served != np.uint64(0):
@@ -181,25 +180,19 @@ def best_contact(table: Table, agent: int) -> int:
                 if meets_class(table, agent, class_row):
                     contact = classes.head[class_row]
                     its_fit = fit(table, agent, class_row)
-                    starves = is_starving(table, contact)
-                    claim = claim_of(table, contact, its_fit)
-                    if (starves, claim) >= (best_starves, best_claim):
+                    standing = standing_of(table, contact, its_fit)
+                    if standing >= best_standing:
                         contact = first_allowed(table, class_row, agent)
                         if contact != classes.head[class_row] and contact >= 0:
-                            starves = is_starving(table, contact)
-                            claim = claim_of(table, contact, its_fit)
+                            standing = standing_of(table, contact, its_fit)
                         if contact >= 0 and (
-                            (starves, claim) > (best_starves, best_claim)
-                            or (
-                                (starves, claim) == (best_starves, best_claim)
-                                and is_before(table, contact, best)
-                            )
+                            standing > best_standing
+                            or (standing == best_standing and is_before(table, contact, best))
                         ):
                             best = contact
-                            best_claim = claim
-                            best_starves = starves
+                            best_standing = standing
                 class_row = classes.following[class_row]
-    if best >= 0 and not best_starves and queues.order[contacts.queue[best]] == _LIFO:
+    if best >= 0 and not best_standing[0] and queues.order[contacts.queue[best]] == _LIFO:
         return _newest_contact(table, agent, contacts.queue[best])
     return best
 

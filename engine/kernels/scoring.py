@@ -20,7 +20,8 @@ with e the effective age, routing age + priority * the queue's priority_age, in 
 service-level time. A contact goes to the agent with the best score = fit + standing, for pressure
 is alike to all; a freed agent takes the contact with the best claim = pressure + fit, for standing
 is its own. Past the queue's starvation bound a contact goes before all that are not, by its age
-alone. A LIFO queue claims with its contacts' claims as any other, so that it does not starve beside
+alone. Else contacts of a queue of higher priority go before those of a lower one, whatever they
+claim. A LIFO queue claims with its contacts' claims as any other, so that it does not starve beside
 others; only then its newest contact of the highest priority is taken. Handling times and outcomes
 are shrunk towards the queue's mean (`estimates`).
 
@@ -208,6 +209,18 @@ def is_starving(table: Table, contact: int) -> bool:
     bound_ms = open_queues(table).starvation_ms[contacts.queue[contact]]
     age_ms = open_cell(table).scalar[NOW_MS] - contacts.since_ms[contact]
     return 0 < bound_ms <= age_ms
+
+
+@kernel
+def standing_of(table: Table, contact: int, its_fit: float) -> tuple[bool, int, float]:
+    """
+    What waiting contacts are compared by, the greatest first: whether they starve; if they do not,
+    their queue's priority; and their claim on an agent whose fit is given. O(1).
+    """
+    starves = is_starving(table, contact)
+    queues = open_queues(table)
+    rank = 0 if starves else queues.priority[open_contacts(table).queue[contact]]
+    return starves, rank, claim_of(table, contact, its_fit)
 
 
 @kernel

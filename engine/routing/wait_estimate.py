@@ -28,7 +28,14 @@ from engine.kernels.columns import (
     OUT_POSITION,
     WAIT_MS_SUM,
 )
-from engine.kernels.requests import IN_CONTACT, IN_OPERATION, IN_QUEUE, IN_SINCE_MS, IN_VALUE, Operation
+from engine.kernels.requests import (
+    IN_CONTACT,
+    IN_OPERATION,
+    IN_QUEUE,
+    IN_SINCE_MS,
+    IN_VALUE,
+    Operation,
+)
 from engine.lifecycle import Channel, EstimateStatus, Intake
 from engine.limits import ESTIMATE_SAMPLES_MIN
 from engine.state.cell import CellState

@@ -301,6 +301,7 @@ def _queue_command(name: str, queue: SimulatedQueue, wraps_up: bool) -> UpsertQu
         name,
         service_level_within_ms=round(queue.service_level_within),
         order=QueueOrder[queue.order.upper()],
+        priority=queue.priority,
         strategy=Strategy[queue.strategy.upper()],
         weights=ScoreWeights(**queue.weights.model_dump()),
         starvation_bound_ms=round(queue.starvation_bound),

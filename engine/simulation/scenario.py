@@ -66,6 +66,7 @@ class SimulatedQueue(Declared):
 
     service_level_within: Positive = 20_000
     order: Literal["fifo", "lifo"] = "fifo"
+    priority: int = Field(default=0, ge=-PRIORITY_MAX, le=PRIORITY_MAX)
     strategy: StrategyName = "longest_idle"
     weights: QueueWeights = QueueWeights()
     starvation_bound: Duration = Field(default=0, ge=0, le=FORTNIGHT_MS)

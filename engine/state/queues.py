@@ -79,6 +79,7 @@ class QueueRows:
         queues.reoffer_delay_only_agent_ms[row] = max(command.reoffer_delay_only_agent_ms, 0)
         queues.priority_age_ms[row] = command.priority_age_ms
         queues.order[row] = command.order
+        queues.priority[row] = command.priority
         queues.short_abandon_ms[row] = command.short_abandon_ms
         if len(self.payloads) <= row:
             self.payloads.extend([b""] * (row + 1 - len(self.payloads)))

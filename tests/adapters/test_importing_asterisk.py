@@ -69,9 +69,17 @@ def test_defaults_of_asterisk_are_kept_where_ours_differ() -> None:
 
 def test_option_of_the_queue_replaces_that_of_its_template() -> None:
     """The later one counts, and only it is told."""
-    found = import_queues_conf("[t](!)\nweight=1\ntimeout=5\n[q](t)\nweight=2\n")
-    assert found.queues["q"].offer_timeout_ms == 5_000
-    assert list(told(found, Kind.LEFT_OUT)) == ["line 5, [q] weight = 2"]
+    found = import_queues_conf("[t](!)\nweight=1001\ntimeout=5\n[q](t)\nweight=2\n")
+    queue = found.queues["q"]
+    assert (queue.offer_timeout_ms, queue.priority) == (5_000, 2)
+    assert not [item for item in told(found, Kind.APPROXIMATE) if "weight" in item]
+
+
+def test_weight_beyond_our_priorities_is_told() -> None:
+    """It is the highest there is here, and may be that of another queue as well."""
+    found = import_queues_conf("[q]\nweight=1001\n")
+    assert found.queues["q"].priority == 1_000
+    assert "line 2, [q] weight = 1001" in told(found, Kind.APPROXIMATE)
 
 
 def test_retry_is_at_once_or_long() -> None:

@@ -126,6 +126,7 @@ def test_queue_without_fields_has_the_defaults_of_the_contract() -> None:
         reoffer_delay_only_agent_ms=1_000,
         priority_age_ms=60_000,
         order=QueueOrder.FIFO,
+        priority=0,
         short_abandon_ms=0,
     )
     validate(command)
@@ -255,6 +256,7 @@ def queues(draw: st.DrawFn) -> UpsertQueue:
         reoffer_delay_ms=longer_ms,
         reoffer_delay_only_agent_ms=draw(st.sampled_from((-1, shorter_ms))),
         priority_age_ms=draw(day_ms),
+        priority=draw(st.integers(-1_000, 1_000)),
         order=draw(st.sampled_from(QueueOrder)),
         short_abandon_ms=draw(st.integers(0, DAY_MS)),
         etag="1",

@@ -65,6 +65,7 @@ async def test_queue_is_kept_as_it_was_written(client: Client, name: str) -> Non
         starvation_bound_ms=90_000,
         broadcast_max=2,
         order=QueueOrder.QUEUE_ORDER_LIFO,
+        priority=-3,
     )
     written = await client.call(client.queues.UpsertQueue, UpsertQueueRequest(queue=queue))
     read = (await client.call(client.queues.GetQueue, GetQueueRequest(queue_id=name))).queue

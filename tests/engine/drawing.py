@@ -333,6 +333,7 @@ def _upsert_queue(draw: Draw, floor: Floor) -> Command:
         reoffer_delay_only_agent_ms=min(reoffer_delay_ms, draw((-1, 1_000))),
         priority_age_ms=draw((1, 1_000, 60_000, 86_400_000)),
         order=draw((QueueOrder.FIFO, QueueOrder.FIFO, QueueOrder.LIFO)),
+        priority=draw((0, 0, 0, 3, -2)),
         short_abandon_ms=draw((0, 2_000)),
         etag=_etag(draw),
     )

@@ -260,10 +260,11 @@ class Floor:
             contact = next(allowed, None)
             if contact is not None:
                 starves, claim = self.claim(agent, contact)
-                claims.append((not starves, -claim, *order_in_class(contact), contact))
+                rank = 0 if starves else self.queue_of(head).definition.priority
+                claims.append((not starves, -rank, -claim, *order_in_class(contact), contact))
         if not claims:
             return None
-        is_patient, *_, first = min(claims, key=lambda claim: claim[:4])
+        is_patient, *_, first = min(claims, key=lambda claim: claim[:5])
         if is_patient and self.queue_of(first).definition.order is QueueOrder.LIFO:
             takeable = (
                 contact

@@ -2,11 +2,16 @@
 
 from engine.commands import (
     AcceptOffer,
+    AgentSkill,
+    CompleteAssignment,
     Expire,
+    RelaxationStep,
     RequeueContact,
+    Requirements,
     Route,
     SetIntake,
     SetPresence,
+    SkillRequirement,
     UpdateContact,
     UpsertAgent,
     UpsertQueue,
@@ -91,6 +96,32 @@ def test_offers_do_not_depend_on_how_commands_are_grouped() -> None:
         return effects + engine.take_group().effects
 
     assert run(group_every_command=True) == run(group_every_command=False)
+
+
+def test_agent_not_eligible_for_a_queue_of_higher_priority_takes_from_a_lower_one() -> None:
+    """
+    A weighty queue whose contact the agent may not take yet must not keep the agent idle beside a
+    contact it may take; once it may, that one goes first.
+    """
+    engine = _floor(UpsertAgent("a1", queue_ids=("q1",)))
+    engine.apply(UpsertQueue("weighty", priority=5), 1_000)
+    second_best = UpsertAgent("a2", queue_ids=("q1", "weighty"), skills=(AgentSkill("level", 1),))
+    best = UpsertAgent("a3", skills=(AgentSkill("level", 5),))
+    for command in (second_best, best, SetPresence("a1", Presence.AWAY)):
+        engine.apply(command, 1_000)
+    asked = Requirements((SkillRequirement("level", 5),))
+    at_first = (RelaxationStep(10_000, Requirements((SkillRequirement("level", 1),))),)
+    for number, at_ms in ((1, 1_000), (2, 1_001)):
+        route = Route(f"w{number}", "weighty", Channel.VOICE, 0, asked, relaxation=at_first)
+        engine.apply(route, at_ms)
+        engine.apply(Route(f"c{number}", "q1", Channel.VOICE, routing_age_ms=60_000), at_ms)
+    engine.apply(SetPresence("a2", Presence.AVAILABLE), 2_000)
+    offered = engine.read.contact("c1", 2_000)
+    assert offered.state is ContactState.OFFERED
+    engine.apply(AcceptOffer(offered.offer_id, "a2"), 2_000)
+    engine.apply(CompleteAssignment("c1", "a2"), 12_000)
+    assert engine.read.contact("w1", 12_000).state is ContactState.OFFERED
+    assert engine.read.contact("c2", 12_000).state is ContactState.QUEUED
 
 
 def test_update_of_priority_moves_contact_within_its_queue() -> None:

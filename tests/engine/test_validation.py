@@ -221,6 +221,8 @@ BROKEN: list[tuple[Command, str]] = [
     (QUEUE._replace(priority_age_ms=0), "queue.priority_age_ms"),  # priority worth nothing
     (QUEUE._replace(short_abandon_ms=-1), "queue.short_abandon_ms"),  # negative
     (QUEUE._replace(order=NOT_SET), "queue.order"),  # not set on the wire
+    (QUEUE._replace(priority=-1_001), "queue.priority"),  # below the lowest
+    (QUEUE._replace(priority=1_001), "queue.priority"),  # above the highest
     (DeleteQueue(""), "queue_id"),  # empty
     (SetIntake("", Intake.OPEN), "queue_id"),  # empty
     (SetIntake("q1", Intake.NONE), "intake"),  # marks free rows, is no intake

@@ -172,7 +172,6 @@ def _agent(subject: str, words: Words) -> Command:
 def _queue(subject: str, words: Words) -> Command:
     strategy = Strategy[words.pop("strategy", "longest_idle").upper()]
     order = QueueOrder[words.pop("order", "fifo").upper()]
-    order = QueueOrder[words.pop("order", "fifo").upper()]
     wrap_up_mode = WrapUpMode[words.pop("wrap_up", "none").upper()]
     weights = (item.split(":") for item in _list(words, "weights"))
     etag = words.pop("etag", "")
