@@ -33,6 +33,8 @@ def agent_definition(definition: UpsertAgent) -> agent_pb2.Agent:
         missed_offers_max=definition.missed_offers_max,
         lease_ms=definition.lease_ms,
         auto_accept=definition.auto_accept,
+        occupancy_max=definition.occupancy_max,
+        rest_ms=definition.rest_ms,
     )
 
 

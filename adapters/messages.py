@@ -121,6 +121,7 @@ def agent_message(engine: Engine, view: AgentView) -> agent_pb2.Agent:
     agent.missed_offers = view.missed_offers
     agent.lease_until_ms = view.lease_until_ms
     agent.occupancy = view.occupancy
+    agent.rests_until_ms = view.rests_until_ms
     for item in view.estimates:
         agent.estimates.add(
             queue_id=engine.cell.queues.slots.ids[item.queue_row],

@@ -185,6 +185,8 @@ def agent_command(agent: agent_pb2.Agent) -> UpsertAgent:
         missed_offers_max=agent.missed_offers_max or MISSED_OFFERS_MAX,
         lease_ms=agent.lease_ms,
         auto_accept=agent.auto_accept,
+        occupancy_max=agent.occupancy_max,
+        rest_ms=agent.rest_ms,
         etag=agent.etag,
     )
 

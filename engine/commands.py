@@ -222,6 +222,9 @@ class UpsertAgent(NamedTuple):
     lease_ms: int = 0
     # Accepts offers as they are made.
     auto_accept: bool = False
+    # Occupancy from which it is offered contacts last, and rests after each; 0 = never.
+    occupancy_max: float = 0.0
+    rest_ms: int = 0
     etag: str = ""
 
 

@@ -28,6 +28,7 @@ OUTPUT_ONLY: Final = frozenset(
         "Agent.missed_offers",
         "Agent.lease_until_ms",
         "Agent.occupancy",
+        "Agent.rests_until_ms",
         "Agent.estimates",
     )
 )

@@ -15,7 +15,7 @@ from engine.kernels.contact_life import (
 from engine.kernels.deadlines import schedule_agent
 from engine.kernels.matching import match_backlog, match_freed
 from engine.kernels.offering import withdraw_offer
-from engine.kernels.recording import has_effect_room, record_agent
+from engine.kernels.recording import has_effect_room, mark_agent, record_agent
 from engine.lifecycle import ContactState, Presence
 from engine.limits import NEVER_MS
 
@@ -47,10 +47,17 @@ def renew_lease(table: Table, agent: int) -> None:
 
 @kernel
 def schedule_lease(table: Table, agent: int) -> None:
-    """Set the agent's deadline to the end of its lease, or take it away. O(log agents)."""
+    """
+    Set the agent's deadline to the end of its lease or of its rest, whichever comes first, or take
+    it away. O(log agents).
+    """
     agents = open_agents(table)
     has_lease = agents.lease_ms[agent] > 0 and agents.presence[agent] != _OFFLINE
-    schedule_agent(table, agent, agents.lease_until_ms[agent] if has_lease else NEVER_MS)
+    due_ms = agents.lease_until_ms[agent] if has_lease else NEVER_MS
+    rests_until_ms = agents.rests_until_ms[agent]
+    if rests_until_ms > 0:
+        due_ms = min(due_ms, rests_until_ms)
+    schedule_agent(table, agent, due_ms)
 
 
 @kernel
@@ -123,6 +130,8 @@ def settle_agent(table: Table, agent: int) -> None:
     rest follows there. O(contacts held x log contacts), or one search per offer made.
     """
     agents = open_agents(table)
+    if agents.rests_until_ms[agent] > 0:
+        schedule_lease(table, agent)
     if agents.presence[agent] == _AVAILABLE:
         is_settled = match_freed(table, agent)
     else:
@@ -149,6 +158,10 @@ def agent_due(table: Table, agent: int) -> None:
     if is_leased and agents.lease_until_ms[agent] <= now_ms:
         record_agent(table, _LEASE_LOST_EFFECT, agent, 0, _REASON_LEASE_LOST)
         change_presence(table, agent, _OFFLINE, _REASON_LEASE_LOST)
+    if 0 < agents.rests_until_ms[agent] <= now_ms:
+        agents.rests_until_ms[agent] = 0
+        refresh_room(table, agent)
+        mark_agent(table, agent)
     schedule_lease(table, agent)
     if agents.presence[agent] != _AVAILABLE:
         settle_agent(table, agent)

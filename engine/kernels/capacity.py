@@ -67,11 +67,12 @@ def note_occupancy(table: Table, agent: int) -> None:
 
 @kernel
 def has_room(table: Table, agent: int, channel: int) -> bool:
-    """Whether an available agent has capacity for one more contact of the channel. O(1)."""
+    """Whether an available agent who does not rest has capacity for one more contact. O(1)."""
     agents = open_agents(table)
     cost = agents.channel_cost[agent, channel]
     return (
         agents.presence[agent] == _AVAILABLE
+        and agents.rests_until_ms[agent] == 0
         and cost > 0
         and agents.used[agent] + cost <= agents.capacity[agent]
         and agents.channel_used[agent, channel] < agents.channel_max[agent, channel]
@@ -141,6 +142,24 @@ def let_go(table: Table, contact: int) -> int:
 
 
 @kernel
+def is_worn(table: Table, agent: int) -> bool:
+    """Whether an agent's occupancy has reached what it may be for long. O(1)."""
+    limit = open_agents(table).occupancy_max[agent]
+    return limit > 0.0 and occupancy(table, agent) >= limit
+
+
+@kernel
 def rest_begins(table: Table, agent: int) -> None:
-    """Note that the agent has just finished with a contact: its idle time starts again. O(1)."""
-    open_agents(table).idle_since_ms[agent] = open_cell(table).scalar[NOW_MS]
+    """
+    Note that the agent has just finished with a contact: its idle time starts again, and its rest
+    where it has been occupied for too long.
+
+    Who calls it settles the agent, which makes it due when the rest ends. O(channels).
+    """
+    agents = open_agents(table)
+    now_ms = open_cell(table).scalar[NOW_MS]
+    agents.idle_since_ms[agent] = now_ms
+    if agents.rest_ms[agent] > 0 and is_worn(table, agent):
+        agents.rests_until_ms[agent] = now_ms + agents.rest_ms[agent]
+        refresh_room(table, agent)
+        mark_agent(table, agent)

@@ -112,6 +112,11 @@ class Agents(NamedTuple):
     # Occupancy in thousand-millionths as of a time; `engine.kernels.capacity` states the formula.
     occupancy_ppb: I64
     occupancy_ms: I64
+    # Occupancy from which it is offered contacts last and rests after each, 0 = never; how long it
+    # rests, and until when it does now, 0 = not.
+    occupancy_max: F64
+    rest_ms: I64
+    rests_until_ms: I64
     # When a contact last ended or presence last became AVAILABLE.
     idle_since_ms: I64
     # Sequence number of the last offer made to it.

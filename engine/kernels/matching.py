@@ -23,6 +23,7 @@ from engine.kernels.boundary import (
     open_contacts,
     open_queues,
 )
+from engine.kernels.capacity import is_worn
 from engine.kernels.columns import ELIGIBLE, NOW_MS, RUNNER_UP
 from engine.kernels.compilation import kernel
 from engine.kernels.deadlines import schedule_contact
@@ -52,16 +53,34 @@ _BACKLOG = int(DecisionKind.BACKLOG)
 
 
 @kernel
+def may_join(table: Table, contact: int, agent: int) -> bool:
+    """
+    Whether an agent can be offered a contact beside others: it is not yet, and does not accept at
+    once, for then the others would ring for nothing. O(offers of the contact).
+    """
+    accepts_at_once = open_agents(table).auto_accept[agent] > 0
+    return not accepts_at_once and not is_offered_to(table, contact, agent)
+
+
+@kernel
+def _score(table: Table, agent: int, class_row: int, goes_round: bool) -> float:
+    """Score of an agent, or how long ago its last offer is where a contact goes round. As there."""
+    if goes_round:
+        return -1.0 * open_agents(table).last_offer[agent]
+    return score_agent(table, agent, class_row)
+
+
+@kernel
 def best_agent(table: Table, contact: int) -> int:
     """
     Row of the best agent with room for a waiting contact, or of the next best to be offered it as
     well; -1 when there is none.
 
-    For a contact that many agents failed with, best is whose last offer is longest ago.
+    For a contact that many agents failed with, best is whose last offer is longest ago. Agents who
+    have been occupied for too long come last.
     O(agents / 64 + eligible).
     """
     contacts = open_contacts(table)
-    agents = open_agents(table)
     bitsets = open_bitsets(table)
     now_ms = open_cell(table).scalar[NOW_MS]
     class_row = contacts.class_row[contact]
@@ -70,6 +89,7 @@ def best_agent(table: Table, contact: int) -> int:
     goes_round = has_failed and is_crowded(table, contact, now_ms)
     is_offered = contacts.state[contact] == _OFFERED
     best = runner_up = -1
+    best_is_last = False
     eligible = 0
     best_score = runner_up_score = -np.inf
     for word in range(free.shape[0]):
@@ -79,19 +99,22 @@ def best_agent(table: Table, contact: int) -> int:
         while candidates != np.uint64(0):
             agent = (word << 6) + lowest_bit(candidates)
             candidates &= candidates - np.uint64(1)
-            if has_failed and is_excluded(table, contact, agent, now_ms):
-                continue
-            # Who accepts at once is not among several: the others would ring for nothing.
-            if is_offered and (
-                agents.auto_accept[agent] > 0 or is_offered_to(table, contact, agent)
+            if (has_failed and is_excluded(table, contact, agent, now_ms)) or (
+                is_offered and not may_join(table, contact, agent)
             ):
                 continue
             eligible += 1
-            if goes_round:
-                score = -1.0 * agents.last_offer[agent]
-            else:
-                score = score_agent(table, agent, class_row)
-            if score > best_score or (score == best_score and is_better_tie(table, agent, best)):
+            score = _score(table, agent, class_row, goes_round)
+            is_better = score > best_score or (
+                score == best_score and is_better_tie(table, agent, best)
+            )
+            if is_better or best_is_last:
+                is_last = is_worn(table, agent)
+                if is_last != best_is_last and best >= 0:
+                    is_better = best_is_last
+                if is_better:
+                    best_is_last = is_last
+            if is_better:
                 runner_up, runner_up_score = best, best_score
                 best, best_score = agent, score
             elif score > runner_up_score:

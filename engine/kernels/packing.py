@@ -39,7 +39,7 @@ _CONTACT_PLAIN: Final = 20
 # Failed offers and relaxation steps share a place: rows written before there were steps read as 0.
 _RELAXED_SHIFT: Final = 32
 CONTACT_WIDTH: Final = _CONTACT_PLAIN + 2 * EXCLUSIONS_MAX
-AGENT_WIDTH: Final = 10
+AGENT_WIDTH: Final = 11
 OFFER_WIDTH: Final = 4
 ESTIMATE_WIDTH: Final = 1 + 5 * ESTIMATES_MAX
 _QUEUE_PLAIN: Final = 2 + TOTALS
@@ -132,6 +132,7 @@ def _pack_agents(table: Table, out: NDArray[np.int64]) -> None:
         record[7] = a.version[row]
         record[8] = a.occupancy_ppb[row]
         record[9] = a.occupancy_ms[row]
+        record[10] = a.rests_until_ms[row]
 
 
 @kernel
@@ -148,6 +149,7 @@ def _unpack_agent(table: Table, row: int, record: NDArray[np.int64]) -> None:
     a.version[row] = record[7]
     a.occupancy_ppb[row] = record[8]
     a.occupancy_ms[row] = record[9]
+    a.rests_until_ms[row] = record[10]
 
 
 @kernel

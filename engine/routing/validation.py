@@ -146,6 +146,10 @@ def _upsert_agent(checks: Checks, command: UpsertAgent) -> None:
         )
     checks.unique("agent.channels", [item.channel for item in command.channels])
     checks.number("agent.missed_offers_max", command.missed_offers_max, -1, 1_000)
+    checks.number("agent.occupancy_max", command.occupancy_max, 0, 1)
+    checks.number("agent.rest_ms", command.rest_ms, 0, DAY_MS)
+    if command.rest_ms > 0 and command.occupancy_max == 0:
+        checks.fail("agent.rest_ms", command.rest_ms, "0 unless occupancy_max is above 0")
     if command.lease_ms != 0:
         checks.number("agent.lease_ms", command.lease_ms, LEASE_MS_MIN, DAY_MS)
 

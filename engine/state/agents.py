@@ -75,6 +75,7 @@ class AgentView:
     missed_offers: int
     lease_until_ms: int
     occupancy: float
+    rests_until_ms: int
     estimates: tuple[QueueEstimate, ...]
 
 
@@ -104,6 +105,8 @@ class AgentRows:
         agents.kind[row] = command.kind
         agents.capacity[row] = command.capacity
         agents.auto_accept[row] = command.auto_accept
+        agents.occupancy_max[row] = command.occupancy_max
+        agents.rest_ms[row] = command.rest_ms
         agents.missed_max[row] = max(command.missed_offers_max, 0)
         agents.lease_ms[row] = command.lease_ms
         held = sum(skill.proficiency > 0 for skill in command.skills)
@@ -139,6 +142,7 @@ class AgentRows:
         agents.missed[row] = 0
         agents.lease_until_ms[row] = 0
         agents.occupancy_ppb[row] = 0
+        agents.rests_until_ms[row] = 0
         agents.occupancy_ms[row] = now_ms
         agents.version[row] = 0
 
@@ -210,6 +214,7 @@ class AgentRows:
             missed_offers=int(agents.missed[row]),
             lease_until_ms=int(agents.lease_until_ms[row]) if agents.lease_ms[row] else 0,
             occupancy=self._occupancy(row),
+            rests_until_ms=int(agents.rests_until_ms[row]),
             estimates=self._estimates(row),
         )
 
@@ -287,6 +292,8 @@ def _payload_of(command: UpsertAgent, reason: str) -> bytes:
             "missed_offers_max": command.missed_offers_max,
             "lease_ms": command.lease_ms,
             "auto_accept": command.auto_accept,
+            "occupancy_max": command.occupancy_max,
+            "rest_ms": command.rest_ms,
             "presence_reason": reason,
         }
     )

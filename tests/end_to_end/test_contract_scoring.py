@@ -127,3 +127,14 @@ async def test_outcome_out_of_range_is_refused_and_nothing_ends(client: Client, 
     answer = await refused(complete(client, f"{name}-c", f"{name}-a", 1.01))
     assert (answer.code, list(answer.fields)) == ("INVALID_ARGUMENT", ["outcome"])
     assert list((await agent_of(client, f"{name}-a")).contact_ids) == [f"{name}-c"]
+
+
+async def test_ceiling_of_occupancy_is_kept_and_told(client: Client, name: str) -> None:
+    """Defined and read back; what cannot be is refused by field."""
+    await open_queue(client, name)
+    agent = await sign_in(client, f"{name}-a", name, occupancy_max=0.85, rest_ms=30_000)
+    assert (agent.occupancy_max, agent.rest_ms, agent.rests_until_ms) == (0.85, 30_000, 0)
+    answer = await refused(sign_in(client, f"{name}-b", name, occupancy_max=1.01))
+    assert list(answer.fields) == ["agent.occupancy_max"]
+    answer = await refused(sign_in(client, f"{name}-b", name, rest_ms=1))
+    assert list(answer.fields) == ["agent.rest_ms"]

@@ -227,6 +227,7 @@ def agent_view(engine: Engine, agent_id: str) -> View:
         "missed": view.missed_offers,
         "lease_until_ms": view.lease_until_ms,
         "occupancy": view.occupancy,
+        "rests_until_ms": view.rests_until_ms,
         "learned": learned_rows(engine, agent_id),
     }
 
@@ -252,6 +253,7 @@ def _reference_agent(floor: Floor, agent: RefAgent) -> View:
         "missed": agent.missed,
         "lease_until_ms": agent.lease_until_ms if agent.definition.lease_ms else 0,
         "occupancy": math.floor(agent.occupancy(floor.now_ms) * 1e9 + 0.5) / 1e9,
+        "rests_until_ms": agent.rests_until_ms,
         "learned": [
             (row_of[item.queue_id], item.handled, item.handle_ms, item.rated, item.outcome)
             for item in agent.learned

@@ -276,6 +276,7 @@ def _upsert_agent(draw: Draw, floor: Floor) -> Command:
         draw((-1, -1, 1, 3)),
         draw((0, 0, 0, 0, 0, 5_000, 60_000)),
         draw((False, False, False, True)),
+        *draw(((0.0, 0), (0.0, 0), (0.001, 0), (0.002, 4_000))),
         _etag(draw),
     )
 

@@ -252,6 +252,7 @@ def has_room(columns: ColumnSet, agent: int, channel: int) -> bool:
     cost = agents.channel_cost[agent, channel]
     return bool(
         agents.presence[agent] == Presence.AVAILABLE
+        and agents.rests_until_ms[agent] == 0
         and cost > 0
         and agents.used[agent] + cost <= agents.capacity[agent]
         and agents.channel_used[agent, channel] < agents.channel_max[agent, channel]

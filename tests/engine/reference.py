@@ -275,7 +275,7 @@ class Reference:
         def give_back() -> Outcome:
             own(self.floor, contact, agent, Trigger.RELEASE)
             take_from_agent(self.floor, contact)
-            agent.idle_since_ms = self.floor.now_ms
+            agent.ends_contact(self.floor.now_ms)
             start_wait(self.floor, contact)
             pass_over(self.floor, contact, agent, 0)
             return_to_queue(self.floor, contact, "released")

@@ -239,6 +239,7 @@ class Floor:
         return min(
             candidates,
             key=lambda agent: (
+                agent.is_worn(self.now_ms),
                 agent.last_offer if goes_round else -self.score(agent, contact),
                 agent.load_ratio,
                 agent.idle_since_ms,

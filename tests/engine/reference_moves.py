@@ -221,7 +221,7 @@ def complete(floor: Floor, contact: RefContact) -> RefAgent:
     learned = agent.learning_in(contact.queue_id)
     learned.handled = min(learned.handled + 1, ESTIMATE_MEMORY)
     learned.handle_ms = moved_mean(learned.handle_ms, handle_ms, learned.handled)
-    agent.idle_since_ms = floor.now_ms
+    agent.ends_contact(floor.now_ms)
     end(floor, contact, ContactState.COMPLETED, EffectKind.CONTACT_COMPLETED)
     return agent
 

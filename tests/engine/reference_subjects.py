@@ -157,6 +157,7 @@ class RefAgent:
     # Offers beside the leading ones of their contacts, the latest first.
     asked: list[RefOffer] = field(default_factory=list)
     occupancy_ppb: int = 0
+    rests_until_ms: int = 0
     occupancy_ms: int = 0
     learned: list[Learned] = field(
         default_factory=lambda: [Learned() for _ in range(ESTIMATES_MAX)]
@@ -237,11 +238,23 @@ class RefAgent:
         maxima = {item.channel: item.contacts_max for item in self.definition.channels}
         return maxima.get(channel, 0) or math.inf
 
+    def is_worn(self, now_ms: int) -> bool:
+        """Whether it has been occupied for too long."""
+        limit = self.definition.occupancy_max
+        return limit > 0 and self.occupancy(now_ms) >= limit
+
+    def ends_contact(self, now_ms: int) -> None:
+        """Idle time starts again, and rest where it is due."""
+        self.idle_since_ms = now_ms
+        if self.definition.rest_ms > 0 and self.is_worn(now_ms):
+            self.rests_until_ms = now_ms + self.definition.rest_ms
+
     def has_room(self, channel: Channel) -> bool:
         """Whether it may be offered one more contact of the channel."""
         cost = self.cost(channel)
         return (
             self.presence is Presence.AVAILABLE
+            and self.rests_until_ms == 0
             and cost > 0
             and self.used + cost <= self.definition.capacity
             and sum(one.channel == channel for one in self.hands) < self.channel_max(channel)

@@ -62,6 +62,8 @@ def renew_lease(floor: Floor, agent: RefAgent) -> None:
 
 def schedule_lease(floor: Floor, agent: RefAgent) -> None:
     agent.due_ms = agent.lease_until_ms if agent.is_leased else NEVER_MS
+    if agent.rests_until_ms:
+        agent.due_ms = min(agent.due_ms, agent.rests_until_ms)
 
 
 def change_presence(floor: Floor, agent: RefAgent, presence: Presence, reason: str) -> None:
@@ -107,6 +109,8 @@ def return_contacts(floor: Floor, agent: RefAgent, reason: str) -> bool:
 
 
 def settle_agent(floor: Floor, agent: RefAgent) -> None:
+    if agent.rests_until_ms:
+        schedule_lease(floor, agent)
     if agent.presence is Presence.AVAILABLE:
         is_settled = match_freed(floor, agent)
     else:
@@ -162,6 +166,8 @@ def agent_due(floor: Floor, agent: RefAgent) -> None:
     if agent.is_leased and agent.lease_until_ms <= floor.now_ms:
         record_agent(floor, EffectKind.AGENT_LEASE_LOST, agent, 0, "lease_lost")
         change_presence(floor, agent, Presence.OFFLINE, "lease_lost")
+    if 0 < agent.rests_until_ms <= floor.now_ms:
+        agent.rests_until_ms = 0
     schedule_lease(floor, agent)
     if agent.presence is not Presence.AVAILABLE:
         settle_agent(floor, agent)

@@ -102,7 +102,7 @@ def move(floor: Floor, contact: RefContact, queue: RefQueue, asked: RefContact) 
     if was_assigned or has_moved:
         start_wait(floor, contact)
     if was_assigned and agent:
-        agent.idle_since_ms = floor.now_ms
+        agent.ends_contact(floor.now_ms)
         pass_over(floor, contact, agent, 0)
     return_to_queue(floor, contact, "moved")
     match_returned(floor, contact)

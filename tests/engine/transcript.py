@@ -98,6 +98,7 @@ class Stage:
                 "missed": agent.missed_offers,
                 "lease_until": agent.lease_until_ms,
                 "contacts": ",".join(ids[row] for row in agent.contact_rows),
+                "rests_until": agent.rests_until_ms,
                 "learned": ",".join(map(self._learned, agent.estimates)),
             }
             return f"{agent.presence.name} {subject}{_words(told)}"

@@ -153,9 +153,11 @@ def _agent(subject: str, words: Words) -> Command:
     channels = (item.split(":") for item in _list(words, "channels"))
     skills = (item.split(":") for item in _list(words, "skills"))
     auto_accept = words.pop("auto_accept", "no") == "yes"
+    occupancy_max = float(words.pop("occupancy_max", "0"))
     return UpsertAgent(
         subject,
         auto_accept=auto_accept,
+        occupancy_max=occupancy_max,
         kind=AgentKind[words.pop("kind", "person").upper()],
         queue_ids=tuple(_list(words, "queues")),
         skills=tuple(AgentSkill(skill, int(level)) for skill, level in skills),
@@ -165,7 +167,9 @@ def _agent(subject: str, words: Words) -> Command:
             for name, cost, contacts_max in channels
         ),
         etag=words.pop("etag", ""),
-        **_integers(words, capacity="capacity", misses="missed_offers_max", lease="lease_ms"),
+        **_integers(
+            words, capacity="capacity", misses="missed_offers_max", lease="lease_ms", rest="rest_ms"
+        ),
     )
 
 
