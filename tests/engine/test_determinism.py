@@ -49,7 +49,7 @@ def _groups(seed: int, steps: int) -> list[Group]:
 
 def test_same_commands_give_the_same_bytes() -> None:
     """A replay, a standby and a second attempt must all arrive where the first one did."""
-    first, second = _groups(21, 600), _groups(21, 600)
+    first, second = _groups(21, 800), _groups(21, 800)
     assert first == second
     assert sum(len(group.effects) for group in first) > 300
 
