@@ -67,5 +67,6 @@ def queue_definition(definition: UpsertQueue) -> queue_pb2.Queue:
         priority_age_ms=definition.priority_age_ms,
         order=definition.order.value,  # type: ignore[arg-type]
         priority=definition.priority,
+        fallback_queue_id=definition.fallback_queue_id,
         short_abandon_ms=definition.short_abandon_ms,
     )

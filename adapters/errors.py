@@ -41,6 +41,7 @@ CODES: Final[dict[Refusal, int]] = {
     Refusal.CONTACT_EXISTS: code_pb2.ALREADY_EXISTS,
     Refusal.AGENT_NOT_AVAILABLE: code_pb2.FAILED_PRECONDITION,
     Refusal.AGENT_HAS_NO_ROOM: code_pb2.FAILED_PRECONDITION,
+    Refusal.QUEUE_IS_FALLBACK: code_pb2.FAILED_PRECONDITION,
 }
 
 

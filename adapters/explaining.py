@@ -101,7 +101,7 @@ def _of_decision(decision: Decision) -> Iterator[str]:
     elif decision.kind != DecisionKind.DECISION_KIND_PICKED:
         first = ", past the starvation bound" if decision.starving else ""
         yield (
-            f"Of what waited for the agent it had the greatest claim, {decision.claim:.3g}{first}; "
+            f"Of what waited for the agent it came next, claim {decision.claim:.3g}{first}; "
             f"{decision.waiting} waited in its queue."
         )
     yield from _of_scores(decision.scores)

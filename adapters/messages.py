@@ -169,6 +169,7 @@ def snapshot_message(snapshot: QueueSnapshot, now_ms: int) -> queue_pb2.QueueSna
         handle_ms_sum=totals[columns.HANDLE_MS_SUM],
         offers_total=totals[columns.OFFERS],
         offers_failed_total=totals[columns.OFFERS_FAILED],
+        fallbacks_total=totals[columns.FALLBACKS],
         intake=Intake(snapshot.intake).value,  # type: ignore[arg-type]
         estimated_total=totals[columns.ESTIMATED],
         estimate_error_ms_sum=totals[columns.ESTIMATE_ERROR_MS_SUM],

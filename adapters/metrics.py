@@ -268,6 +268,11 @@ _QUEUE_TOTALS: Final = (
     ),
     ("headgate_queue_expired_total", "Contacts that waited too long.", columns.EXPIRED),
     ("headgate_queue_rejected_total", "Contacts rejected at the door.", columns.REJECTED),
+    (
+        "headgate_queue_fallbacks_total",
+        "Contacts that went to the fallback queue instead of being rejected or expiring.",
+        columns.FALLBACKS,
+    ),
     ("headgate_queue_completed_total", "Contacts whose wrap-up is over.", columns.COMPLETED),
     (
         "headgate_queue_estimated_total",

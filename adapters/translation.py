@@ -226,6 +226,7 @@ def queue_command(queue: queue_pb2.Queue) -> UpsertQueue:
         priority_age_ms=queue.priority_age_ms or PRIORITY_AGE_MS,
         order=member(QueueOrder, queue.order, QueueOrder.FIFO),
         priority=queue.priority,
+        fallback_queue_id=queue.fallback_queue_id,
         short_abandon_ms=queue.short_abandon_ms,
         etag=queue.etag,
     )

@@ -310,12 +310,14 @@ class UpsertQueue(NamedTuple):
     order: QueueOrder = QueueOrder.FIFO
     # Queues of higher priority go first, whatever the claims.
     priority: int = 0
+    # Where contacts go that it would reject or let expire, "" for nowhere.
+    fallback_queue_id: str = ""
     short_abandon_ms: int = 0
     etag: str = ""
 
 
 class DeleteQueue(NamedTuple):
-    """Delete a queue without open contacts that no agent names."""
+    """Delete a queue without open contacts that no agent names, nor a queue as its fallback."""
 
     queue_id: str
     etag: str = ""

@@ -65,6 +65,8 @@ class Reason(IntEnum):
     SHORT_ABANDON = 12
     ANSWERED = 13
     PICKED = 14
+    QUEUE_FULL = 15
+    QUEUE_CLOSED = 16
 
 
 FIRST_TEXT_REASON: Final = 1_000

@@ -50,6 +50,8 @@ class Refusal(IntEnum):
     AGENT_NOT_AVAILABLE = 17
     # The agent has no capacity left for the channel; choose another, or ignore capacity.
     AGENT_HAS_NO_ROOM = 18
+    # Other queues fall back to the queue; take it from their definitions.
+    QUEUE_IS_FALLBACK = 19
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,8 +144,26 @@ def _batches(changes: Sequence[Change]) -> Iterator[list[Change]]:
     """Changes in the order in which they can be made, those of a batch in any."""
     for section, kinds in _ORDER:
         stage = [item for item in changes if item.section is section and item.kind in kinds]
-        for start in range(0, len(stage), _WRITES_AT_ONCE):
-            yield stage[start : start + _WRITES_AT_ONCE]
+        for _, level in sorted(_levels(stage).items(), reverse=Kind.DELETED in kinds):
+            for start in range(0, len(level), _WRITES_AT_ONCE):
+                yield level[start : start + _WRITES_AT_ONCE]
+
+
+def _levels(stage: Sequence[Change]) -> dict[int, list[Change]]:
+    """Changes by how many others lie behind them, from fallback queue to fallback queue."""
+    by_name = {change.name: change for change in stage}
+    levels: dict[int, list[Change]] = {}
+    for change in stage:
+        behind = -1
+        following: Change | None = change
+        # Queues that lead back to themselves are for the engine to refuse.
+        while following is not None and behind < len(stage):
+            behind += 1
+            queue = following.definition
+            fallback = queue.fallback_queue_id if isinstance(queue, queue_pb2.Queue) else ""
+            following = by_name.get(fallback)
+        levels.setdefault(behind, []).append(change)
+    return levels
 
 
 async def _write(

@@ -229,7 +229,7 @@ def unknown_queues(
     declared: Declared, known: Mapping[str, Message] | None = None
 ) -> Iterator[Problem]:
     """
-    Agents of the file that name a queue which will not be there.
+    Agents and queues of the file that name a queue which will not be there.
 
     Parameters
     ----------
@@ -237,6 +237,12 @@ def unknown_queues(
         Queues that are there besides those of the file.
     """
     queues = {**(known or {}), **declared.configuration.get(QUEUES.name, {})}
+    for name, queue in declared.configuration.get(QUEUES.name, {}).items():
+        assert isinstance(queue, queue_pb2.Queue)
+        fallback_id = queue.fallback_queue_id
+        if fallback_id and fallback_id not in queues:
+            path = f"{declared.places[QUEUES.name][name]}.fallback_queue_id"
+            yield problem(path, fallback_id, f"the id of a queue{meant(fallback_id, queues)}")
     for name, agent in declared.configuration.get(AGENTS.name, {}).items():
         assert isinstance(agent, agent_pb2.Agent)
         for place, queue_id in enumerate(agent.queue_ids):

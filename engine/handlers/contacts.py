@@ -56,7 +56,12 @@ def route(cell: CellState, command: Route) -> Outcome:
     request[IN_SINCE_MS] = cell.store.scalar[NOW_MS] - command.routing_age_ms
     request[IN_MAX_WAIT_MS] = NEVER_MS if command.max_wait_ms < 0 else command.max_wait_ms
     run(cell, Operation.ROUTE)
-    return where_it_stands(cell, command.contact_id, command.queue_id)
+    return where_it_stands(cell, command.contact_id, _queue_id(cell, row))
+
+
+def _queue_id(cell: CellState, row: int) -> str:
+    """Queue that a contact is in now."""
+    return cell.queues.slots.ids[int(cell.store.columns.contacts.queue[row])]
 
 
 def _check_asked(cell: CellState, requirements: Requirements, relaxation: Relaxation) -> None:
@@ -76,7 +81,7 @@ def _route_again(cell: CellState, command: Route, row: int) -> Outcome:
         )
     cell.store.request[IN_CONTACT] = row
     run(cell, Operation.READ_CONTACT)
-    queue_id = cell.queues.slots.ids[contacts.queue[row]]
+    queue_id = _queue_id(cell, row)
     return where_it_stands(cell, command.contact_id, queue_id)._replace(already_known=True)
 
 
@@ -105,6 +110,7 @@ def update(cell: CellState, command: UpdateContact) -> Outcome:
         Channel(classes.channel[old_class]),
         priority,
         cell.contacts.steps_to_come(row, said),
+        fell_back=bool(contacts.fell_back[row]),
     )
     if command.requirements is not None:
         contacts.relaxed[row] = 0
@@ -143,6 +149,7 @@ def requeue(cell: CellState, command: RequeueContact) -> Outcome:
         Channel(classes.channel[old_class]),
         priority,
         said.relaxation[taken:],
+        fell_back=bool(contacts.fell_back[row]),
     )
     request[IN_CONTACT] = row
     taken_before = int(contacts.relaxed[row])
@@ -154,7 +161,7 @@ def requeue(cell: CellState, command: RequeueContact) -> Outcome:
         raise
     if asks_anew or command.attributes:
         cell.contacts.write(row, said)
-    return where_it_stands(cell, command.contact_id, cell.queues.slots.ids[queue_row])
+    return where_it_stands(cell, command.contact_id, _queue_id(cell, row))
 
 
 def _merged(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
@@ -172,8 +179,7 @@ def offer_by_hand(cell: CellState, command: OfferContact) -> Outcome:
     request[IN_CONTACT] = row
     request[IN_VALUE] = command.ignores_capacity
     run(cell, Operation.PICK)
-    queue_row = int(cell.store.columns.contacts.queue[row])
-    return where_it_stands(cell, command.contact_id, cell.queues.slots.ids[queue_row])
+    return where_it_stands(cell, command.contact_id, _queue_id(cell, row))
 
 
 def cancel(cell: CellState, command: CancelContact) -> Outcome:

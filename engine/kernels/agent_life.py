@@ -9,10 +9,10 @@ from engine.kernels.contact_life import (
     complete,
     rescind,
     return_to_queue,
-    start_wait,
     take_from_agent,
 )
 from engine.kernels.deadlines import schedule_agent
+from engine.kernels.joining import start_wait
 from engine.kernels.matching import match_backlog, match_freed
 from engine.kernels.offering import withdraw_offer
 from engine.kernels.recording import has_effect_room, mark_agent, record_agent

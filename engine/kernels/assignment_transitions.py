@@ -25,12 +25,12 @@ from engine.kernels.contact_life import (
     is_allowed,
     pass_over,
     return_to_queue,
-    start_wait,
     take_from_agent,
 )
 from engine.kernels.contact_transitions import report
 from engine.kernels.deadlines import schedule_contact
 from engine.kernels.estimates import learn_outcome
+from engine.kernels.joining import start_wait
 from engine.kernels.matching import match_returned
 from engine.kernels.offering import assign, bring_forward, further_offer
 from engine.kernels.recording import mark_queue, record_contact

@@ -7,8 +7,8 @@ Times are int64 milliseconds of the engine's clock. Matrices have one row per su
 comment says otherwise. Kernels reach the columns through `engine.kernels.boundary`.
 
 A *class* is a set of waiting contacts that no agent can tell apart: same queue, requirement,
-channel and priority, and the same relaxation to come. Its contacts stand in a doubly linked list
-ordered by routing age, so its head is always its best contact.
+channel and priority, and the same relaxation and fallback to come. Its contacts stand in a doubly
+linked list ordered by routing age, so its head is always its oldest contact.
 """
 
 from typing import Annotated, Final, NamedTuple
@@ -70,6 +70,8 @@ class Contacts(NamedTuple):
     estimated_ms: I64
     expected_by_ms: I64
     expected_until_ms: I64
+    # 1 once it went to a fallback queue: it does so no more.
+    fell_back: I8
     # Counts changes; the etag.
     version: I64
     # Neighbours in its class, or in the list of ended contacts.
@@ -168,7 +170,8 @@ ABANDONED_MS_SUM: Final = 15
 ESTIMATED: Final = 16
 ESTIMATE_ERROR_MS_SUM: Final = 17
 ESTIMATES_EXCEEDED: Final = 18
-TOTALS: Final = 19
+FALLBACKS: Final = 19
+TOTALS: Final = 20
 
 # Score weights per queue, columns of Queues.weight, in the order of `engine.commands.ScoreWeights`;
 # `engine.kernels.scoring` states the formula.
@@ -215,6 +218,8 @@ class Queues(NamedTuple):
     order: I8
     # Queues with a higher one go first.
     priority: I64
+    # Queue that its contacts fall back to.
+    fallback: Row
     short_abandon_ms: I64
     # Contacts that count, at most RECENT_HANDLED_MAX, and their mean handling time with wrap-up.
     recent_handled: I64
@@ -250,6 +255,8 @@ class Classes(NamedTuple):
     # Class its contacts go on to when they have waited so long in the queue.
     relaxed: Row
     relaxes_after_ms: I64
+    # Class of the fallback queue that they go to instead of their end.
+    fallback: Row
 
 
 class Requirements(NamedTuple):

@@ -27,6 +27,7 @@ from engine.kernels.compilation import kernel
 from engine.kernels.deadlines import schedule_contact
 from engine.kernels.eligibility import exclude, is_crowded, is_only_agent, rest
 from engine.kernels.estimates import learn_handling
+from engine.kernels.joining import can_fall_back, fall_back, refer_to_class
 from engine.kernels.matching import relaxes_ms, schedule_wait
 from engine.kernels.offering import lead_next, rescind_others
 from engine.kernels.recording import mark_contact, mark_queue, record_contact
@@ -58,21 +59,6 @@ _NONE = int(Reason.NONE)
 def is_allowed(table: Table, contact: int, trigger: int) -> bool:
     """Whether the table of transitions lists the trigger for the contact's state. O(1)."""
     return TRANSITION_TABLE[open_contacts(table).state[contact], trigger] != NO_STATE
-
-
-@kernel
-def refer_to_class(table: Table, contact: int, class_row: int) -> None:
-    """Make the contact one of a class, -1 for none; it must not be waiting in the old one. O(1)."""
-    contacts = open_contacts(table)
-    classes = open_classes(table)
-    old_class = contacts.class_row[contact]
-    if old_class >= 0:
-        classes.references[old_class] -= 1
-    contacts.class_row[contact] = class_row
-    if class_row >= 0:
-        classes.references[class_row] += 1
-        contacts.queue[contact] = classes.queue[class_row]
-        contacts.priority[contact] = classes.priority[class_row]
 
 
 @kernel
@@ -108,25 +94,11 @@ def clear_contact(table: Table, contact: int) -> None:
     contacts.offers_failed[contact] = 0
     contacts.relaxed[contact] = 0
     contacts.estimated_ms[contact] = 0
+    contacts.fell_back[contact] = 0
     contacts.version[contact] = 0
     for place in range(EXCLUSIONS_MAX):
         contacts.excluded_agent[contact, place] = -1
         contacts.excluded_until_ms[contact, place] = 0
-
-
-@kernel
-def start_wait(table: Table, contact: int) -> None:
-    """Begin a wait in the contact's queue now; its routing age goes on. O(1)."""
-    contacts = open_contacts(table)
-    now_ms = open_cell(table).scalar[NOW_MS]
-    contacts.queued_ms[contact] = now_ms
-    contacts.estimated_ms[contact] = 0
-    contacts.accepted_ms[contact] = 0
-    contacts.handled_ms[contact] = 0
-    max_wait_ms = contacts.max_wait_ms[contact]
-    if max_wait_ms == 0:
-        max_wait_ms = open_queues(table).max_wait_ms[contacts.queue[contact]]
-    contacts.expires_ms[contact] = NEVER_MS if max_wait_ms >= NEVER_MS else now_ms + max_wait_ms
 
 
 @kernel
@@ -163,15 +135,20 @@ def take_from_agent(table: Table, contact: int) -> int:
 def return_to_queue(table: Table, contact: int, reason: int) -> None:
     """
     Put a contact that no agent holds any more back to its place, by routing age, taking the
-    relaxation steps that came due meanwhile, or end it when it has waited long enough. As `relax`.
+    relaxation steps that came due meanwhile. One that has waited long enough falls back, or else
+    ends. As `relax`.
 
     It is made due at once: whoever wants it matched sooner calls `match_returned`.
     """
     contacts = open_contacts(table)
     contacts.agent[contact] = -1
-    if contacts.expires_ms[contact] <= open_cell(table).scalar[NOW_MS]:
+    is_late = contacts.expires_ms[contact] <= open_cell(table).scalar[NOW_MS]
+    if is_late and not can_fall_back(table, contact):
         end_contact(table, contact, _EXPIRED, _CONTACT_EXPIRED, _MAX_WAIT)
         return
+    if is_late:
+        fall_back(table, contact)
+        reason = _MAX_WAIT
     contacts.state[contact] = _QUEUED
     join_class(table, contact)
     record_contact(table, _CONTACT_REQUEUED, contact, 0, reason)

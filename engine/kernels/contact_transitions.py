@@ -31,12 +31,11 @@ from engine.kernels.contact_life import (
     end_contact,
     is_allowed,
     pass_over,
-    refer_to_class,
     release_from_state,
     return_to_queue,
-    start_wait,
 )
 from engine.kernels.deciding import decide
+from engine.kernels.joining import can_fall_back, fall_back, refer_to_class, start_wait
 from engine.kernels.matching import match_new, match_returned
 from engine.kernels.offering import assign, is_offered_to, issue
 from engine.kernels.recording import mark_queue, record_contact
@@ -89,6 +88,8 @@ _D_PICKED = int(DecisionKind.PICKED)
 _R_PICKED = int(Reason.PICKED)
 _R_MOVED = int(Reason.MOVED)
 _R_CANCELLED = int(Reason.CANCELLED)
+_R_FULL = int(Reason.QUEUE_FULL)
+_R_CLOSED = int(Reason.QUEUE_CLOSED)
 _R_SHORT = int(Reason.SHORT_ABANDON)
 _CLOSED = int(Intake.CLOSED)
 _FULL = int(RejectionReason.QUEUE_FULL)
@@ -115,9 +116,9 @@ def report(table: Table, contact: int) -> None:
 @kernel
 def route(table: Table) -> int:
     """
-    Take a contact in: reject it at the door, offer it at once, or leave it waiting.
+    Take a contact in: offer it at once, or leave it waiting; or turn it away at the door.
 
-    One search; while it waits, the cost of its position.
+    One search, two where it falls back; while it waits, the cost of its position.
     """
     cell = open_cell(table)
     contacts = open_contacts(table)
@@ -151,12 +152,25 @@ def route(table: Table) -> int:
             leave_class(table, contact)
             rejection = _FULL
     if rejection > 0:
-        contacts.rejection[contact] = rejection
-        end_contact(table, contact, _REJECTED, _E_REJECTED, _R_NONE)
+        _turn_away(table, contact, rejection)
     report(table, contact)
     if contacts.state[contact] == _QUEUED:
         record_contact(table, _E_QUEUED, contact, cell.outcome[OUT_POSITION], _R_NONE)
     return _APPLIED
+
+
+@kernel
+def _turn_away(table: Table, contact: int, rejection: int) -> None:
+    """
+    Have a contact that its queue does not take in fall back, or else reject it. One search.
+    """
+    if can_fall_back(table, contact):
+        fall_back(table, contact)
+        return_to_queue(table, contact, _R_FULL if rejection == _FULL else _R_CLOSED)
+        match_new(table, contact, _ROUTED)
+        return
+    open_contacts(table).rejection[contact] = rejection
+    end_contact(table, contact, _REJECTED, _E_REJECTED, _R_NONE)
 
 
 @kernel

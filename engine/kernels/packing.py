@@ -36,8 +36,11 @@ from engine.kernels.compilation import entry, kernel
 from engine.limits import ESTIMATES_MAX, EXCLUSIONS_MAX
 
 _CONTACT_PLAIN: Final = 20
-# Failed offers and relaxation steps share a place: rows written before there were steps read as 0.
+# Failed offers, relaxation steps and the fallback share a place: rows written before there were
+# such read as 0.
 _RELAXED_SHIFT: Final = 32
+_FELL_BACK_SHIFT: Final = 48
+_RELAXED_MAX: Final = (1 << (_FELL_BACK_SHIFT - _RELAXED_SHIFT)) - 1
 CONTACT_WIDTH: Final = _CONTACT_PLAIN + 2 * EXCLUSIONS_MAX
 AGENT_WIDTH: Final = 11
 OFFER_WIDTH: Final = 4
@@ -76,7 +79,8 @@ def _pack_contacts(table: Table, out: NDArray[np.int64]) -> None:
         record[15] = c.offer[row]
         record[16] = c.until_ms[row]
         record[17] = c.cost[row]
-        record[18] = c.offers_failed[row] | c.relaxed[row] << _RELAXED_SHIFT
+        steps = c.relaxed[row] << _RELAXED_SHIFT
+        record[18] = c.offers_failed[row] | steps | np.int64(c.fell_back[row]) << _FELL_BACK_SHIFT
         record[19] = c.version[row]
         for item in range(EXCLUSIONS_MAX):
             record[_CONTACT_PLAIN + item] = c.excluded_agent[row, item]
@@ -106,7 +110,8 @@ def _unpack_contact(table: Table, row: int, record: NDArray[np.int64]) -> None:
     c.until_ms[row] = record[16]
     c.cost[row] = record[17]
     c.offers_failed[row] = record[18] & ((1 << _RELAXED_SHIFT) - 1)
-    c.relaxed[row] = record[18] >> _RELAXED_SHIFT
+    c.relaxed[row] = (record[18] >> _RELAXED_SHIFT) & _RELAXED_MAX
+    c.fell_back[row] = record[18] >> _FELL_BACK_SHIFT
     c.version[row] = record[19]
     for item in range(EXCLUSIONS_MAX):
         c.excluded_agent[row, item] = record[_CONTACT_PLAIN + item]

@@ -13,11 +13,11 @@ from engine.kernels.columns import AGENT_HEAP_COUNT, CONTACT_HEAP_COUNT, NEXT_DU
 from engine.kernels.compilation import kernel
 from engine.kernels.contact_life import (
     complete,
-    end_contact,
     fail_offer,
     forget,
     relax,
     rescind,
+    return_to_queue,
     trim_ended,
 )
 from engine.kernels.deadlines import next_deadline, schedule_agent
@@ -31,8 +31,6 @@ _APPLIED = int(Refusal.NONE)
 _QUEUED = int(ContactState.QUEUED)
 _OFFERED = int(ContactState.OFFERED)
 _WRAP_UP = int(ContactState.WRAP_UP)
-_EXPIRED = int(ContactState.EXPIRED)
-_E_EXPIRED = int(EffectKind.CONTACT_EXPIRED)
 _E_OFFER_EXPIRED = int(EffectKind.OFFER_EXPIRED)
 _R_OFFER_EXPIRED = int(Reason.OFFER_EXPIRED)
 _R_MAX_WAIT = int(Reason.MAX_WAIT)
@@ -91,7 +89,8 @@ def contact_due(table: Table, contact: int) -> None:
         settle_agent(table, complete(table, contact))
     elif contacts.expires_ms[contact] <= now_ms:
         leave_class(table, contact)
-        end_contact(table, contact, _EXPIRED, _E_EXPIRED, _R_MAX_WAIT)
+        return_to_queue(table, contact, _R_MAX_WAIT)
+        match_returned(table, contact)
     else:
         relax(table, contact)
         match_returned(table, contact)

@@ -189,6 +189,7 @@ def _upsert_queue(checks: Checks, command: UpsertQueue) -> None:
         checks.fail("queue.reoffer_delay_only_agent_ms", shorter_ms, expected)
     checks.number("queue.priority_age_ms", command.priority_age_ms, 1, DAY_MS)
     checks.member("queue.order", command.order, QueueOrder)
+    checks.name("queue.fallback_queue_id", command.fallback_queue_id, may_be_empty=True)
     checks.number("queue.priority", command.priority, -PRIORITY_MAX, PRIORITY_MAX)
     checks.number("queue.short_abandon_ms", command.short_abandon_ms, 0, DAY_MS)
 

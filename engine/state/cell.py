@@ -190,6 +190,7 @@ class CellState:
             self.run_on(Operation.FORGET_CONTACT, IN_CONTACT, int(contact))
         self.classes.drop_queue(row)
         columns.queues.intake[row] = Intake.NONE
+        columns.queues.fallback[row] = -1
         self.queues.slots.retire(row)
 
     def take_group(self) -> Group:

@@ -1,6 +1,10 @@
 """
 Classes of contacts, found or made by queue, requirement, channel, priority and relaxation.
 
+A class of a queue with a fallback queue names the class there that its contacts would go to, made
+together with it: a kernel makes none. What fell back once does so no more, so classes of such
+contacts are of their own, and no chain is longer than two.
+
 Rows whose last contact has gone are kept, since the next one is likely alike, and swept when rows
 run out.
 """
@@ -10,6 +14,7 @@ from typing import NamedTuple
 
 from engine.commands import Relaxation, RelaxationStep, Requirements
 from engine.lifecycle import Channel
+from engine.refusals import CommandRefused
 from engine.state.names import Names
 from engine.state.slots import Slots
 from engine.state.store import Store
@@ -25,6 +30,8 @@ class ClassKey(NamedTuple):
     # Class they go on to, and after what wait; -1 and 0 for none.
     relaxed_row: int = -1
     relaxes_after_ms: int = 0
+    # Whether they came here by fallback, and so have none themselves.
+    fell_back: bool = False
 
 
 class ContactClasses:
@@ -45,16 +52,18 @@ class ContactClasses:
         self._naming: dict[str, set[int]] = {}
         self._ruling_out: dict[str, set[int]] = {}
 
-    def row_of(
+    def row_of(  # noqa: PLR0913  (what makes contacts alike)
         self,
         queue_row: int,
         requirements: Requirements,
         channel: Channel,
         priority: int,
         relaxation: Relaxation = (),
+        *,
+        fell_back: bool = False,
     ) -> int:
         """
-        Row of a class, made when there is none, as are those it relaxes to.
+        Row of a class, made when there is none, as are those it relaxes and falls back to.
 
         Raises
         ------
@@ -62,29 +71,94 @@ class ContactClasses:
             LIMIT_REACHED when the cell holds as many classes as it may.
         """
         if not relaxation:
-            return self._row(requirements, ClassKey(queue_row, -1, channel, priority))
-        if self._room() <= len(relaxation):
+            key = ClassKey(queue_row, -1, channel, priority, fell_back=fell_back)
+            row = self._known(requirements, key)
+            if row >= 0:
+                return row
+        # At once, for what was just made has nobody yet, and must not be swept.
+        has_fallback = not fell_back and self._store.columns.queues.fallback[queue_row] >= 0
+        if self._room() < (1 + len(relaxation)) * (1 + has_fallback):
             self.sweep()
         relaxed_row, relaxes_after_ms = -1, 0
         for step in reversed(in_full(requirements, priority, relaxation)):
             key = ClassKey(
-                queue_row, -1, channel, step.priority or 0, relaxed_row, relaxes_after_ms
+                queue_row, -1, channel, step.priority or 0, relaxed_row, relaxes_after_ms, fell_back
             )
             relaxed_row = self._row(step.requirements, key)
             relaxes_after_ms = step.after_ms
         return relaxed_row
 
-    def _row(self, requirements: Requirements, key: ClassKey) -> int:
-        """Row of one class, its key given without the requirement."""
+    def _known(self, requirements: Requirements, key: ClassKey) -> int:
+        """Row of one class, its key given without the requirement; -1 when there is none."""
         requirement_row = self._requirement_of.get(requirements, -1)
-        if requirement_row >= 0:
-            row = self._class_of.get(key._replace(requirement_row=requirement_row), -1)
-            if row >= 0:
-                return row
-        # A class just made for this one to relax to has nobody yet, and must not be swept.
-        if self._room() == 0 and key.relaxed_row < 0:
-            self.sweep()
+        if requirement_row < 0:
+            return -1
+        return self._class_of.get(key._replace(requirement_row=requirement_row), -1)
+
+    def _row(self, requirements: Requirements, key: ClassKey) -> int:
+        """As `_known`, but made when there is none."""
+        row = self._known(requirements, key)
+        if row >= 0:
+            return row
         return self._make_class(key._replace(requirement_row=self._requirement_row(requirements)))
+
+    def _fallback_row(self, key: ClassKey) -> int:
+        """Row of the class that those of a class fall back to, made when there is none; -1."""
+        columns = self._store.columns
+        queue_row = -1 if key.fell_back else int(columns.queues.fallback[key.queue_row])
+        if queue_row < 0:
+            return -1
+        relaxed = -1 if key.relaxed_row < 0 else int(columns.classes.fallback[key.relaxed_row])
+        key = key._replace(queue_row=queue_row, relaxed_row=relaxed, fell_back=True)
+        row = self._class_of.get(key, -1)
+        return row if row >= 0 else self._make_class(key)
+
+    def fall_back_to(self, queue_row: int, fallback_row: int) -> None:
+        """
+        Have a queue's contacts fall back to another queue, -1 for none, also those that wait.
+
+        Raises
+        ------
+        CommandRefused
+            LIMIT_REACHED when the cell has no room for the classes they would go to; nothing
+            changed.
+        """
+        before = int(self._store.columns.queues.fallback[queue_row])
+        if fallback_row == before:
+            return
+        try:
+            self._link_fallback(queue_row, fallback_row)
+        except CommandRefused:
+            self._link_fallback(queue_row, before)
+            raise
+
+    def _link_fallback(self, queue_row: int, fallback_row: int) -> None:
+        """Give every class of a queue its fallback anew; those that nobody needs are swept."""
+        self._store.columns.queues.fallback[queue_row] = fallback_row
+        for row in self._own_classes(queue_row).values():
+            self._set_fallback(row, -1)
+        self.sweep()
+        # In the order they were made, so that what a class relaxes to comes before it.
+        for key, row in self._own_classes(queue_row).items():
+            self._set_fallback(row, self._fallback_row(key))
+
+    def _own_classes(self, queue_row: int) -> dict[ClassKey, int]:
+        """Classes of a queue whose contacts did not come by fallback."""
+        return {
+            key: row
+            for key, row in self._class_of.items()
+            if key.queue_row == queue_row and not key.fell_back
+        }
+
+    def _set_fallback(self, row: int, fallback_row: int) -> None:
+        """Name the class that a class's contacts fall back to, -1 for none."""
+        classes = self._store.columns.classes
+        before = int(classes.fallback[row])
+        if before >= 0:
+            classes.references[before] -= 1
+        classes.fallback[row] = fallback_row
+        if fallback_row >= 0:
+            classes.references[fallback_row] += 1
 
     def requirements_of(self, class_row: int) -> Requirements:
         """What the class's contacts ask of agents."""
@@ -100,6 +174,8 @@ class ContactClasses:
             self._free_class(key)
 
     def _make_class(self, key: ClassKey) -> int:
+        # First, so that a class is never there without its fallback.
+        fallback_row = self._fallback_row(key)
         if self._free_classes:
             row = self._free_classes.pop()
         else:
@@ -115,6 +191,7 @@ class ContactClasses:
         classes.relaxes_after_ms[row] = key.relaxes_after_ms
         if key.relaxed_row >= 0:
             classes.references[key.relaxed_row] += 1
+        self._set_fallback(row, fallback_row)
         self._class_of[key] = row
         return row
 
@@ -224,6 +301,7 @@ class ContactClasses:
         row = self._class_of.pop(key)
         classes = self._store.columns.classes
         classes.queue[row] = -1
+        self._set_fallback(row, -1)
         if key.relaxed_row >= 0:
             classes.references[key.relaxed_row] -= 1
         self._free_classes.append(row)

@@ -44,7 +44,7 @@ _WIDTHS: Final = {
     RowTable.OFFER: OFFER_WIDTH,
 }
 # Widths of older versions, which wrote the same columns in the same order and then no more.
-_OLDER_WIDTHS: Final = {RowTable.CELL: 3, RowTable.QUEUE: 15, RowTable.AGENT: 8}
+_OLDER_WIDTHS: Final = {RowTable.CELL: (3,), RowTable.QUEUE: (15, 17), RowTable.AGENT: (8,)}
 
 
 def load_rows(cell: CellState, rows: Sequence[RowDelta]) -> None:
@@ -81,7 +81,10 @@ def _load_queues(cell: CellState, deltas: Sequence[RowDelta]) -> None:
     queues.slots.place_all([(delta.row, delta.external_id) for delta in deltas])
     for delta in deltas:
         with _naming(delta):
-            queues.write(delta.row, queue_rows.definition_of(delta.payload or b""))
+            definition = queue_rows.definition_of(delta.payload or b"")
+        queues.write(delta.row, definition)
+        fallback_row = queues.slots.row_of(definition.fallback_queue_id)
+        cell.store.columns.queues.fallback[delta.row] = fallback_row
     _unpack(cell, RowTable.QUEUE, deltas)
     queues.payload_is_new.clear()
 
@@ -193,6 +196,7 @@ def _load_classes(cell: CellState, deltas: Sequence[RowDelta]) -> None:
             Channel(int(contacts.channel[row])),
             int(contacts.priority[row]),
             to_come,
+            fell_back=bool(contacts.fell_back[row]),
         )
         contacts.class_row[row] = class_row
         # At once, or making room for the next one's class might sweep this one.
@@ -225,7 +229,7 @@ def _unpack(cell: CellState, table: RowTable, deltas: Sequence[RowDelta]) -> NDA
 def _records(table: RowTable, deltas: Sequence[RowDelta]) -> NDArray[np.int64]:
     """Records as numbers, (rows, width); writable, since a read-only array is another signature."""
     width = _WIDTHS[table]
-    sizes = (8 * width, 8 * _OLDER_WIDTHS.get(table, width))
+    sizes = [8 * size for size in (width, *_OLDER_WIDTHS.get(table, ()))]
     for delta in deltas:
         size = len(delta.record or b"")
         if size not in sizes:

@@ -95,6 +95,7 @@ class QueueRows:
         queues.version[row] = 0
         queues.recent_handled[row] = 0
         queues.recent_handle_ms[row] = 0
+        queues.fallback[row] = -1
 
     def view(self, row: int) -> QueueView:
         """Definition and intake of a queue."""

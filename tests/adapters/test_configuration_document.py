@@ -49,7 +49,7 @@ def test_entries_stand_in_the_order_of_their_ids(tmp_path: Path) -> None:
     """The order in which a cell lists them, so that a file differs only where they do."""
     text = "queues: [{queue_id: b}, {queue_id: a}, {queue_id: B}]"
     full = read(tmp_path, text)
-    ids = [line for line in full.splitlines() if "queue_id" in line]
+    ids = [line for line in full.splitlines() if " queue_id" in line]
     assert ids == ["- queue_id: B", "- queue_id: a", "- queue_id: b"]
 
 

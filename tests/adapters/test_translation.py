@@ -127,6 +127,7 @@ def test_queue_without_fields_has_the_defaults_of_the_contract() -> None:
         priority_age_ms=60_000,
         order=QueueOrder.FIFO,
         priority=0,
+        fallback_queue_id="",
         short_abandon_ms=0,
     )
     validate(command)
@@ -257,6 +258,7 @@ def queues(draw: st.DrawFn) -> UpsertQueue:
         reoffer_delay_only_agent_ms=draw(st.sampled_from((-1, shorter_ms))),
         priority_age_ms=draw(day_ms),
         priority=draw(st.integers(-1_000, 1_000)),
+        fallback_queue_id=draw(st.sampled_from(("", "other"))),
         order=draw(st.sampled_from(QueueOrder)),
         short_abandon_ms=draw(st.integers(0, DAY_MS)),
         etag="1",
@@ -288,6 +290,10 @@ def agents(draw: st.DrawFn) -> UpsertAgent:
 def test_queue_that_was_read_can_be_written_back(queue: UpsertQueue, intake: Intake) -> None:
     """Read, change one field, write: nothing else may change on the way."""
     engine = Engine(LIMITS)
+    if queue.queue_id == "other":
+        queue = queue._replace(fallback_queue_id="")
+    else:
+        engine.apply(UpsertQueue("other"), NOW_MS)
     engine.apply(queue._replace(etag=""), NOW_MS)
     read = queue_message(engine.read.queue(queue.queue_id))
     assert read.intake == queue_pb2.INTAKE_OPEN

@@ -127,6 +127,29 @@ def test_prune_deletes_agents_before_their_queues(engine: Served, tmp_path: Path
     assert "loans" not in exported
 
 
+def test_fallback_queues_are_there_before_those_that_name_them(
+    engine: Served, tmp_path: Path
+) -> None:
+    """Whatever their names; turned round, made and deleted in an order that the engine takes."""
+    for text in (
+        "queues: [{queue_id: a, fallback_queue_id: b}, {queue_id: b, fallback_queue_id: c}, "
+        "{queue_id: c}]",
+        "queues: [{queue_id: a}, {queue_id: b, fallback_queue_id: a}, "
+        "{queue_id: c, fallback_queue_id: b}]",
+        "queues: []",
+    ):
+        done = headgate("apply", write(tmp_path, text), "--prune", address=engine.address)
+        assert (done.exit_code, done.stderr) == (0, "")
+
+
+def test_fallback_queue_that_is_nowhere_is_found(engine: Served, tmp_path: Path) -> None:
+    """Before anything is changed, with the place in the file."""
+    path = write(tmp_path, "queues: [{queue_id: sales, fallback_queue_id: sale}]")
+    refused = headgate("apply", path, address=engine.address)
+    assert refused.exit_code == 2
+    assert "queues[0].fallback_queue_id: expected the id of a queue" in refused.stderr
+
+
 def test_many_entries_take_many_pages_and_batches(engine: Served, tmp_path: Path) -> None:
     """More agents than fit a page, more writes than go at once."""
     agents = [f"{{agent_id: a{number:04}, queue_ids: [q]}}" for number in range(1_200)]

@@ -75,6 +75,37 @@ async def test_queue_is_kept_as_it_was_written(client: Client, name: str) -> Non
     assert read == queue
 
 
+async def test_fallback_takes_what_a_full_queue_would_reject(client: Client, name: str) -> None:
+    """Route says where the contact is, watchers why, and both queues count it."""
+    await open_queue(client, f"{name}-spill")
+    queue = await open_queue(client, name, max_length=1, fallback_queue_id=f"{name}-spill")
+    assert queue.fallback_queue_id == f"{name}-spill"
+    await route(client, name)
+    routed = await route(client, name, f"{name}-c", routing_age_ms=5_000)
+    assert routed.queue_id == f"{name}-spill"
+    contact = await contact_of(client, f"{name}-c")
+    assert (contact.queue_id, contact.state) == (f"{name}-spill", ContactState.CONTACT_STATE_QUEUED)
+    assert contact.routing_age_ms >= 5_000 > contact.wait_ms
+    found = await snapshot_of(client, name)
+    assert (found.received_total, found.fallbacks_total, found.rejected_total) == (2, 1, 0)
+    assert (await snapshot_of(client, f"{name}-spill")).waiting == 1
+
+
+async def test_fallback_that_cannot_be_is_refused_by_field(client: Client, name: str) -> None:
+    """Nowhere, in a circle, or away from under those who name it: each says what is wrong."""
+    field = "queue.fallback_queue_id"
+    answer = await refused(open_queue(client, name, fallback_queue_id="nowhere"))
+    assert (answer.code, list(answer.fields)) == ("NOT_FOUND", [field])
+    await open_queue(client, f"{name}-spill")
+    await open_queue(client, name, fallback_queue_id=f"{name}-spill")
+    answer = await refused(open_queue(client, f"{name}-spill", fallback_queue_id=name))
+    assert (answer.code, answer.reason) == ("INVALID_ARGUMENT", "INVALID_FIELD")
+    assert f"{name}-spill > {name} > {name}-spill" in answer.fields[field]
+    delete = DeleteQueueRequest(queue_id=f"{name}-spill")
+    answer = await refused(client.call(client.queues.DeleteQueue, delete))
+    assert (answer.code, answer.reason) == ("FAILED_PRECONDITION", "QUEUE_IS_FALLBACK")
+
+
 async def test_queue_without_details_gets_the_documented_defaults(
     client: Client, name: str
 ) -> None:

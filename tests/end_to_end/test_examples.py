@@ -114,6 +114,17 @@ def test_words_of_the_example_tell_why_a_call_waits_and_who_has_it(server: Serve
         assert "rui was chosen when the agent got room" in offered
 
 
+def test_queues_of_the_example_take_their_turns(server: Served) -> None:
+    """Priority, then age; newest first where it says so; and one too many goes elsewhere."""
+    for _ in range(2):
+        script = EXAMPLES / "python" / "which_is_next.py"
+        told = run(sys.executable, "-W", "error", script, cwd=ROOT, address=server.address)
+        assert told == (
+            "one order too many waits in overflow\n"
+            "next: premium\nnext: old order\nnext: new post\nnext: old post\n"
+        )
+
+
 @pytest.mark.slow
 @pytest.mark.needs_node
 @pytest.mark.timeout(300)

@@ -335,6 +335,7 @@ def _upsert_queue(draw: Draw, floor: Floor) -> Command:
         priority_age_ms=draw((1, 1_000, 60_000, 86_400_000)),
         order=draw((QueueOrder.FIFO, QueueOrder.FIFO, QueueOrder.LIFO)),
         priority=draw((0, 0, 0, 3, -2)),
+        fallback_queue_id=draw(("", _queue_id(draw, floor))),
         short_abandon_ms=draw((0, 2_000)),
         etag=_etag(draw),
     )

@@ -109,12 +109,17 @@ def _check_waiting(columns: ColumnSet, rows: list[int], queues: list[int]) -> No
     references = np.bincount(contacts.class_row[open_rows], minlength=classes.references.size)
     relaxed = classes.relaxed[classes.queue >= 0]
     references += np.bincount(relaxed[relaxed >= 0], minlength=classes.references.size)
+    fallback = classes.fallback[classes.queue >= 0]
+    references += np.bincount(fallback[fallback >= 0], minlength=classes.references.size)
     assert (classes.references == references).all()
     for row in open_rows:
         class_row = contacts.class_row[row]
         assert classes.queue[class_row] == contacts.queue[row]
         assert classes.priority[class_row] == contacts.priority[row]
         assert classes.channel[class_row] == contacts.channel[row]
+        expected = -1 if contacts.fell_back[row] else columns.queues.fallback[contacts.queue[row]]
+        fallback_row = classes.fallback[class_row]
+        assert expected == (classes.queue[fallback_row] if fallback_row >= 0 else -1)
 
 
 def _check_hands(columns: ColumnSet, rows: list[int], agents: list[int]) -> None:

@@ -113,7 +113,13 @@ def heartbeat(floor: Floor, command: Heartbeat) -> Outcome:
 def upsert_queue(floor: Floor, command: UpsertQueue) -> Outcome:
     queue = floor.queues.get(command.queue_id)
     check_etag(command.etag, queue.version if queue else 0)
-    if queue is None:
+    check_fallback(floor, command)
+    if queue is not None:
+        before, queue.definition = queue.definition, command
+        if len(floor.kinds_open()) > floor.limits.classes_max:
+            queue.definition = before
+            raise Refused(Refusal.LIMIT_REACHED)
+    else:
         queue = RefQueue(command, floor.queue_rows.take(floor.limits.queues_max))
         floor.queues[command.queue_id] = queue
     queue.definition = command
@@ -126,6 +132,15 @@ def upsert_queue(floor: Floor, command: UpsertQueue) -> Outcome:
     return call(floor, redefine)
 
 
+def check_fallback(floor: Floor, command: UpsertQueue) -> None:
+    """A fallback queue must be there, and lead nowhere from which it came."""
+    queue_id = command.fallback_queue_id
+    while queue_id:
+        if queue_id == command.queue_id:
+            raise Refused(Refusal.INVALID_FIELD)
+        queue_id = named_queue(floor, queue_id).definition.fallback_queue_id
+
+
 def delete_queue(floor: Floor, command: DeleteQueue) -> Outcome:
     queue = named_queue(floor, command.queue_id)
     check_etag(command.etag, queue.version)
@@ -134,6 +149,8 @@ def delete_queue(floor: Floor, command: DeleteQueue) -> Outcome:
         raise Refused(Refusal.QUEUE_HOLDS_CONTACTS)
     if any(queue.queue_id in agent.definition.queue_ids for agent in floor.agents.values()):
         raise Refused(Refusal.QUEUE_HAS_AGENTS)
+    if any(other.definition.fallback_queue_id == queue.queue_id for other in floor.queues.values()):
+        raise Refused(Refusal.QUEUE_IS_FALLBACK)
 
     def remove() -> Outcome:
         for agent in floor.agents.values():

@@ -15,7 +15,14 @@ from engine.lifecycle import ContactState, Intake, QueueOrder
 from engine.limits import Limits
 from engine.refusals import Refusal
 from engine.state.weights import PRESETS, WeightsInForce
-from tests.engine.reference_subjects import WORKING, Kind, RefAgent, RefContact, RefQueue
+from tests.engine.reference_subjects import (
+    WORKING,
+    Kind,
+    RefAgent,
+    RefContact,
+    RefQueue,
+    kinds_from,
+)
 
 
 class Refused(Exception):
@@ -89,6 +96,31 @@ class Floor:
     def queue_of(self, contact: RefContact) -> RefQueue:
         """Queue a contact is in."""
         return self.queues[contact.queue_id]
+
+    def length(self, queue: RefQueue) -> int:
+        """Contacts that wait in a queue."""
+        return sum(1 for _ in self.waiting_in(queue.queue_id))
+
+    def can_fall_back(self, contact: RefContact) -> bool:
+        """Whether there is a fallback queue, which is neither closed nor full; only once."""
+        queue = self.queues.get(self.queue_of(contact).definition.fallback_queue_id)
+        if queue is None or contact.fell_back or queue.intake is Intake.CLOSED:
+            return False
+        return not 0 < queue.definition.max_length <= self.length(queue)
+
+    def kinds_of(self, kind: Kind) -> set[Kind]:
+        """A kind, those it relaxes to, and those that all of them fall back to."""
+        kinds = set(kinds_from(kind))
+        queue_id, *alike, fell_back = kind
+        fallback_id = self.queues[queue_id].definition.fallback_queue_id
+        if fallback_id and not fell_back:
+            kinds |= set(kinds_from((fallback_id, *alike, True)))  # type: ignore[arg-type]
+        return kinds
+
+    def kinds_open(self) -> set[Kind]:
+        """Kinds of all open contacts, now and later."""
+        contacts = (contact for contact in self.contacts.values() if contact.is_open)
+        return {kind for contact in contacts for kind in self.kinds_of(contact.alike)}
 
     def join(self, contact: RefContact) -> None:
         """Let a contact wait."""

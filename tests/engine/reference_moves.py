@@ -16,6 +16,7 @@ from engine.kernels.columns import (
     CANCELLED,
     COMPLETED,
     EXPIRED,
+    FALLBACKS,
     HANDLE_MS_SUM,
     OFFERS,
     OFFERS_FAILED,
@@ -149,13 +150,23 @@ def release_from_state(floor: Floor, contact: RefContact, reason: str = "") -> R
 def return_to_queue(floor: Floor, contact: RefContact, reason: str) -> None:
     contact.agent_id = ""
     if contact.expires_ms <= floor.now_ms:
-        end(floor, contact, ContactState.EXPIRED, EffectKind.CONTACT_EXPIRED, "max_wait")
-        return
+        if not floor.can_fall_back(contact):
+            end(floor, contact, ContactState.EXPIRED, EffectKind.CONTACT_EXPIRED, "max_wait")
+            return
+        fall_back(floor, contact)
+        reason = "max_wait"
     contact.state = ContactState.QUEUED
     floor.join(contact)
     record_contact(floor, EffectKind.CONTACT_REQUEUED, contact, 0, reason)
     relax(floor, contact)
     contact.due_ms = floor.now_ms
+
+
+def fall_back(floor: Floor, contact: RefContact) -> None:
+    queue = floor.queue_of(contact)
+    queue.totals[FALLBACKS] += 1
+    contact.queue_id, contact.fell_back = queue.definition.fallback_queue_id, True
+    start_wait(floor, contact)
 
 
 def rescind(floor: Floor, contact: RefContact, reason: str) -> None:

@@ -16,17 +16,19 @@ WORKING = (Presence.AVAILABLE, Presence.BUSY, Presence.AWAY)
 HELD = (ContactState.OFFERED, ContactState.ASSIGNED, ContactState.WRAP_UP)
 
 
-# Queue, requirements, channel, priority and steps to come.
-Kind = tuple[str, Requirements, Channel, int, Relaxation]
+# Queue, requirements, channel, priority, steps to come, and whether they came by fallback.
+Kind = tuple[str, Requirements, Channel, int, Relaxation, bool]
 
 
 def kinds_from(kind: Kind) -> list[Kind]:
     """A kind and those it relaxes to."""
-    queue_id, _, channel, _, steps = kind
+    queue_id, _, channel, _, steps, fell_back = kind
     kinds = [kind]
     for place, step in enumerate(steps, start=1):
         assert step.priority is not None
-        kinds.append((queue_id, step.requirements, channel, step.priority, steps[place:]))
+        kinds.append(
+            (queue_id, step.requirements, channel, step.priority, steps[place:], fell_back)
+        )
     return kinds
 
 
@@ -66,6 +68,8 @@ class RefContact:
     # As it came, how many steps were taken, and those to come with every priority named.
     relaxation: Relaxation = ()
     taken: int = 0
+    # Whether it went to a fallback queue, as it does once.
+    fell_back: bool = False
     to_come: Relaxation = ()
     state: ContactState = ContactState.QUEUED
     agent_id: str = ""
@@ -100,7 +104,10 @@ class RefContact:
     @property
     def alike(self) -> Kind:
         """What it has in common with contacts that no agent can tell from it, now or later."""
-        return self.queue_id, self.requirements, self.channel, self.priority, self.to_come
+        return (
+            self.queue_id, self.requirements, self.channel, self.priority, self.to_come,
+            self.fell_back,
+        )  # fmt: skip
 
     @property
     def relaxes_ms(self) -> int:

@@ -13,7 +13,6 @@ from engine.limits import EFFECTS_PER_CALL, NEVER_MS
 from tests.engine.reference_floor import Floor, order_in_class
 from tests.engine.reference_moves import (
     complete,
-    end,
     fail_offer,
     forget,
     has_effect_room,
@@ -156,7 +155,8 @@ def contact_due(floor: Floor, contact: RefContact) -> None:
         settle_agent(floor, complete(floor, contact))
     elif contact.expires_ms <= floor.now_ms:
         floor.leave(contact)
-        end(floor, contact, ContactState.EXPIRED, EffectKind.CONTACT_EXPIRED, "max_wait")
+        return_to_queue(floor, contact, "max_wait")
+        match_returned(floor, contact)
     else:
         relax(floor, contact)
         match_returned(floor, contact)

@@ -30,6 +30,7 @@ from tests.engine.reference_moves import (
     bring_forward,
     complete,
     end,
+    fall_back,
     issue,
     match_new,
     match_returned,
@@ -41,7 +42,7 @@ from tests.engine.reference_moves import (
     return_to_queue,
     start_wait,
 )
-from tests.engine.reference_subjects import Kind, RefAgent, RefContact, RefQueue, kinds_from
+from tests.engine.reference_subjects import Kind, RefAgent, RefContact, RefQueue
 from tests.engine.reference_time import renew_lease, schedule_lease, settle_agent
 
 
@@ -69,22 +70,25 @@ def take_in(floor: Floor, contact: RefContact, queue: RefQueue) -> Outcome:
     queue.totals[RECEIVED] += 1
     record_contact(floor, EffectKind.CONTACT_RECEIVED, contact)
     if queue.intake is Intake.CLOSED:
-        reject(floor, contact, RejectionReason.QUEUE_CLOSED)
-        return where_it_stands(floor, contact)
-    floor.join(contact)
-    match_new(floor, contact)
-    if contact.state is ContactState.QUEUED:
-        length = sum(1 for _ in floor.waiting_in(queue.queue_id))
-        if 0 < queue.definition.max_length < length:
+        turn_away(floor, contact, RejectionReason.QUEUE_CLOSED)
+    else:
+        floor.join(contact)
+        match_new(floor, contact)
+        is_waiting = contact.state is ContactState.QUEUED
+        if is_waiting and 0 < queue.definition.max_length < floor.length(queue):
             floor.leave(contact)
-            reject(floor, contact, RejectionReason.QUEUE_FULL)
-        else:
-            place = floor.position(contact)
-            record_contact(floor, EffectKind.CONTACT_QUEUED, contact, place)
+            turn_away(floor, contact, RejectionReason.QUEUE_FULL)
+    if contact.state is ContactState.QUEUED:
+        record_contact(floor, EffectKind.CONTACT_QUEUED, contact, floor.position(contact))
     return where_it_stands(floor, contact)
 
 
-def reject(floor: Floor, contact: RefContact, reason: RejectionReason) -> None:
+def turn_away(floor: Floor, contact: RefContact, reason: RejectionReason) -> None:
+    if floor.can_fall_back(contact):
+        fall_back(floor, contact)
+        return_to_queue(floor, contact, reason.name.lower())
+        match_new(floor, contact)
+        return
     contact.rejection = reason
     end(floor, contact, ContactState.REJECTED, EffectKind.CONTACT_REJECTED)
 
@@ -255,14 +259,8 @@ def require_names_of(floor: Floor, agent: UpsertAgent) -> None:
 
 
 def require_class(floor: Floor, wanted: Kind) -> None:
-    """Open contacts may be of so many kinds at a time, those they relax to counted."""
-    kinds = {
-        kind
-        for contact in floor.contacts.values()
-        if contact.is_open
-        for kind in kinds_from(contact.alike)
-    }
-    if len(kinds | set(kinds_from(wanted))) > floor.limits.classes_max:
+    """Open contacts may be of so many kinds at a time, with those they relax and fall back to."""
+    if len(floor.kinds_open() | floor.kinds_of(wanted)) > floor.limits.classes_max:
         raise Refused(Refusal.LIMIT_REACHED)
 
 

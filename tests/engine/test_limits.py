@@ -52,6 +52,25 @@ def test_tags_beyond_the_limit_are_refused() -> None:
     engine.apply(UpsertAgent("b", tags=("t0", "t4095")), 1_000)
 
 
+def test_fallback_that_has_no_room_for_its_classes_is_refused_and_changes_nothing() -> None:
+    """What waits must have somewhere to go, or nothing at all may change."""
+    engine = Engine(Limits(classes_max=3))
+    engine.apply(UpsertQueue("last"), 1_000)
+    for queue_id in ("q", "p"):
+        engine.apply(UpsertQueue(queue_id, max_wait_ms=1_000), 1_000)
+    engine.apply(Route("c1", "q", Channel.VOICE), 1_000)
+    engine.apply(Route("c2", "q", Channel.CHAT), 1_000)
+    falls_back = UpsertQueue("q", fallback_queue_id="last", max_wait_ms=1_000)
+    assert _refusal(engine, falls_back) is Refusal.LIMIT_REACHED
+    assert engine.read.queue("q").definition.fallback_queue_id == ""
+    engine.apply(CancelContact("c2", CancelReason.WITHDRAWN), 1_500)
+    engine.apply(falls_back, 1_500)
+    assert _refusal(engine, Route("c3", "q", Channel.EMAIL)) is Refusal.LIMIT_REACHED
+    engine.apply(Expire(), 2_000)
+    contact = engine.read.contact("c1", 2_000)
+    assert engine.cell.queues.slots.ids[contact.queue_row] == "last"
+
+
 def test_presence_reasons_are_free_text_without_end() -> None:
     """A desktop may send a new text each time; those nobody has any more make room."""
     engine = Engine()

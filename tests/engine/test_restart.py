@@ -327,14 +327,15 @@ def test_definition_of_an_older_version_has_the_defaults_of_what_it_lacks() -> N
     assert definition == UpsertQueue("q")
 
 
-def test_rows_of_older_versions_end_earlier_and_are_read() -> None:
+@pytest.mark.parametrize("queue_width", [15, 17])
+def test_rows_of_older_versions_end_earlier_and_are_read(queue_width: int) -> None:
     """Agents and queues got more columns; what was not written reads as nothing known."""
     pair = Pair()
     pair.apply(UpsertQueue("q"), 1_000)
     pair.apply(UpsertAgent("a", queue_ids=("q",)), 1_000)
     pair.apply(SetPresence("a", Presence.AVAILABLE), 1_000)
     pair.seal()
-    widths = {RowTable.AGENT: 8, RowTable.QUEUE: 15}
+    widths = {RowTable.AGENT: 8, RowTable.QUEUE: queue_width}
     rows = []
     for delta in pair.rows.values():
         assert delta.record is not None

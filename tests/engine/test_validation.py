@@ -223,6 +223,7 @@ BROKEN: list[tuple[Command, str]] = [
     (QUEUE._replace(order=NOT_SET), "queue.order"),  # not set on the wire
     (QUEUE._replace(priority=-1_001), "queue.priority"),  # below the lowest
     (QUEUE._replace(priority=1_001), "queue.priority"),  # above the highest
+    (QUEUE._replace(fallback_queue_id=LONG), "queue.fallback_queue_id"),  # 129 bytes
     (DeleteQueue(""), "queue_id"),  # empty
     (SetIntake("", Intake.OPEN), "queue_id"),  # empty
     (SetIntake("q1", Intake.NONE), "intake"),  # marks free rows, is no intake

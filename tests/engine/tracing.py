@@ -26,6 +26,10 @@ _RETURN_OF = {
     # Told by the end of the offer before.
     "declined": None,
     "offer_expired": None,
+    # Told of a contact that falls back.
+    "queue_full": Trigger.REQUEUE,
+    "queue_closed": Trigger.REQUEUE,
+    "max_wait": Trigger.REQUEUE,
 }
 
 

@@ -186,6 +186,7 @@ def _queue(subject: str, words: Words) -> Command:
         strategy=strategy,
         weights=ScoreWeights(**{name: float(value) for name, value in weights}),
         order=order,
+        fallback_queue_id=words.pop("fallback", ""),
         wrap_up_mode=wrap_up_mode,
         etag=etag,
         **_integers(words, **names),
