@@ -4,7 +4,14 @@ Definitions of queues and agents as messages of the contract: what `translation`
 Nothing here loads kernels, so that commands which only talk to an engine start quickly.
 """
 
-from engine.commands import STRATEGY_WEIGHTS, ScoreWeights, UpsertAgent, UpsertQueue
+from engine.commands import (
+    STRATEGY_WEIGHTS,
+    Hours,
+    OpeningPeriod,
+    ScoreWeights,
+    UpsertAgent,
+    UpsertQueue,
+)
 from engine.state.weights import WeightsInForce
 from headgate.v1 import agent_pb2, queue_pb2
 
@@ -43,6 +50,27 @@ def weights_message(weights: ScoreWeights | WeightsInForce) -> queue_pb2.ScoreWe
     return queue_pb2.ScoreWeights(**weights._asdict())
 
 
+def _hours(hours: Hours) -> queue_pb2.Hours:
+    return queue_pb2.Hours(
+        time_zone=hours.time_zone,
+        weekly=map(_period, hours.weekly),
+        exceptions=[
+            queue_pb2.HoursException(
+                date=item.date, name=item.name, periods=map(_period, item.periods)
+            )
+            for item in hours.exceptions
+        ],
+    )
+
+
+def _period(period: OpeningPeriod) -> queue_pb2.OpeningPeriod:
+    return queue_pb2.OpeningPeriod(
+        days=[day.value for day in period.days],  # type: ignore[misc]
+        opens=period.opens,
+        closes=period.closes,
+    )
+
+
 def queue_definition(definition: UpsertQueue) -> queue_pb2.Queue:
     """A queue as it is defined; output-only fields are not set."""
     return queue_pb2.Queue(
@@ -68,5 +96,6 @@ def queue_definition(definition: UpsertQueue) -> queue_pb2.Queue:
         order=definition.order.value,  # type: ignore[arg-type]
         priority=definition.priority,
         fallback_queue_id=definition.fallback_queue_id,
+        hours=None if definition.hours is None else _hours(definition.hours),
         short_abandon_ms=definition.short_abandon_ms,
     )

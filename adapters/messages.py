@@ -137,6 +137,8 @@ def queue_message(view: QueueView) -> queue_pb2.Queue:
     """A queue as it stands."""
     queue = queue_definition(view.definition)
     queue.intake = view.intake.value  # type: ignore[assignment]
+    queue.is_open = view.is_open
+    queue.next_change_at_ms = view.next_change_ms
     in_force = weights_in_force(view.definition.strategy, view.definition.weights)
     queue.weights_in_force.CopyFrom(weights_message(in_force))
     return queue
@@ -204,6 +206,8 @@ def event_message(effect: Effect, cursor: str) -> event_pb2.Event:
         event.rejection_reason = effect.detail  # type: ignore[assignment]
     elif kind == EffectKind.QUEUE_INTAKE_CHANGED:
         event.intake = effect.detail  # type: ignore[assignment]
+    elif kind == EffectKind.QUEUE_HOURS_CHANGED:
+        event.is_open = effect.detail == 0
     elif kind == EffectKind.CONTACT_RELAXED:
         event.relaxation_step = effect.detail
     return event

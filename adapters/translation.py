@@ -16,6 +16,9 @@ from engine.commands import (
     NO_REQUIREMENTS,
     AgentSkill,
     ChannelCapacity,
+    Hours,
+    HoursException,
+    OpeningPeriod,
     RelaxationStep,
     RequeueContact,
     Requirements,
@@ -27,7 +30,7 @@ from engine.commands import (
     UpsertAgent,
     UpsertQueue,
 )
-from engine.lifecycle import AgentKind, Channel, QueueOrder, Strategy, WrapUpMode
+from engine.lifecycle import AgentKind, Channel, Day, QueueOrder, Strategy, WrapUpMode
 from engine.limits import (
     MAX_WAIT_MS,
     MISSED_OFFERS_MAX,
@@ -201,6 +204,23 @@ def score_weights(message: queue_pb2.ScoreWeights) -> ScoreWeights:
     )
 
 
+def hours_of(message: queue_pb2.Hours) -> Hours:
+    """When a queue takes contacts in."""
+    return Hours(
+        message.time_zone,
+        tuple(map(_period, message.weekly)),
+        tuple(
+            HoursException(item.date, item.name, tuple(map(_period, item.periods)))
+            for item in message.exceptions
+        ),
+    )
+
+
+def _period(message: queue_pb2.OpeningPeriod) -> OpeningPeriod:
+    days = tuple(member(Day, day) for day in message.days)
+    return OpeningPeriod(message.opens, message.closes, days)
+
+
 def queue_command(queue: queue_pb2.Queue) -> UpsertQueue:
     """Command of a queue's definition."""
     reoffer_delay_ms = queue.reoffer_delay_ms or REOFFER_DELAY_MS
@@ -227,6 +247,7 @@ def queue_command(queue: queue_pb2.Queue) -> UpsertQueue:
         order=member(QueueOrder, queue.order, QueueOrder.FIFO),
         priority=queue.priority,
         fallback_queue_id=queue.fallback_queue_id,
+        hours=hours_of(queue.hours) if queue.HasField("hours") else None,
         short_abandon_ms=queue.short_abandon_ms,
         etag=queue.etag,
     )

@@ -14,6 +14,7 @@ from engine.lifecycle import (
     AgentKind,
     CancelReason,
     Channel,
+    Day,
     Intake,
     Presence,
     QueueOrder,
@@ -283,6 +284,34 @@ class ScoreWeights(NamedTuple):
 STRATEGY_WEIGHTS: Final = ScoreWeights()
 
 
+class OpeningPeriod(NamedTuple):
+    """
+    A time when a queue is open, "00:00" to "24:00"; past midnight where it closes before it opens.
+
+    The days are those it begins on; none in an exception, which has its date.
+    """
+
+    opens: str
+    closes: str
+    days: tuple[Day, ...] = ()
+
+
+class HoursException(NamedTuple):
+    """A date, as 2026-12-25, that is not as others of its day; no periods = closed."""
+
+    date: str
+    name: str = ""
+    periods: tuple[OpeningPeriod, ...] = ()
+
+
+class Hours(NamedTuple):
+    """When a queue is open, on the clocks of a time zone; `engine.routing.hours` has the rules."""
+
+    time_zone: str
+    weekly: tuple[OpeningPeriod, ...] = ()
+    exceptions: tuple[HoursException, ...] = ()
+
+
 class UpsertQueue(NamedTuple):
     """
     Create a queue or replace its definition; see `Queue` on the wire for bounds.
@@ -312,6 +341,8 @@ class UpsertQueue(NamedTuple):
     priority: int = 0
     # Where contacts go that it would reject or let expire, "" for nowhere.
     fallback_queue_id: str = ""
+    # None = always open.
+    hours: Hours | None = None
     short_abandon_ms: int = 0
     etag: str = ""
 

@@ -45,6 +45,7 @@ class EffectKind(IntEnum):
     QUEUE_UPSERTED = 40
     QUEUE_DELETED = 41
     QUEUE_INTAKE_CHANGED = 42
+    QUEUE_HOURS_CHANGED = 43
 
 
 class Reason(IntEnum):
@@ -67,6 +68,8 @@ class Reason(IntEnum):
     PICKED = 14
     QUEUE_FULL = 15
     QUEUE_CLOSED = 16
+    OUTSIDE_HOURS = 17
+    HOLIDAY = 18
 
 
 FIRST_TEXT_REASON: Final = 1_000
@@ -109,8 +112,8 @@ class Effect(NamedTuple):
     wait_ms
         Wait in the present queue, milliseconds; 0 for agent and queue effects.
     detail
-        Place in the queue, presence, intake, rejection reason or relaxation step, by kind; 0
-        otherwise.
+        Place in the queue, presence, intake, rejection reason, also of a queue that its hours have
+        closed, or relaxation step, by kind; 0 otherwise.
     reason
         Fixed word or the client's text; empty where the kind says it all.
     """

@@ -42,6 +42,7 @@ from engine.commands import (
     UpsertQueue,
 )
 from engine.handlers import agents, assignments, contacts, queues
+from engine.handlers.hours import follow_due_hours, restore_hours
 from engine.handlers.outcome import Outcome
 from engine.handlers.running import run
 from engine.kernels.columns import NEXT_DUE_MS, NOW_MS
@@ -117,6 +118,8 @@ class Engine:
             )
         self.cell.make_effect_room()
         scalar[NOW_MS] = now_ms
+        if self.cell.hours.next_ms <= now_ms:
+            follow_due_hours(self.cell)
         # What came due while the engine was down is judged by Recover itself: nobody could answer.
         if scalar[NEXT_DUE_MS] <= now_ms and not isinstance(command, Recover):
             run(self.cell, Operation.EXPIRE)
@@ -132,10 +135,11 @@ class Engine:
             A row cannot be one that an engine wrote.
         """
         load_rows(self.cell, rows)
+        restore_hours(self.cell)
 
     def next_deadline_ms(self) -> int:
         """When `apply(Expire(), ...)` next has something to do; NEVER_MS when nothing is due."""
-        return self._scalar[NEXT_DUE_MS]
+        return min(self._scalar[NEXT_DUE_MS], self.cell.hours.next_ms)
 
     def now_ms(self) -> int:
         """Time of the last command."""

@@ -235,6 +235,18 @@ class DecisionKind(IntEnum):
     PICKED = 6
 
 
+class Day(IntEnum):
+    """A day of the week; values are those of the wire and of ISO 8601."""
+
+    MONDAY = 1
+    TUESDAY = 2
+    WEDNESDAY = 3
+    THURSDAY = 4
+    FRIDAY = 5
+    SATURDAY = 6
+    SUNDAY = 7
+
+
 class QueueOrder(IntEnum):
     """Which of a queue's contacts is next; values are those of the wire."""
 
@@ -248,6 +260,8 @@ class RejectionReason(IntEnum):
     NONE = 0
     QUEUE_FULL = 1
     QUEUE_CLOSED = 2
+    OUTSIDE_HOURS = 3
+    HOLIDAY = 4
 
 
 class CancelReason(IntEnum):

@@ -55,6 +55,11 @@ EFFECTS_PER_CALL: Final = 1_024
 # Effects one step of a transition may record without asking whether there is room.
 EFFECT_ROOM_MIN: Final = 128
 
+# Periods of a week, dates that are exceptions, and periods of each.
+WEEKLY_PERIODS_MAX: Final = 64
+HOURS_EXCEPTIONS_MAX: Final = 366
+EXCEPTION_PERIODS_MAX: Final = 8
+
 # Agents a contact may be offered to at a time.
 BROADCAST_MAX: Final = 32
 

@@ -1,12 +1,16 @@
 """Reads of a cell by external id; they change nothing and see what the last command left."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.kernels.columns import NOW_MS
 from engine.lifecycle import FIRST_ENDED_STATE, ContactState, Presence
+from engine.limits import NEVER_MS
+from engine.routing.hours import next_opening_or_closing_ms
 from engine.state.agents import AgentView
 from engine.state.cell import CellState
 from engine.state.contacts import ContactView
@@ -44,8 +48,16 @@ class CellReader:
         return rows
 
     def queue(self, queue_id: str) -> QueueView:
-        """A queue's definition and intake."""
-        return self._cell.queues.view(self.queue_row(queue_id))
+        """A queue's definition, intake, and whether it is open."""
+        row = self.queue_row(queue_id)
+        view = self._cell.queues.view(row)
+        hours = self._cell.hours.of(row)
+        if hours is None:
+            return view
+        is_open = bool(self._cell.store.columns.queues.closed_for[row] == 0)
+        change_ms = next_opening_or_closing_ms(hours, self._cell.store.scalar[NOW_MS])
+        next_change_ms = change_ms if change_ms < NEVER_MS else 0
+        return replace(view, is_open=is_open, next_change_ms=next_change_ms)
 
     def snapshot(self, queue_id: str, now_ms: int) -> QueueSnapshot:
         """A queue's live state, with waits as of `now_ms`."""

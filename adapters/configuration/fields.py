@@ -19,6 +19,8 @@ OUTPUT_ONLY: Final = frozenset(
     for name in (
         "Queue.intake",
         "Queue.weights_in_force",
+        "Queue.is_open",
+        "Queue.next_change_at_ms",
         "Agent.presence",
         "Agent.presence_reason",
         "Agent.presence_since_ms",

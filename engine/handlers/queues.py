@@ -3,6 +3,7 @@
 import numpy as np
 
 from engine.commands import DeleteQueue, Expire, Recover, SetIntake, UpsertQueue
+from engine.handlers.hours import follow_hours
 from engine.handlers.outcome import Outcome
 from engine.handlers.running import check_etag, run
 from engine.kernels.requests import IN_QUEUE, IN_VALUE, Operation
@@ -25,6 +26,9 @@ def upsert_queue(cell: CellState, command: UpsertQueue) -> Outcome:
     cell.store.columns.queues.version[row] += 1
     cell.store.request[IN_QUEUE] = row
     run(cell, Operation.QUEUE_CHANGED)
+    cell.hours.set(row, command.hours)
+    cell.make_effect_room()
+    follow_hours(cell, row)
     return Outcome(queue_id=command.queue_id)
 
 

@@ -33,6 +33,7 @@ _E_AGENT_DELETED = int(EffectKind.AGENT_DELETED)
 _E_QUEUE_DELETED = int(EffectKind.QUEUE_DELETED)
 _E_QUEUE = int(EffectKind.QUEUE_UPSERTED)
 _E_INTAKE = int(EffectKind.QUEUE_INTAKE_CHANGED)
+_E_HOURS = int(EffectKind.QUEUE_HOURS_CHANGED)
 _R_NONE = int(Reason.NONE)
 _PAUSED = int(Intake.PAUSED)
 _NO_AGENT = int(Presence.NONE)
@@ -128,6 +129,20 @@ def delete_queue(table: Table) -> int:
     forget_queue(table, queue)
     record_queue(table, _E_QUEUE_DELETED, queue, 0)
     return _APPLIED
+
+
+@kernel
+def set_hours(table: Table) -> None:
+    """
+    Open or close a queue as its hours say; those who wait in it are offered as before. O(1).
+    """
+    cell = open_cell(table)
+    queues = open_queues(table)
+    queue = cell.request[IN_QUEUE]
+    was_open = queues.closed_for[queue] == 0
+    queues.closed_for[queue] = cell.request[IN_VALUE]
+    if was_open != (queues.closed_for[queue] == 0):
+        record_queue(table, _E_HOURS, queue, queues.closed_for[queue])
 
 
 @kernel

@@ -218,6 +218,8 @@ class Queues(NamedTuple):
     order: I8
     # Queues with a higher one go first.
     priority: I64
+    # RejectionReason while its hours say that it is closed, 0 while it is open by them.
+    closed_for: I8
     # Queue that its contacts fall back to.
     fallback: Row
     short_abandon_ms: I64

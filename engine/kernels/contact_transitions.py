@@ -88,12 +88,15 @@ _D_PICKED = int(DecisionKind.PICKED)
 _R_PICKED = int(Reason.PICKED)
 _R_MOVED = int(Reason.MOVED)
 _R_CANCELLED = int(Reason.CANCELLED)
-_R_FULL = int(Reason.QUEUE_FULL)
-_R_CLOSED = int(Reason.QUEUE_CLOSED)
 _R_SHORT = int(Reason.SHORT_ABANDON)
 _CLOSED = int(Intake.CLOSED)
 _FULL = int(RejectionReason.QUEUE_FULL)
 _QUEUE_CLOSED = int(RejectionReason.QUEUE_CLOSED)
+# Reasons of falling back stand in the order of the rejections that they are instead of.
+_REASON_OF_REJECTION = int(Reason.QUEUE_FULL) - _FULL
+assert all(
+    Reason(_REASON_OF_REJECTION + item).name == item.name for item in RejectionReason if item
+)
 _BY_CUSTOMER = int(CancelReason.ABANDONED)
 
 
@@ -143,6 +146,8 @@ def route(table: Table) -> int:
     rejection = 0
     if queues.intake[queue] == _CLOSED:
         rejection = _QUEUE_CLOSED
+    elif queues.closed_for[queue] > 0:
+        rejection = queues.closed_for[queue]
     else:
         join_class(table, contact)
         if (
@@ -166,7 +171,7 @@ def _turn_away(table: Table, contact: int, rejection: int) -> None:
     """
     if can_fall_back(table, contact):
         fall_back(table, contact)
-        return_to_queue(table, contact, _R_FULL if rejection == _FULL else _R_CLOSED)
+        return_to_queue(table, contact, _REASON_OF_REJECTION + rejection)
         match_new(table, contact, _ROUTED)
         return
     open_contacts(table).rejection[contact] = rejection

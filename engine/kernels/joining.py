@@ -50,7 +50,8 @@ def can_fall_back(table: Table, contact: int) -> bool:
         return False
     queue = classes.queue[fallback]
     is_full = 0 < queues.max_length[queue] <= queues.waiting[queue]
-    return queues.intake[queue] != _CLOSED and not is_full
+    is_open = queues.intake[queue] != _CLOSED and queues.closed_for[queue] == 0
+    return is_open and not is_full
 
 
 @kernel

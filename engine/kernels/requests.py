@@ -43,6 +43,7 @@ class Operation(IntEnum):
     MARK_ESTIMATES = 30
     MARK_OFFER = 31
     MARK_QUEUE = 32
+    SET_HOURS = 33
 
 
 IN_OPERATION: Final = 0

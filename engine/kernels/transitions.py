@@ -16,6 +16,7 @@ from engine.kernels.agent_transitions import (
     delete_queue,
     heartbeat,
     queue_changed,
+    set_hours,
     set_intake,
     set_presence,
 )
@@ -83,6 +84,7 @@ _RESTORE_CONTACT = int(Operation.RESTORE_CONTACT)
 _RESTORE_AGENT = int(Operation.RESTORE_AGENT)
 _RESTORE_OFFER = int(Operation.RESTORE_OFFER)
 _READ_CONTACT = int(Operation.READ_CONTACT)
+_SET_HOURS = int(Operation.SET_HOURS)
 _READ_AGENT = int(Operation.READ_AGENT)
 _READ_REFUSALS = int(Operation.READ_REFUSALS)
 _READ_AHEAD = int(Operation.READ_AHEAD)
@@ -140,7 +142,7 @@ def _apply_to_cell(table: Table, operation: int) -> int:
 @kernel
 def _apply_quietly(table: Table, operation: int) -> int:
     """
-    Run an operation that loads, reads, marks or frees one row and makes nothing due.
+    Run an operation on one row that makes nothing due.
 
     As the operation.
     """
@@ -172,6 +174,8 @@ def _read(table: Table, operation: int) -> None:
         report_agent(table, request[IN_AGENT])
     elif operation == _READ_REFUSALS:
         count_refusals(table, request[IN_CONTACT])
+    elif operation == _SET_HOURS:
+        set_hours(table)
     else:
         queue, priority = request[IN_QUEUE], request[IN_VALUE]
         key_ms, sequence = request[IN_SINCE_MS], cell.scalar[NEXT_CONTACT]

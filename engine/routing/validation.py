@@ -7,6 +7,7 @@ Every broken rule is reported at once, with the field's path on the wire. Checks
 
 from collections.abc import Callable, Mapping
 from typing import Final, Never
+from zoneinfo import ZoneInfo
 
 from engine.commands import (
     AcceptOffer,
@@ -18,7 +19,9 @@ from engine.commands import (
     EndWrapUp,
     Expire,
     Heartbeat,
+    Hours,
     OfferContact,
+    OpeningPeriod,
     Recover,
     ReleaseAssignment,
     RequeueContact,
@@ -34,6 +37,7 @@ from engine.lifecycle import (
     AgentKind,
     CancelReason,
     Channel,
+    Day,
     Intake,
     Presence,
     QueueOrder,
@@ -44,14 +48,18 @@ from engine.limits import (
     BROADCAST_MAX,
     CAPACITY_MAX,
     DAY_MS,
+    EXCEPTION_PERIODS_MAX,
     FORTNIGHT_MS,
+    HOURS_EXCEPTIONS_MAX,
     LEASE_MS_MIN,
     PRIORITY_MAX,
     PROFICIENCY_MAX,
     SKILLS_MAX,
+    WEEKLY_PERIODS_MAX,
 )
 from engine.refusals import one_of
 from engine.routing.checks import Checks
+from engine.routing.hours import is_date, minutes_of
 from engine.state.weights import weights_in_force
 
 AGENT_QUEUES_MAX: Final = 10_000
@@ -190,8 +198,52 @@ def _upsert_queue(checks: Checks, command: UpsertQueue) -> None:
     checks.number("queue.priority_age_ms", command.priority_age_ms, 1, DAY_MS)
     checks.member("queue.order", command.order, QueueOrder)
     checks.name("queue.fallback_queue_id", command.fallback_queue_id, may_be_empty=True)
+    if command.hours is not None:
+        _hours(checks, command.hours)
     checks.number("queue.priority", command.priority, -PRIORITY_MAX, PRIORITY_MAX)
     checks.number("queue.short_abandon_ms", command.short_abandon_ms, 0, DAY_MS)
+
+
+def _hours(checks: Checks, hours: Hours) -> None:
+    try:
+        ZoneInfo(hours.time_zone)
+    except (KeyError, ValueError, OSError):
+        expected = "the name of a time zone, such as Europe/Berlin"
+        checks.fail("queue.hours.time_zone", hours.time_zone, expected)
+    checks.count("queue.hours.weekly", hours.weekly, WEEKLY_PERIODS_MAX)
+    for place, period in enumerate(hours.weekly):
+        path = f"queue.hours.weekly[{place}]"
+        _period(checks, path, period)
+        if not period.days:
+            checks.fail(f"{path}.days", period.days, "at least one day")
+        for number, day in enumerate(period.days):
+            checks.member(f"{path}.days[{number}]", day, Day)
+        checks.unique(f"{path}.days", period.days)
+    checks.count("queue.hours.exceptions", hours.exceptions, HOURS_EXCEPTIONS_MAX)
+    checks.unique("queue.hours.exceptions", [item.date for item in hours.exceptions])
+    for place, exception in enumerate(hours.exceptions):
+        path = f"queue.hours.exceptions[{place}]"
+        if not is_date(exception.date):
+            checks.fail(f"{path}.date", exception.date, "a date, such as 2026-12-25")
+        checks.name(f"{path}.name", exception.name, may_be_empty=True)
+        checks.count(f"{path}.periods", exception.periods, EXCEPTION_PERIODS_MAX)
+        for number, period in enumerate(exception.periods):
+            _period(checks, f"{path}.periods[{number}]", period)
+            if period.days:
+                expected = "no days: the exception has its date"
+                checks.fail(f"{path}.periods[{number}].days", period.days, expected)
+
+
+def _period(checks: Checks, path: str, period: OpeningPeriod) -> None:
+    for field, text in (("opens", period.opens), ("closes", period.closes)):
+        try:
+            minutes_of(text)
+        except ValueError:
+            checks.fail(f"{path}.{field}", text, "a time of day, 00:00 to 24:00")
+    if period.opens == period.closes:
+        checks.fail(f"{path}.closes", period.closes, "another time than it opens; all day to 24:00")
+    if period.opens == "24:00":
+        checks.fail(f"{path}.opens", period.opens, "at most 23:59")
 
 
 def _set_intake(checks: Checks, command: SetIntake) -> None:

@@ -27,6 +27,7 @@ from engine.state import queues as queue_rows
 from engine.state.classes import ContactClasses
 from engine.state.decisions import DecisionRows, Owners
 from engine.state.deltas import DeltaTaker
+from engine.state.hours import HoursRows
 from engine.state.names import Names
 from engine.state.rows import RowDelta
 from engine.state.slots import Slots
@@ -68,6 +69,7 @@ class CellState:
         self.queues = queue_rows.QueueRows(self.store)
         agents = Slots(self.store, "agents")
         self.names = Names(self.store, agents)
+        self.hours = HoursRows()
         self.agents = agent_rows.AgentRows(self.store, self.names, agents)
         self.contacts = contact_rows.ContactRows(self.store)
         self.classes = ContactClasses(self.store, self.names, agents)
@@ -77,11 +79,12 @@ class CellState:
         self.decisions = DecisionRows(self.store, owners)
         self._deltas = DeltaTaker(self.store, self.queues, self.agents, self.contacts)
 
-    def make_effect_room(self) -> None:
+    def make_effect_room(self, more: int = 0) -> None:
         """
-        Make room for the effects of one more command; a large one leaves the rest due at once.
+        Make room for the effects of one more command, and `more` before it; a large one leaves the
+        rest due at once.
         """
-        self.store.require_effects(_CALLS_PER_COMMAND * EFFECTS_PER_CALL)
+        self.store.require_effects(_CALLS_PER_COMMAND * EFFECTS_PER_CALL + more)
 
     def make_recovery_room(self) -> None:
         """Make room for the effects of rescinding every outstanding offer."""
@@ -191,6 +194,7 @@ class CellState:
         self.classes.drop_queue(row)
         columns.queues.intake[row] = Intake.NONE
         columns.queues.fallback[row] = -1
+        self.hours.set(row, None)
         self.queues.slots.retire(row)
 
     def take_group(self) -> Group:

@@ -83,6 +83,7 @@ def _load_queues(cell: CellState, deltas: Sequence[RowDelta]) -> None:
         with _naming(delta):
             definition = queue_rows.definition_of(delta.payload or b"")
         queues.write(delta.row, definition)
+        cell.hours.set(delta.row, definition.hours)
         fallback_row = queues.slots.row_of(definition.fallback_queue_id)
         cell.store.columns.queues.fallback[delta.row] = fallback_row
     _unpack(cell, RowTable.QUEUE, deltas)

@@ -12,6 +12,7 @@ from engine.encoding import kept_json
 from engine.kernels.columns import TOTALS
 from engine.lifecycle import Intake, QueueOrder, Strategy, WrapUpMode
 from engine.limits import NEVER_MS
+from engine.state import hours
 from engine.state.slots import Slots
 from engine.state.store import Store
 from engine.state.weights import weights_in_force
@@ -25,6 +26,9 @@ class QueueView:
 
     definition: UpsertQueue
     intake: Intake
+    # Whether its hours have it open, and when that next changes; 0 for never.
+    is_open: bool = True
+    next_change_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,8 @@ class QueueRows:
         if len(self.payloads) <= row:
             self.payloads.extend([b""] * (row + 1 - len(self.payloads)))
         fields = command._replace(etag="")._asdict()
-        self.payloads[row] = kept_json({**fields, "weights": tuple(command.weights)})
+        parts = {"weights": tuple(command.weights), "hours": hours.encoded(command.hours)}
+        self.payloads[row] = kept_json({**fields, **parts})
         self.payload_is_new.add(row)
 
     def clear(self, row: int) -> None:
@@ -96,6 +101,7 @@ class QueueRows:
         queues.recent_handled[row] = 0
         queues.recent_handle_ms[row] = 0
         queues.fallback[row] = -1
+        queues.closed_for[row] = 0
 
     def view(self, row: int) -> QueueView:
         """Definition and intake of a queue."""
@@ -144,6 +150,7 @@ def definition_of(payload: bytes) -> UpsertQueue:
     fields["wrap_up_mode"] = WrapUpMode(fields["wrap_up_mode"])
     fields["order"] = QueueOrder(fields.get("order", QueueOrder.FIFO))
     fields["weights"] = ScoreWeights(*fields.get("weights", ()))
+    fields["hours"] = hours.decoded(fields.get("hours"))
     return UpsertQueue(**fields)
 
 

@@ -13,6 +13,7 @@ from engine.commands import ScoreWeights, UpsertAgent, UpsertQueue
 from headgate.v1.agent_pb2 import Agent, AgentSkill
 from headgate.v1.contact_pb2 import Contact
 from headgate.v1.queue_pb2 import Queue, Strategy
+from tests.engine.drawing import HOURS
 
 PROTO = Path(__file__).resolve().parents[2] / "proto" / "headgate" / "v1"
 
@@ -41,7 +42,12 @@ def test_output_only_fields_are_those_that_the_contract_names() -> None:
 @pytest.mark.parametrize(
     ("full", "kind"),
     [
-        (queue_definition(UpsertQueue("q", weights=ScoreWeights(idle=0.0), etag="7")), Queue),
+        (
+            queue_definition(
+                UpsertQueue("q", weights=ScoreWeights(idle=0.0), hours=HOURS[1], etag="7")
+            ),
+            Queue,
+        ),
         (agent_definition(UpsertAgent("a", etag="7")), Agent),
     ],
 )

@@ -50,6 +50,7 @@ from engine.lifecycle import (
 from engine.limits import DAY_MS, FORTNIGHT_MS, Limits
 from engine.routing.validation import validate
 from headgate.v1 import agent_pb2, contact_pb2, event_pb2, queue_pb2, routing_service_pb2
+from tests.engine.drawing import HOURS
 
 LIMITS = Limits(contacts_max=100, agents_max=10, queues_max=10, ended_max=10)
 NOW_MS = 1_700_000_000_000
@@ -128,6 +129,7 @@ def test_queue_without_fields_has_the_defaults_of_the_contract() -> None:
         order=QueueOrder.FIFO,
         priority=0,
         fallback_queue_id="",
+        hours=None,
         short_abandon_ms=0,
     )
     validate(command)
@@ -258,6 +260,7 @@ def queues(draw: st.DrawFn) -> UpsertQueue:
         reoffer_delay_only_agent_ms=draw(st.sampled_from((-1, shorter_ms))),
         priority_age_ms=draw(day_ms),
         priority=draw(st.integers(-1_000, 1_000)),
+        hours=draw(st.sampled_from((None, *HOURS))),
         fallback_queue_id=draw(st.sampled_from(("", "other"))),
         order=draw(st.sampled_from(QueueOrder)),
         short_abandon_ms=draw(st.integers(0, DAY_MS)),

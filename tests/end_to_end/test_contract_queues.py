@@ -7,10 +7,13 @@ import pytest
 
 from headgate.client import Client
 from headgate.v1.agent_pb2 import Presence
-from headgate.v1.contact_pb2 import ContactState
+from headgate.v1.contact_pb2 import ContactState, RejectionReason
 from headgate.v1.offer_service_pb2 import CompleteAssignmentRequest
 from headgate.v1.queue_pb2 import (
+    Hours,
+    HoursException,
     Intake,
+    OpeningPeriod,
     Queue,
     QueueOrder,
     ScoreWeights,
@@ -71,6 +74,7 @@ async def test_queue_is_kept_as_it_was_written(client: Client, name: str) -> Non
     read = (await client.call(client.queues.GetQueue, GetQueueRequest(queue_id=name))).queue
     assert read == written.queue
     queue.etag, queue.intake = read.etag, Intake.INTAKE_OPEN
+    queue.is_open = True
     queue.weights_in_force.CopyFrom(read.weights_in_force)
     assert read == queue
 
@@ -89,6 +93,30 @@ async def test_fallback_takes_what_a_full_queue_would_reject(client: Client, nam
     found = await snapshot_of(client, name)
     assert (found.received_total, found.fallbacks_total, found.rejected_total) == (2, 1, 0)
     assert (await snapshot_of(client, f"{name}-spill")).waiting == 1
+
+
+async def test_queue_takes_nobody_in_outside_its_hours(client: Client, name: str) -> None:
+    """The answer says why; GetQueue says whether it is open, and until when."""
+    an_hour = OpeningPeriod(opens="00:00", closes="01:00")
+    on_new_year = HoursException(date="2100-01-01", periods=[an_hour])
+    hours = Hours(time_zone="America/New_York", exceptions=[on_new_year])
+    queue = await open_queue(client, name, hours=hours)
+    assert (queue.hours, queue.is_open) == (hours, False)
+    assert queue.next_change_at_ms == 4_102_462_800_000
+    routed = await route(client, name)
+    assert routed.rejection_reason == RejectionReason.REJECTION_REASON_OUTSIDE_HOURS
+    queue = await open_queue(client, name)
+    assert (queue.is_open, queue.next_change_at_ms) == (True, 0)
+    assert (await route(client, name)).state == ContactState.CONTACT_STATE_QUEUED
+
+
+async def test_hours_that_cannot_be_are_refused_by_field(client: Client, name: str) -> None:
+    """Every mistake at once, each by its path."""
+    wrong = Hours(time_zone="Mars/Olympus", weekly=[OpeningPeriod(opens="9", closes="17:00")])
+    answer = await refused(open_queue(client, name, hours=wrong))
+    assert list(answer.fields) == [
+        f"queue.hours.{field}" for field in ("time_zone", "weekly[0].opens", "weekly[0].days")
+    ]
 
 
 async def test_fallback_that_cannot_be_is_refused_by_field(client: Client, name: str) -> None:

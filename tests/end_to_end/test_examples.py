@@ -125,6 +125,16 @@ def test_queues_of_the_example_take_their_turns(server: Served) -> None:
         )
 
 
+def test_shop_of_the_example_is_closed_and_has_its_callers_answered(server: Served) -> None:
+    """First the reason, then the other queue; whatever day it is."""
+    for _ in range(2):
+        script = EXAMPLES / "python" / "closed_today.py"
+        told = run(sys.executable, "-W", "error", script, cwd=ROOT, address=server.address)
+        assert told == (
+            "closed\nREJECTION_REASON_HOLIDAY\nCONTACT_STATE_QUEUED in answering_service\n"
+        )
+
+
 @pytest.mark.slow
 @pytest.mark.needs_node
 @pytest.mark.timeout(300)

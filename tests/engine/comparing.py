@@ -7,13 +7,14 @@ import numpy as np
 
 from engine.commands import Command, Recover, Route
 from engine.engine import Engine, Outcome
+from engine.lifecycle import RejectionReason
 from engine.limits import NEVER_MS, Limits
 from engine.refusals import CommandRefused, Refusal
 from engine.state.rows import RowDelta, RowTable
 from tests.engine.reference import Reference
 from tests.engine.reference_floor import Floor, Refused
 from tests.engine.reference_subjects import RefAgent, RefContact, RefQueue
-from tests.engine.reference_time import next_deadline_ms
+from tests.engine.reference_time import next_due_ms
 from tests.engine.tracing import LifeTracer
 
 # A view with external ids, by field.
@@ -44,7 +45,7 @@ class Pair:
         ours = _apply_engine(self.engine, command, now_ms)
         theirs = _apply_reference(self.reference, command, now_ms)
         assert ours == theirs, (command, now_ms)
-        deadlines = self.engine.next_deadline_ms(), next_deadline_ms(self.reference.floor)
+        deadlines = self.engine.next_deadline_ms(), next_due_ms(self.reference.floor)
         assert deadlines[0] == deadlines[1], (command, now_ms)
         return ours
 
@@ -268,6 +269,7 @@ def queue_view(engine: Engine, queue_id: str) -> View:
     return {
         "definition": view.definition,
         "intake": view.intake,
+        "is_open": view.is_open,
         "waiting": snapshot.waiting,
         "offered": snapshot.offered,
         "assigned": snapshot.assigned,
@@ -293,6 +295,7 @@ def _reference_queue(floor: Floor, queue: RefQueue) -> View:
     return {
         "definition": queue.definition._replace(etag=str(queue.version)),
         "intake": queue.intake,
+        "is_open": queue.closed_for is RejectionReason.NONE,
         "waiting": count_of["QUEUED"],
         "offered": count_of["OFFERED"],
         "assigned": count_of["ASSIGNED"],

@@ -18,7 +18,10 @@ from engine.commands import (
     EndWrapUp,
     Expire,
     Heartbeat,
+    Hours,
+    HoursException,
     OfferContact,
+    OpeningPeriod,
     Recover,
     Relaxation,
     RelaxationStep,
@@ -41,6 +44,7 @@ from engine.lifecycle import (
     CancelReason,
     Channel,
     ContactState,
+    Day,
     Intake,
     Presence,
     QueueOrder,
@@ -57,6 +61,17 @@ AGENTS: Final = ("a0", "a1", "a2", "a3", "a4", "a5")
 SKILLS: Final = ("s0", "s1", "s2")
 TAGS: Final = ("t0", "t1")
 CHANNELS: Final = (Channel.VOICE, Channel.CHAT, Channel.CHAT, Channel.EMAIL)
+# Of a day in January 1970, on which all walks take place.
+_DAILY: Final = tuple(Day)
+_NIGHT: Final = HoursException("1970-01-01", "", (OpeningPeriod("00:02", "00:01"),))
+HOURS: Final = (
+    Hours(
+        "UTC", (OpeningPeriod("00:01", "00:02", _DAILY), OpeningPeriod("00:04", "23:59", _DAILY))
+    ),
+    Hours("UTC", (OpeningPeriod("00:00", "00:03", _DAILY),), (HoursException("1970-01-02"),)),
+    Hours("UTC", exceptions=(_NIGHT,)),
+    Hours("UTC", (OpeningPeriod("10:00", "12:00", _DAILY),), (HoursException("1970-01-01"),)),
+)
 STEPS_MS: Final = (*(0,) * 20, *(1, 50, 100, 500) * 5, *(1_000,) * 6, 5_000, 5_000, 20_000, 60_000)
 
 
@@ -336,6 +351,7 @@ def _upsert_queue(draw: Draw, floor: Floor) -> Command:
         order=draw((QueueOrder.FIFO, QueueOrder.FIFO, QueueOrder.LIFO)),
         priority=draw((0, 0, 0, 3, -2)),
         fallback_queue_id=draw(("", _queue_id(draw, floor))),
+        hours=draw((None, None, *HOURS)),
         short_abandon_ms=draw((0, 2_000)),
         etag=_etag(draw),
     )

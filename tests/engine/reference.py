@@ -54,6 +54,7 @@ from tests.engine.reference_moves import (
 from tests.engine.reference_subjects import RefContact
 from tests.engine.reference_time import (
     call,
+    follow_due_hours,
     forget_what_no_row_tells,
     next_deadline_ms,
     recover_floor,
@@ -87,6 +88,7 @@ class Reference:
         if now_ms < self.floor.now_ms:
             raise Refused(Refusal.CLOCK_WENT_BACKWARDS)
         self.floor.now_ms = now_ms
+        follow_due_hours(self.floor)
         if next_deadline_ms(self.floor) <= now_ms and not isinstance(command, Recover):
             call(self.floor, lambda: None)
         handlers: dict[type, Callable[..., Outcome]] = {

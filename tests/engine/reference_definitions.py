@@ -21,7 +21,13 @@ from engine.refusals import Refusal
 from tests.engine.reference_floor import Floor, Refused
 from tests.engine.reference_moves import forget, record_agent, record_queue
 from tests.engine.reference_subjects import RefAgent, RefQueue
-from tests.engine.reference_time import call, change_presence, look_at_backlog, settle_agent
+from tests.engine.reference_time import (
+    call,
+    change_presence,
+    follow_hours,
+    look_at_backlog,
+    settle_agent,
+)
 from tests.engine.reference_transitions import (
     check_etag,
     named_agent,
@@ -129,7 +135,9 @@ def upsert_queue(floor: Floor, command: UpsertQueue) -> Outcome:
         record_queue(floor, EffectKind.QUEUE_UPSERTED, command.queue_id, 0)
         return Outcome(queue_id=command.queue_id)
 
-    return call(floor, redefine)
+    outcome = call(floor, redefine)
+    follow_hours(floor, queue)
+    return outcome
 
 
 def check_fallback(floor: Floor, command: UpsertQueue) -> None:

@@ -11,7 +11,7 @@ from itertools import count
 
 from engine.commands import Requirements
 from engine.kernels.columns import COMPLETED, HANDLE_MS_SUM, OUTCOME_SUM, RATED
-from engine.lifecycle import ContactState, Intake, QueueOrder
+from engine.lifecycle import ContactState, Intake, QueueOrder, RejectionReason
 from engine.limits import Limits
 from engine.refusals import Refusal
 from engine.state.weights import PRESETS, WeightsInForce
@@ -105,6 +105,8 @@ class Floor:
         """Whether there is a fallback queue, which is neither closed nor full; only once."""
         queue = self.queues.get(self.queue_of(contact).definition.fallback_queue_id)
         if queue is None or contact.fell_back or queue.intake is Intake.CLOSED:
+            return False
+        if queue.closed_for is not RejectionReason.NONE:
             return False
         return not 0 < queue.definition.max_length <= self.length(queue)
 

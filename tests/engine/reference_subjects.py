@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from engine.commands import NO_REQUIREMENTS, Relaxation, Requirements, UpsertAgent, UpsertQueue
 from engine.kernels.columns import TOTALS
-from engine.lifecycle import Channel, ContactState, Intake, Presence
+from engine.lifecycle import Channel, ContactState, Intake, Presence, RejectionReason
 from engine.limits import ESTIMATES_MAX, EXCLUSIONS_MAX, NEVER_MS
 
 WORKING = (Presence.AVAILABLE, Presence.BUSY, Presence.AWAY)
@@ -288,6 +288,9 @@ class RefQueue:
     row: int
     version: int = 0
     intake: Intake = Intake.OPEN
+    # Why its hours have it closed, and when that changes.
+    closed_for: RejectionReason = RejectionReason.NONE
+    hours_change_ms: int = NEVER_MS
     totals: list[int] = field(default_factory=lambda: [0] * TOTALS)
 
     @property

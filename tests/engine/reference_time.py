@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from engine.effects import EffectKind
-from engine.lifecycle import ContactState, Presence
+from engine.lifecycle import ContactState, Presence, RejectionReason
 from engine.limits import EFFECTS_PER_CALL, NEVER_MS
 from tests.engine.reference_floor import Floor, order_in_class
+from tests.engine.reference_hours import MINUTE_MS, closed_in, next_change_ms
 from tests.engine.reference_moves import (
     complete,
     fail_offer,
@@ -23,6 +24,7 @@ from tests.engine.reference_moves import (
     record_agent,
     record_contact,
     record_other,
+    record_queue,
     relax,
     remove_other,
     rescind,
@@ -122,8 +124,34 @@ def settle_agent(floor: Floor, agent: RefAgent) -> None:
         agent.due_ms = floor.now_ms
 
 
+def follow_hours(floor: Floor, queue: RefQueue) -> None:
+    """Open or close a queue as its hours say now."""
+    hours = queue.definition.hours
+    was, queue.closed_for = queue.closed_for, RejectionReason.NONE
+    queue.hours_change_ms = NEVER_MS
+    if hours is not None:
+        queue.closed_for = closed_in(hours, floor.now_ms // MINUTE_MS)
+        queue.hours_change_ms = next_change_ms(hours, floor.now_ms)
+    if (was is RejectionReason.NONE) != (queue.closed_for is RejectionReason.NONE):
+        detail = int(queue.closed_for)
+        record_queue(floor, EffectKind.QUEUE_HOURS_CHANGED, queue.queue_id, detail)
+
+
+def follow_due_hours(floor: Floor) -> None:
+    """Open and close the queues whose hours have changed, by row."""
+    for queue in sorted(floor.queues.values(), key=lambda one: one.row):
+        if queue.hours_change_ms <= floor.now_ms:
+            follow_hours(floor, queue)
+
+
+def next_due_ms(floor: Floor) -> int:
+    """When something comes due, hours of queues included; NEVER_MS for nothing."""
+    hours = (queue.hours_change_ms for queue in floor.queues.values())
+    return min(next_deadline_ms(floor), min(hours, default=NEVER_MS))
+
+
 def next_deadline_ms(floor: Floor) -> int:
-    """When something comes due; NEVER_MS for nothing."""
+    """When a contact or an agent comes due; NEVER_MS for none."""
     contacts = (contact.due_ms for contact in floor.contacts.values())
     agents = (agent.due_ms for agent in floor.agents.values())
     return min(min(contacts, default=NEVER_MS), min(agents, default=NEVER_MS))

@@ -71,6 +71,8 @@ def take_in(floor: Floor, contact: RefContact, queue: RefQueue) -> Outcome:
     record_contact(floor, EffectKind.CONTACT_RECEIVED, contact)
     if queue.intake is Intake.CLOSED:
         turn_away(floor, contact, RejectionReason.QUEUE_CLOSED)
+    elif queue.closed_for is not RejectionReason.NONE:
+        turn_away(floor, contact, queue.closed_for)
     else:
         floor.join(contact)
         match_new(floor, contact)

@@ -17,6 +17,9 @@ from engine.commands import (
     DeleteQueue,
     EndWrapUp,
     Heartbeat,
+    Hours,
+    HoursException,
+    OpeningPeriod,
     ReleaseAssignment,
     RequeueContact,
     Requirements,
@@ -34,6 +37,7 @@ from engine.lifecycle import (
     AgentKind,
     CancelReason,
     Channel,
+    Day,
     Intake,
     Presence,
     Strategy,
@@ -51,6 +55,16 @@ UPDATE = UpdateContact("c1")
 REQUEUE = RequeueContact("c1")
 AGENT = UpsertAgent("a1")
 QUEUE = UpsertQueue("q1")
+
+
+def _weekly(opens: str, closes: str, days: tuple[Day, ...] = (Day.MONDAY,)) -> UpsertQueue:
+    return QUEUE._replace(hours=Hours("UTC", (OpeningPeriod(opens, closes, days),)))
+
+
+def _except(*exceptions: HoursException) -> UpsertQueue:
+    return QUEUE._replace(hours=Hours("UTC", exceptions=exceptions))
+
+
 TIMED = QUEUE._replace(wrap_up_mode=WrapUpMode.TIMED, wrap_up_ms=1)
 
 
@@ -224,6 +238,24 @@ BROKEN: list[tuple[Command, str]] = [
     (QUEUE._replace(priority=-1_001), "queue.priority"),  # below the lowest
     (QUEUE._replace(priority=1_001), "queue.priority"),  # above the highest
     (QUEUE._replace(fallback_queue_id=LONG), "queue.fallback_queue_id"),  # 129 bytes
+    (QUEUE._replace(hours=Hours("Europe/Nowhere")), "queue.hours.time_zone"),  # no such zone
+    (QUEUE._replace(hours=Hours("")), "queue.hours.time_zone"),  # empty
+    (QUEUE._replace(hours=Hours("../etc/passwd")), "queue.hours.time_zone"),  # outside the data
+    (_weekly("9:00", "17:00"), "queue.hours.weekly[0].opens"),  # four digits
+    (_weekly("09:00", "24:01"), "queue.hours.weekly[0].closes"),  # beyond the day
+    (_weekly("09:60", "17:00"), "queue.hours.weekly[0].opens"),  # beyond the hour
+    (_weekly("09:00", "09:00"), "queue.hours.weekly[0].closes"),  # never, or always
+    (_weekly("24:00", "09:00"), "queue.hours.weekly[0].opens"),  # is 00:00 of the next day
+    (_weekly("09:00", "17:00", ()), "queue.hours.weekly[0].days"),  # on no day
+    (_weekly("09:00", "17:00", (NOT_SET,)), "queue.hours.weekly[0].days[0]"),  # not set
+    (_except(HoursException("25.12.2026")), "queue.hours.exceptions[0].date"),  # another form
+    (_except(HoursException("2026-02-29")), "queue.hours.exceptions[0].date"),  # no such day
+    (_except(HoursException("2026-12-25", LONG)), "queue.hours.exceptions[0].name"),  # 129 bytes
+    (_except(*[HoursException("2026-12-25")] * 2), "queue.hours.exceptions"),  # twice
+    (
+        _except(HoursException("2026-12-25", "", (OpeningPeriod("09:00", "10:00", tuple(Day)),))),
+        "queue.hours.exceptions[0].periods[0].days",
+    ),  # a date has its day
     (DeleteQueue(""), "queue_id"),  # empty
     (SetIntake("", Intake.OPEN), "queue_id"),  # empty
     (SetIntake("q1", Intake.NONE), "intake"),  # marks free rows, is no intake

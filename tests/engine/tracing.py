@@ -29,6 +29,8 @@ _RETURN_OF = {
     # Told of a contact that falls back.
     "queue_full": Trigger.REQUEUE,
     "queue_closed": Trigger.REQUEUE,
+    "outside_hours": Trigger.REQUEUE,
+    "holiday": Trigger.REQUEUE,
     "max_wait": Trigger.REQUEUE,
 }
 

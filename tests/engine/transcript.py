@@ -150,6 +150,8 @@ def _effect_text(effect: Effect) -> str:
         detail = Intake(effect.detail).name.lower()
     elif kind is EffectKind.CONTACT_REJECTED:
         detail = RejectionReason(effect.detail).name.lower()
+    elif kind is EffectKind.QUEUE_HOURS_CHANGED:
+        detail = RejectionReason(effect.detail).name.lower() if detail else "open"
     told = {
         "until": effect.offer_expires_ms,
         "wait": effect.wait_ms,

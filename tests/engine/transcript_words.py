@@ -16,7 +16,10 @@ from engine.commands import (
     EndWrapUp,
     Expire,
     Heartbeat,
+    Hours,
+    HoursException,
     OfferContact,
+    OpeningPeriod,
     Recover,
     Relaxation,
     RelaxationStep,
@@ -38,6 +41,7 @@ from engine.lifecycle import (
     AgentKind,
     CancelReason,
     Channel,
+    Day,
     Intake,
     Presence,
     QueueOrder,
@@ -173,6 +177,27 @@ def _agent(subject: str, words: Words) -> Command:
     )
 
 
+def _hours(words: Words) -> Hours | None:
+    """Hours `hours=<zone>|<days>;<opens>-<closes>|<date>;<opens>-<closes>|...`; days as 12345."""
+    text = words.pop("hours", "")
+    if not text:
+        return None
+    zone, *parts = text.split("|")
+    weekly: list[OpeningPeriod] = []
+    exceptions = []
+    for part in parts:
+        on, *times = part.split(";")
+        is_date = "-" in on
+        days = () if is_date else tuple(Day(int(digit)) for digit in on)
+        pairs = (item.split("-") for item in times)
+        periods = tuple(OpeningPeriod(opens, closes, days) for opens, closes in pairs)
+        if is_date:
+            exceptions.append(HoursException(on, periods=periods))
+        else:
+            weekly += periods
+    return Hours(zone, tuple(weekly), tuple(exceptions))
+
+
 def _queue(subject: str, words: Words) -> Command:
     strategy = Strategy[words.pop("strategy", "longest_idle").upper()]
     order = QueueOrder[words.pop("order", "fifo").upper()]
@@ -186,6 +211,7 @@ def _queue(subject: str, words: Words) -> Command:
         strategy=strategy,
         weights=ScoreWeights(**{name: float(value) for name, value in weights}),
         order=order,
+        hours=_hours(words),
         fallback_queue_id=words.pop("fallback", ""),
         wrap_up_mode=wrap_up_mode,
         etag=etag,
