@@ -3,7 +3,8 @@ An Amazon Connect routing profile, with its queues and, where they are given, it
 
 One JSON object that holds what the API gives, each answer as it is: `RoutingProfile` of
 DescribeRoutingProfile, `RoutingProfileQueueConfigSummaryList` of ListRoutingProfileQueues, and
-lists `Queues` of DescribeQueue's answers and `Users` of DescribeUser's; beside a user may stand the
+lists `Queues` of DescribeQueue's answers, `HoursOfOperations` of DescribeHoursOfOperation's and
+`Users` of DescribeUser's; beside a user may stand the
 `UserProficiencyList` of ListUserProficiencies. Other users than those of the profile are passed
 over.
 """
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from adapters.configuration.fields import problem
+from adapters.importing.connect_hours import hours_by_id
 from adapters.importing.json_file import Node, parse_json
 from adapters.importing.report import Import, Kind, NotImportable
 from adapters.importing.rules import (
@@ -26,7 +28,7 @@ from adapters.importing.rules import (
 )
 from headgate.v1.agent_pb2 import Agent, AgentSkill, ChannelCapacity
 from headgate.v1.contact_pb2 import Channel
-from headgate.v1.queue_pb2 import Queue, Strategy, WrapUpMode
+from headgate.v1.queue_pb2 import Hours, Queue, Strategy, WrapUpMode
 
 _CHANNELS: Final = {
     "VOICE": Channel.CHANNEL_VOICE,
@@ -77,9 +79,8 @@ PROFILE_FIELDS: Final[Mapping[str, Rule]] = {
 QUEUE_FIELDS: Final[Mapping[str, Rule]] = {
     "MaxContacts": count("max_length"),
     "Status": _status,
-    "HoursOfOperationId": left_out_if_set(
-        "queues have no hours: open and close them with PauseQueue from a timer"
-    ),
+    # What becomes of these is decided by `_hours`.
+    "HoursOfOperationId": nothing,
     "OutboundCallerConfig": _OUTBOUND,
     "OutboundEmailConfig": _OUTBOUND,
     **dict.fromkeys(
@@ -179,6 +180,7 @@ def _queues(file: Node, profile: Node, found: Import) -> list[str]:
         raise NotImportable(
             problem("RoutingProfileQueueConfigSummaryList", [], "at least one queue")
         )
+    hours = hours_by_id(file)
     names: dict[str, str] = {}
     for entry in entries:
         queue_id = entry.text("QueueId")
@@ -189,11 +191,24 @@ def _queues(file: Node, profile: Node, found: Import) -> list[str]:
             _apply(profile, PROFILE_FIELDS, queue, tells)
             if queue_id in described:
                 _apply(described[queue_id], QUEUE_FIELDS, queue, found)
+                _hours(described[queue_id], hours, queue, found)
     _priorities(entries, found)
     for queue_id in described.keys() - names.keys():
         path, name = described[queue_id].path, described[queue_id].text("Name")
         found.tell(Kind.LEFT_OUT, path, name, "the routing profile does not have this queue")
     return list(names.values())
+
+
+def _hours(described: Node, hours: Mapping[str, Hours], queue: Queue, found: Import) -> None:
+    """When the queue is open, where the file says what its hours of operation are."""
+    if not described.has("HoursOfOperationId"):
+        return
+    hours_id = described.text("HoursOfOperationId")
+    if hours_id in hours:
+        queue.hours.CopyFrom(hours[hours_id])
+    else:
+        why = "its hours are not in the file, in a list HoursOfOperations: the queue is always open"
+        found.tell(Kind.LEFT_OUT, described.get("HoursOfOperationId").path, hours_id, why)
 
 
 def _priorities(entries: list[Node], found: Import) -> None:

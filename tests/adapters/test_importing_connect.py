@@ -144,6 +144,36 @@ def test_described_queues_bring_their_limits() -> None:
     assert "add them as agents" in left["Users"]
 
 
+def test_hours_of_operation_come_over_with_the_queues_that_share_them() -> None:
+    """Midnight is the end of a day; hours that are not in the file are told."""
+
+    def period(day: str, *times: int) -> Values:
+        names = ("Hours", "Minutes")
+        begin = dict(zip(names, times[:2], strict=True))
+        end = dict(zip(names, times[2:], strict=True))
+        return {"Day": day, "StartTime": begin, "EndTime": end}
+
+    periods = [period("MONDAY", 9, 0, 17, 30), period("SATURDAY", 22, 0, 0, 0)]
+    office = {"HoursOfOperationId": "h", "TimeZone": "Europe/Berlin", "Config": periods}
+    found = bring(
+        Queues=[
+            {"Queue": {"QueueId": "q1", "Name": "Queue 1", "HoursOfOperationId": "h"}},
+            {"Queue": {"QueueId": "q2", "Name": "Queue 2", "HoursOfOperationId": "other"}},
+        ],
+        RoutingProfileQueueConfigSummaryList=[entry("q1"), entry("q2")],
+        HoursOfOperations=[{"HoursOfOperation": office}],
+    )
+    hours = found.queues["Queue 1"].hours
+    assert hours.time_zone == "Europe/Berlin"
+    assert [(list(item.days), item.opens, item.closes) for item in hours.weekly] == [
+        ([1], "09:00", "17:30"), ([6], "22:00", "24:00"),
+    ]  # fmt: skip
+    assert not found.queues["Queue 2"].HasField("hours")
+    assert list(told(found, Kind.LEFT_OUT)) == ["Queues[1].Queue.HoursOfOperationId = other"]
+    with pytest.raises(NotImportable, match=r"HoursOfOperations\[0\].Config\[0\].Day: expected"):
+        bring(HoursOfOperations=[office | {"Config": [period("MON", 9, 0, 17, 0)]}])
+
+
 def test_proficiencies_become_skills() -> None:
     """Levels of 1 to 5 both here and there."""
     levels = [("Lang", "fr", 4.0), ("Lang", "de", 2.9)]
