@@ -22,7 +22,7 @@ _OF_MANY: Final = {
     RefusalReason.REFUSAL_REASON_LACKS_TAG: "without a required tag",
     RefusalReason.REFUSAL_REASON_HAS_EXCLUDED_TAG: "with a tag that is ruled out",
     RefusalReason.REFUSAL_REASON_NOT_NAMED: "not among those it asks for by name",
-    RefusalReason.REFUSAL_REASON_NO_ROOM: "without capacity for it",
+    RefusalReason.REFUSAL_REASON_NO_ROOM: "without capacity for it, or at rest",
     RefusalReason.REFUSAL_REASON_RECENTLY_FAILED: "who recently declined or missed it",
 }
 _OF_ONE: Final = {
@@ -33,7 +33,7 @@ _OF_ONE: Final = {
     RefusalReason.REFUSAL_REASON_LACKS_TAG: "lacks a required tag",
     RefusalReason.REFUSAL_REASON_HAS_EXCLUDED_TAG: "has a tag that is ruled out",
     RefusalReason.REFUSAL_REASON_NOT_NAMED: "is none of the agents it asks for by name",
-    RefusalReason.REFUSAL_REASON_NO_ROOM: "has no capacity for it",
+    RefusalReason.REFUSAL_REASON_NO_ROOM: "has no capacity for it, or rests",
     RefusalReason.REFUSAL_REASON_RECENTLY_FAILED: "recently declined or missed it",
 }
 _WHY: Final = {

@@ -158,6 +158,8 @@ def _apply_quietly(table: Table, operation: int) -> int:
         link_offer(table, request[IN_ROW])
     elif operation < _MARK_CONTACT:
         _read(table, operation)
+    elif operation == _SET_HOURS:
+        set_hours(table)
     else:
         _mark(table, operation)
     return _APPLIED
@@ -174,8 +176,6 @@ def _read(table: Table, operation: int) -> None:
         report_agent(table, request[IN_AGENT])
     elif operation == _READ_REFUSALS:
         count_refusals(table, request[IN_CONTACT])
-    elif operation == _SET_HOURS:
-        set_hours(table)
     else:
         queue, priority = request[IN_QUEUE], request[IN_VALUE]
         key_ms, sequence = request[IN_SINCE_MS], cell.scalar[NEXT_CONTACT]

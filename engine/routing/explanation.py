@@ -73,11 +73,12 @@ def _carries(cell: CellState, agent_row: int, tag: str) -> bool:
 
 
 def _has_room(cell: CellState, agent_row: int, channel: int) -> bool:
-    """Whether there is capacity for the channel, whatever the presence."""
+    """Whether there is capacity for the channel and no rest, whatever the presence."""
     agents = cell.store.columns.agents
     cost = agents.channel_cost[agent_row, channel]
     return bool(
         cost > 0
+        and agents.rests_until_ms[agent_row] == 0
         and agents.used[agent_row] + cost <= agents.capacity[agent_row]
         and agents.channel_used[agent_row, channel] < agents.channel_max[agent_row, channel]
     )
