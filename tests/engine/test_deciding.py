@@ -1,6 +1,7 @@
 """Decision records: what they say is what the rules say, and they are as many as may be kept."""
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -160,26 +161,27 @@ def test_only_our_own_spelling_of_an_id_is_one(text: str, number: int) -> None:
 
 def test_counts_agree_with_the_rules_one_agent_at_a_time() -> None:
     """Counting by sets, and asking of each agent: the first reason is the same, for all."""
+    assert sum(_compare_counts(seed) for seed in range(29, 33)) > 300
+
+
+def _compare_counts(seed: int) -> int:
+    """Compare after every command of a walk; returns how many counts were above 0."""
     pair = Pair(Limits(contacts_max=60, ended_max=10, decisions_max=50))
-    draw = SeededDraw(29)
+    draw = SeededDraw(seed)
     now_ms = 1_000
     compared = 0
-    for _ in range(1_500):
+    for _ in range(400):
         pair.apply(draw_command(draw, pair.reference.floor), now_ms)
         now_ms += draw((0, 0, 50, 500))
         cell = pair.engine.cell
         waiting = np.flatnonzero(cell.store.columns.contacts.state == 1).tolist()
         for row in waiting[:2]:
             counted, eligible = refusals_now(cell, row)
-            first: dict[RefusalReason, int] = {}
-            could = 0
-            for agent_row in cell.agents.slots.rows():
-                reasons = reasons_against(cell, row, agent_row)
-                if RefusalReason.NOT_IN_QUEUE in reasons:
-                    continue
-                could += not reasons
-                if reasons:
-                    first[reasons[0]] = first.get(reasons[0], 0) + 1
-            assert (counted, eligible) == (dict(sorted(first.items())), could)
+            reasons = [
+                reasons_against(cell, row, agent_row) for agent_row in cell.agents.slots.rows()
+            ]
+            own = [against for against in reasons if RefusalReason.NOT_IN_QUEUE not in against]
+            first = Counter(against[0] for against in own if against)
+            assert (counted, eligible) == (first, len(own) - first.total())
             compared += len(first)
-    assert compared > 500
+    return compared
