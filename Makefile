@@ -20,7 +20,7 @@ python_dirs = $(foreach dir,engine adapters proto tests benchmarks deploy,\
 
 IN_PLAIN_PYTHON := -m 'not compiled_only' tests/engine tests/simulation
 
-.PHONY: help setup proto lint test test-compiled test-plain test-core test-nojit vopr bench demo serve lock programs clean
+.PHONY: help setup proto lint test test-core test-nojit vopr bench demo serve lock programs clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -63,17 +63,15 @@ lint: setup ## Formatting, lint, types, layers and the wire contract
 programs:
 	@.ci/need $(PROGRAMS)
 
+# With the kernels as plain Python the engine and the simulator run again, on the second core; what
+# that says comes last.
 test: lint programs ## Everything CI checks
-	@$(MAKE) --no-print-directory --jobs=2 test-compiled test-plain
-
-test-compiled:
-	$(BIN)/pytest $(ARGS)
-
-# Beside the others, on the second core; what it says comes when it has ended.
-test-plain:
-	@log=$$(mktemp); NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q $(IN_PLAIN_PYTHON) >"$$log" 2>&1; code=$$?; \
-	  printf '\n%s\n' "test: the engine and the simulator again, with the kernels as plain Python"; \
-	  cat "$$log"; rm -f "$$log"; exit $$code
+	@log=$$(mktemp); NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q $(IN_PLAIN_PYTHON) >"$$log" 2>&1 & plain=$$!; \
+	  trap 'kill '$$plain' 2>/dev/null || true; rm -f '"$$log" EXIT; \
+	  code=0; $(BIN)/pytest $(ARGS) || code=$$?; \
+	  wait $$plain || code=$$?; \
+	  echo "test: the engine and the simulator again, with the kernels as plain Python"; \
+	  cat "$$log"; exit $$code
 
 test-core: setup ## Tests that need no program outside Python
 	$(BIN)/pytest --without-programs $(ARGS)
