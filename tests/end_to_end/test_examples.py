@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,13 @@ def run(*command: str | Path, cwd: Path, address: str) -> str:
     return done.stdout
 
 
+def told_twice(script: str, server: Served) -> Iterator[str]:
+    """What a Python example prints, and again where the second run finds all there already."""
+    for _ in range(2):
+        path = EXAMPLES / "python" / script
+        yield run(sys.executable, "-W", "error", path, cwd=ROOT, address=server.address)
+
+
 @pytest.fixture(scope="module")
 def node_example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Node example with its packages, in a copy, so that the checkout stays as it was."""
@@ -53,9 +61,7 @@ def node_example(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_python_example_routes_one_contact_to_its_end(server: Served) -> None:
     """The first thing a gateway developer runs; again, because the second run finds all there."""
-    for _ in range(2):
-        script = EXAMPLES / "python" / "route.py"
-        told = run(sys.executable, "-W", "error", script, cwd=ROOT, address=server.address)
+    for told in told_twice("route.py", server):
         assert re.fullmatch(
             r"contact \S+: CONTACT_STATE_OFFERED to ada\nthen CONTACT_STATE_COMPLETED\n", told
         )
@@ -63,17 +69,13 @@ def test_python_example_routes_one_contact_to_its_end(server: Served) -> None:
 
 def test_python_session_answers_an_offer_when_its_event_comes(server: Served) -> None:
     """Its breaks are in test_client_examples.py; here it runs again where all is there already."""
-    for _ in range(2):
-        script = EXAMPLES / "python" / "session.py"
-        told = run(sys.executable, "-W", "error", script, cwd=ROOT, address=server.address)
+    for told in told_twice("session.py", server):
         assert re.search(r"event EVENT_KIND_CONTACT_COMPLETED \S+\n$", told)
 
 
 def test_contact_of_the_example_asks_for_less_step_by_step(server: Served) -> None:
     """The agent it knows is away and nobody speaks well enough: the third thing it asks is met."""
-    for _ in range(2):
-        script = EXAMPLES / "python" / "last_agent.py"
-        told = run(sys.executable, "-W", "error", script, cwd=ROOT, address=server.address)
+    for told in told_twice("last_agent.py", server):
         assert told == (
             "CONTACT_STATE_QUEUED for marie, who is away\n"
             "CONTACT_STATE_OFFERED to paul after 2 steps\n"
@@ -82,9 +84,7 @@ def test_contact_of_the_example_asks_for_less_step_by_step(server: Served) -> No
 
 def test_weights_of_the_example_change_who_is_offered_contacts(server: Served) -> None:
     """Four times the quicker agent, and then one after the other."""
-    for _ in range(2):
-        script = EXAMPLES / "python" / "quicker_agent.py"
-        told = run(sys.executable, "-W", "error", script, cwd=ROOT, address=server.address)
+    for told in told_twice("quicker_agent.py", server):
         learned, turns = told.splitlines()
         assert learned == "learned, both free: quinn quinn quinn quinn"
         assert turns in ("in turn: quinn sloan quinn sloan", "in turn: sloan quinn sloan quinn")
@@ -92,9 +92,7 @@ def test_weights_of_the_example_change_who_is_offered_contacts(server: Served) -
 
 def test_desk_of_the_example_rings_together_and_one_picks_up(server: Served) -> None:
     """And a supervisor's choice rings alone."""
-    for _ in range(2):
-        script = EXAMPLES / "python" / "ring_all.py"
-        told = run(sys.executable, "-W", "error", script, cwd=ROOT, address=server.address)
+    for told in told_twice("ring_all.py", server):
         assert told == (
             "ringing: iris jude kim\njude picked up\n"
             "CONTACT_STATE_OFFERED to kim alone\nkim picked up\n"
@@ -103,9 +101,7 @@ def test_desk_of_the_example_rings_together_and_one_picks_up(server: Served) -> 
 
 def test_words_of_the_example_tell_why_a_call_waits_and_who_has_it(server: Served) -> None:
     """First why nobody, and why not tess; then why rui."""
-    for _ in range(2):
-        script = EXAMPLES / "python" / "why.py"
-        told = run(sys.executable, "-W", "error", script, cwd=ROOT, address=server.address)
+    for told in told_twice("why.py", server):
         waiting, offered = told.split("\n\n")
         assert "1 busy or away, 1 without a required skill at its level" in waiting
         assert waiting.endswith(
@@ -116,9 +112,7 @@ def test_words_of_the_example_tell_why_a_call_waits_and_who_has_it(server: Serve
 
 def test_queues_of_the_example_take_their_turns(server: Served) -> None:
     """Priority, then age; newest first where it says so; and one too many goes elsewhere."""
-    for _ in range(2):
-        script = EXAMPLES / "python" / "which_is_next.py"
-        told = run(sys.executable, "-W", "error", script, cwd=ROOT, address=server.address)
+    for told in told_twice("which_is_next.py", server):
         assert told == (
             "one order too many waits in overflow\n"
             "next: premium\nnext: old order\nnext: new post\nnext: old post\n"
@@ -127,9 +121,7 @@ def test_queues_of_the_example_take_their_turns(server: Served) -> None:
 
 def test_shop_of_the_example_is_closed_and_has_its_callers_answered(server: Served) -> None:
     """First the reason, then the other queue; whatever day it is."""
-    for _ in range(2):
-        script = EXAMPLES / "python" / "closed_today.py"
-        told = run(sys.executable, "-W", "error", script, cwd=ROOT, address=server.address)
+    for told in told_twice("closed_today.py", server):
         assert told == (
             "closed\nREJECTION_REASON_HOLIDAY\nCONTACT_STATE_QUEUED in answering_service\n"
         )
