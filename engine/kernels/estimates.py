@@ -17,7 +17,7 @@ from engine.kernels.columns import (
     RATED,
 )
 from engine.kernels.compilation import kernel
-from engine.kernels.recording import mark_queue, record_agent
+from engine.kernels.recording import mark, mark_queue, record_agent
 from engine.kernels.requests import IN_AGENT, IN_QUEUE
 from engine.limits import ESTIMATE_MEMORY, ESTIMATE_PRIOR, ESTIMATES_MAX, RECENT_HANDLED_MAX
 from engine.refusals import Refusal
@@ -78,11 +78,7 @@ def better_outcome(table: Table, agent: int, queue: int) -> float:
 def mark_estimates(table: Table, agent: int) -> None:
     """Put an agent's estimates into the list of rows to be written, once. O(1)."""
     estimates = open_estimates(table)
-    if estimates.is_dirty[agent] == 0:
-        scalar = open_cell(table).scalar
-        estimates.is_dirty[agent] = 1
-        estimates.dirty[scalar[ESTIMATE_DIRTY_COUNT]] = agent
-        scalar[ESTIMATE_DIRTY_COUNT] += 1
+    mark(table, ESTIMATE_DIRTY_COUNT, estimates.is_dirty, estimates.dirty, agent)
 
 
 @kernel

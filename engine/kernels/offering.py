@@ -32,7 +32,8 @@ from engine.kernels.columns import (
 )
 from engine.kernels.compilation import kernel
 from engine.kernels.deadlines import schedule_agent, schedule_contact
-from engine.kernels.recording import mark_agent, mark_queue, record_contact, record_offer
+from engine.kernels.recording import mark, mark_agent, mark_queue, record_contact, record_offer
+from engine.kernels.shapes import Row
 from engine.lifecycle import ContactState
 from engine.limits import NEVER_MS
 
@@ -82,11 +83,31 @@ def issue(table: Table, contact: int, agent: int, cost: int, reason: int) -> Non
 def mark_offer(table: Table, offer: int) -> None:
     """Put a further offer into the list of rows to be written, once. O(1)."""
     offers = open_offers(table)
-    if offers.is_dirty[offer] == 0:
-        scalar = open_cell(table).scalar
-        offers.is_dirty[offer] = 1
-        offers.dirty[scalar[OFFER_DIRTY_COUNT]] = offer
-        scalar[OFFER_DIRTY_COUNT] += 1
+    mark(table, OFFER_DIRTY_COUNT, offers.is_dirty, offers.dirty, offer)
+
+
+@kernel
+def _insert(first: Row, following: Row, owner: int, before: int, item: int) -> None:
+    """Put an item into its owner's list behind another, -1 for at its head. O(1)."""
+    if before < 0:
+        following[item] = first[owner]
+        first[owner] = item
+    else:
+        following[item] = following[before]
+        following[before] = item
+
+
+@kernel
+def _take_out(first: Row, following: Row, owner: int, item: int) -> None:
+    """Take an item out of its owner's list. O(list)."""
+    after = following[item]
+    if first[owner] == item:
+        first[owner] = after
+    else:
+        before = first[owner]
+        while following[before] != item:
+            before = following[before]
+        following[before] = after
 
 
 @kernel
@@ -102,19 +123,11 @@ def link_offer(table: Table, offer: int) -> None:
     before, after = -1, contacts.first_offer[contact]
     while after >= 0 and offers.sequence[after] < offers.sequence[offer]:
         before, after = after, offers.contact_following[after]
-    offers.contact_following[offer] = after
-    if before < 0:
-        contacts.first_offer[contact] = offer
-    else:
-        offers.contact_following[before] = offer
+    _insert(contacts.first_offer, offers.contact_following, contact, before, offer)
     before, after = -1, agents.first_offer[agent]
     while after >= 0 and offers.sequence[after] > offers.sequence[offer]:
         before, after = after, offers.agent_following[after]
-    offers.agent_following[offer] = after
-    if before < 0:
-        agents.first_offer[agent] = offer
-    else:
-        offers.agent_following[before] = offer
+    _insert(agents.first_offer, offers.agent_following, agent, before, offer)
     agents.contact_count[agent] += 1
     agents.used[agent] += offers.cost[offer]
     agents.channel_used[agent, contacts.channel[contact]] += 1
@@ -126,22 +139,8 @@ def _unlink_offer(table: Table, offer: int) -> None:
     """Undo `link_offer`. As there."""
     offers, contacts, agents = open_offers(table), open_contacts(table), open_agents(table)
     contact, agent = offers.contact[offer], offers.agent[offer]
-    after = offers.contact_following[offer]
-    if contacts.first_offer[contact] == offer:
-        contacts.first_offer[contact] = after
-    else:
-        before = contacts.first_offer[contact]
-        while offers.contact_following[before] != offer:
-            before = offers.contact_following[before]
-        offers.contact_following[before] = after
-    after = offers.agent_following[offer]
-    if agents.first_offer[agent] == offer:
-        agents.first_offer[agent] = after
-    else:
-        before = agents.first_offer[agent]
-        while offers.agent_following[before] != offer:
-            before = offers.agent_following[before]
-        offers.agent_following[before] = after
+    _take_out(contacts.first_offer, offers.contact_following, contact, offer)
+    _take_out(agents.first_offer, offers.agent_following, agent, offer)
     agents.contact_count[agent] -= 1
     agents.used[agent] -= offers.cost[offer]
     agents.channel_used[agent, contacts.channel[contact]] -= 1

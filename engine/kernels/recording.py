@@ -18,6 +18,7 @@ from engine.kernels.columns import (
     QUEUE_DIRTY_COUNT,
 )
 from engine.kernels.compilation import kernel
+from engine.kernels.shapes import I8, Row
 from engine.limits import EFFECT_ROOM_MIN, EFFECTS_PER_CALL
 
 _KIND = int(EffectColumn.KIND)
@@ -129,33 +130,31 @@ def record_queue(table: Table, kind: int, queue: int, detail: int) -> None:
 
 
 @kernel
+def mark(table: Table, count: int, is_dirty: I8, dirty: Row, row: int) -> None:
+    """Put a row into one of the lists of rows to be written, whose length is `count`. O(1)."""
+    if is_dirty[row] == 0:
+        scalar = open_cell(table).scalar
+        is_dirty[row] = 1
+        dirty[scalar[count]] = row
+        scalar[count] += 1
+
+
+@kernel
 def mark_contact(table: Table, contact: int) -> None:
     """Put a contact into the list of rows to be written, once. O(1)."""
     contacts = open_contacts(table)
-    if contacts.is_dirty[contact] == 0:
-        cell = open_cell(table)
-        contacts.is_dirty[contact] = 1
-        contacts.dirty[cell.scalar[CONTACT_DIRTY_COUNT]] = contact
-        cell.scalar[CONTACT_DIRTY_COUNT] += 1
+    mark(table, CONTACT_DIRTY_COUNT, contacts.is_dirty, contacts.dirty, contact)
 
 
 @kernel
 def mark_agent(table: Table, agent: int) -> None:
     """Put an agent into the list of rows to be written, once. O(1)."""
     agents = open_agents(table)
-    if agents.is_dirty[agent] == 0:
-        cell = open_cell(table)
-        agents.is_dirty[agent] = 1
-        agents.dirty[cell.scalar[AGENT_DIRTY_COUNT]] = agent
-        cell.scalar[AGENT_DIRTY_COUNT] += 1
+    mark(table, AGENT_DIRTY_COUNT, agents.is_dirty, agents.dirty, agent)
 
 
 @kernel
 def mark_queue(table: Table, queue: int) -> None:
     """Put a queue into the list of rows to be written, once. O(1)."""
     queues = open_queues(table)
-    if queues.is_dirty[queue] == 0:
-        cell = open_cell(table)
-        queues.is_dirty[queue] = 1
-        queues.dirty[cell.scalar[QUEUE_DIRTY_COUNT]] = queue
-        cell.scalar[QUEUE_DIRTY_COUNT] += 1
+    mark(table, QUEUE_DIRTY_COUNT, queues.is_dirty, queues.dirty, queue)
