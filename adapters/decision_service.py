@@ -11,7 +11,7 @@ from adapters.explaining import sentences
 from adapters.messages import requirements_message
 from adapters.methods import Method, fitting, page_bounds
 from engine.engine import Engine
-from engine.lifecycle import FIRST_ENDED_STATE, ContactState, RefusalReason
+from engine.lifecycle import HAS_ENDED, ContactState, RefusalReason
 from engine.refusals import violation
 from engine.routing.explanation import reasons_against, refusals_now
 from engine.state.decisions import DecisionView, Terms, decision_id_of, decision_number
@@ -66,7 +66,7 @@ def explain(engine: Engine, request: pb.ExplainRequest, now_ms: int) -> Message:
     if view.state is ContactState.QUEUED:
         refused, response.eligible = refusals_now(cell, contact_row)
         response.refused.extend(_counts(refused))
-    if agent_row >= 0 and agent_row != view.agent_row and view.state < FIRST_ENDED_STATE:
+    if agent_row >= 0 and agent_row != view.agent_row and not HAS_ENDED[view.state]:
         against = reasons_against(cell, contact_row, agent_row)
         response.agent_refused.extend(_wire(reason) for reason in against)
     response.sentences.extend(sentences(engine, view, request.agent_id, response))

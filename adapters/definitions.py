@@ -5,12 +5,14 @@ Nothing here loads kernels, so that commands which only talk to an engine start 
 """
 
 from engine.commands import (
+    UpsertAgent,
+    UpsertQueue,
+)
+from engine.definitions import (
     STRATEGY_WEIGHTS,
     Hours,
     OpeningPeriod,
     ScoreWeights,
-    UpsertAgent,
-    UpsertQueue,
 )
 from engine.state.weights import WeightsInForce
 from headgate.v1 import agent_pb2, queue_pb2

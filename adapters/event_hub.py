@@ -14,7 +14,7 @@ from adapters.commit_log import CommitLog
 from adapters.cursors import cursor_of
 from adapters.messages import event_message
 from engine.effects import Effect, EffectKind, decode_effects
-from engine.lifecycle import FIRST_ENDED_STATE
+from engine.lifecycle import HAS_ENDED
 from headgate.v1 import event_pb2
 
 BUFFERED_EVENTS_MAX: Final = 10_000
@@ -34,7 +34,7 @@ _CONTACT_ENDS: Final = frozenset(
         EffectKind.CONTACT_CANCELLED,
     }
 )
-assert FIRST_ENDED_STATE + len(_CONTACT_ENDS) - 1 == 9, "one effect per ended state"
+assert len(_CONTACT_ENDS) == HAS_ENDED.sum(), "one effect per ended state"
 
 _Record = tuple[int | str, ...]
 

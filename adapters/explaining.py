@@ -61,6 +61,9 @@ def sentences(
     )
     if contact.state is ContactState.QUEUED:
         yield from _why_waiting(engine, contact, told)
+    elif contact.state is ContactState.SCHEDULED:
+        left_ms = max(0, contact.schedule.due_at_ms - engine.now_ms())
+        yield f"It is put off for another {_seconds(left_ms)}."
     if told.HasField("decision"):
         yield from _of_decision(told.decision)
     elif holder:

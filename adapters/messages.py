@@ -5,7 +5,7 @@ from engine.commands import Requirements
 from engine.effects import Effect, EffectKind
 from engine.engine import Engine, Outcome
 from engine.kernels import columns
-from engine.lifecycle import Intake
+from engine.lifecycle import ContactState, Intake
 from engine.state.agents import AgentView
 from engine.state.contacts import ContactView
 from engine.state.decisions import decision_id_of
@@ -26,6 +26,8 @@ def route_response(outcome: Outcome) -> routing_service_pb2.RouteResponse:
         agent_id=outcome.agent_id,
         decision_id=decision_id_of(outcome.decision),
     )
+    if outcome.state == ContactState.SCHEDULED:
+        response.due_at_ms = outcome.until_ms
     if outcome.offer_id:
         offer = response.offer
         offer.offer_id = outcome.offer_id
@@ -66,7 +68,7 @@ def requirements_message(asked: Requirements) -> contact_pb2.Requirements:
 def contact_message(engine: Engine, view: ContactView) -> contact_pb2.Contact:
     """A contact as it stands."""
     cell = engine.cell
-    return contact_pb2.Contact(
+    message = contact_pb2.Contact(
         contact_id=view.contact_id,
         etag=view.etag,
         state=view.state.value,  # type: ignore[arg-type]
@@ -105,7 +107,11 @@ def contact_message(engine: Engine, view: ContactView) -> contact_pb2.Contact:
             )
             for offer_id, agent_row in view.offers
         ],
+        attempts_failed=view.attempts,
     )
+    if view.schedule.attempts_max:
+        message.schedule.CopyFrom(contact_pb2.Schedule(**view.schedule._asdict()))
+    return message
 
 
 def agent_message(engine: Engine, view: AgentView) -> agent_pb2.Agent:
@@ -156,6 +162,7 @@ def snapshot_message(snapshot: QueueSnapshot, now_ms: int) -> queue_pb2.QueueSna
         offered=snapshot.offered,
         assigned=snapshot.assigned,
         wrap_up=snapshot.wrapping_up,
+        scheduled=snapshot.scheduled,
         oldest_wait_ms=snapshot.oldest_wait_ms,
         agents_free=snapshot.agents_free,
         agents_signed_in=snapshot.agents_signed_in,
@@ -210,4 +217,6 @@ def event_message(effect: Effect, cursor: str) -> event_pb2.Event:
         event.is_open = effect.detail == 0
     elif kind == EffectKind.CONTACT_RELAXED:
         event.relaxation_step = effect.detail
+    elif kind == EffectKind.CONTACT_SCHEDULED:
+        event.due_at_ms = effect.detail
     return event

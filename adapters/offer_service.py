@@ -11,6 +11,7 @@ from engine.commands import (
     CompleteAssignment,
     DeclineOffer,
     EndWrapUp,
+    FailAttempt,
     OfferContact,
     ReleaseAssignment,
 )
@@ -58,6 +59,16 @@ def end_wrap_up(engine: Engine, request: pb.EndWrapUpRequest, now_ms: int) -> Me
     return pb.EndWrapUpResponse(handle_ms=outcome.wait_ms)
 
 
+def fail_attempt(engine: Engine, request: pb.FailAttemptRequest, now_ms: int) -> Message:
+    """Have a contact tried again later, or end it."""
+    command = FailAttempt(request.contact_id, request.agent_id, request.retry_after_ms)
+    outcome = engine.apply(command, now_ms)
+    return pb.FailAttemptResponse(
+        state=outcome.state,  # type: ignore[arg-type]
+        due_at_ms=outcome.until_ms,
+    )
+
+
 def release_assignment(
     engine: Engine, request: pb.ReleaseAssignmentRequest, now_ms: int
 ) -> Message:
@@ -83,6 +94,9 @@ METHODS: Final = (
         "complete_assignment",
     ),
     Method("OfferService", "EndWrapUp", pb.EndWrapUpRequest, end_wrap_up, True, "end_wrap_up"),
+    Method(
+        "OfferService", "FailAttempt", pb.FailAttemptRequest, fail_attempt, True, "fail_attempt"
+    ),
     Method(
         "OfferService",
         "ReleaseAssignment",

@@ -14,9 +14,13 @@ from adapters.translation import (
     requeue_command,
     requirements_of,
     route_command,
+    schedule_command,
     update_command,
 )
-from engine.commands import CancelContact, Route
+from engine.commands import (
+    CancelContact,
+    Route,
+)
 from engine.engine import Engine
 from engine.lifecycle import CancelReason, Channel, ContactState
 from engine.refusals import CommandRefused, Refusal, violation
@@ -48,8 +52,14 @@ def requeue_contact(engine: Engine, request: pb.RequeueContactRequest, now_ms: i
     return pb.RequeueContactResponse(route=route_response(outcome))
 
 
+def schedule_contact(engine: Engine, request: pb.ScheduleContactRequest, now_ms: int) -> Message:
+    """Put a contact off, or have it keep its place."""
+    outcome = engine.apply(schedule_command(request), now_ms)
+    return pb.ScheduleContactResponse(route=route_response(outcome))
+
+
 def cancel_contact(engine: Engine, request: pb.CancelContactRequest, now_ms: int) -> Message:
-    """End a contact that waits or is offered."""
+    """End a contact that waits, is offered or is scheduled."""
     reason = member(CancelReason, request.reason)
     outcome = engine.apply(CancelContact(request.contact_id, reason), now_ms)
     return pb.CancelContactResponse(
@@ -152,6 +162,14 @@ METHODS: Final = (
         requeue_contact,
         True,
         "requeue_contact",
+    ),
+    Method(
+        "RoutingService",
+        "ScheduleContact",
+        pb.ScheduleContactRequest,
+        schedule_contact,
+        True,
+        "schedule_contact",
     ),
     Method(
         "RoutingService",

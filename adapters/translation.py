@@ -14,21 +14,25 @@ from typing import Final, TypeVar, cast
 from adapters.errors import invalid
 from engine.commands import (
     NO_REQUIREMENTS,
-    AgentSkill,
-    ChannelCapacity,
-    Hours,
-    HoursException,
-    OpeningPeriod,
     RelaxationStep,
     RequeueContact,
     Requirements,
     Route,
-    ScoreWeights,
+    Schedule,
+    ScheduleContact,
     SkillPreference,
     SkillRequirement,
     UpdateContact,
     UpsertAgent,
     UpsertQueue,
+)
+from engine.definitions import (
+    AgentSkill,
+    ChannelCapacity,
+    Hours,
+    HoursException,
+    OpeningPeriod,
+    ScoreWeights,
 )
 from engine.lifecycle import AgentKind, Channel, Day, QueueOrder, Strategy, WrapUpMode
 from engine.limits import (
@@ -38,6 +42,7 @@ from engine.limits import (
     PRIORITY_AGE_MS,
     REOFFER_DELAY_MS,
     REOFFER_DELAY_ONLY_AGENT_MS,
+    RETRY_DELAY_MS,
     SERVICE_LEVEL_RATIO,
     SERVICE_LEVEL_WITHIN_MS,
 )
@@ -136,6 +141,29 @@ def route_command(request: routing_service_pb2.RouteRequest) -> Route:
         routing_age_ms=request.routing_age_ms,
         max_wait_ms=request.max_wait_ms,
         relaxation=tuple(map(relaxation_step, request.relaxation)),
+        schedule=schedule_of(request.schedule) if request.HasField("schedule") else None,
+    )
+
+
+def schedule_of(message: contact_pb2.Schedule) -> Schedule:
+    """When a contact is to be dealt with."""
+    return Schedule(
+        message.due_at_ms,
+        message.window_ends_at_ms,
+        message.attempts_max or 1,
+        message.retry_delay_ms or RETRY_DELAY_MS,
+    )
+
+
+def schedule_command(request: routing_service_pb2.ScheduleContactRequest) -> ScheduleContact:
+    """Command of a ScheduleContact request."""
+    return ScheduleContact(
+        contact_id=request.contact_id,
+        schedule=schedule_of(request.schedule),
+        channel=member(Channel, request.channel) if request.channel else None,
+        queue_id=request.queue_id,
+        attributes=dict(request.attributes),
+        etag=request.etag,
     )
 
 

@@ -22,19 +22,25 @@ from benchmarks.settings import Settings
 from benchmarks.tables import Goals, Table, figure, ratio
 from benchmarks.timing import compare, pin, repeated
 from engine.commands import (
-    STRATEGY_WEIGHTS,
     CancelContact,
     RelaxationStep,
     Requirements,
     Route,
-    ScoreWeights,
     SetIntake,
     UpsertQueue,
+)
+from engine.definitions import (
+    STRATEGY_WEIGHTS,
+    ScoreWeights,
 )
 from engine.engine import Engine
 from engine.kernels.boundary import Table as AddressTable
 from engine.kernels.boundary import open_cell
-from engine.kernels.columns import DECISION_COUNT, NOW_MS, RUNNER_UP
+from engine.kernels.columns import (
+    DECISION_COUNT,
+    NOW_MS,
+    RUNNER_UP,
+)
 from engine.kernels.deciding import decide
 from engine.kernels.matching import best_agent
 from engine.lifecycle import CancelReason, DecisionKind, Intake

@@ -19,7 +19,6 @@ from benchmarks.tables import Goals, Table, figure, ratio
 from benchmarks.timing import compare, median_of, one_by_one, percentile, pin, repeated
 from engine.commands import (
     AcceptOffer,
-    AgentSkill,
     CompleteAssignment,
     Requirements,
     Route,
@@ -27,6 +26,9 @@ from engine.commands import (
     SkillRequirement,
     UpsertAgent,
     UpsertQueue,
+)
+from engine.definitions import (
+    AgentSkill,
 )
 from engine.engine import Engine
 from engine.kernels.boundary import Table as AddressTable

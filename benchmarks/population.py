@@ -14,7 +14,6 @@ from typing import Final
 import numpy as np
 
 from engine.commands import (
-    AgentSkill,
     Command,
     Requirements,
     Route,
@@ -22,6 +21,9 @@ from engine.commands import (
     SkillRequirement,
     UpsertAgent,
     UpsertQueue,
+)
+from engine.definitions import (
+    AgentSkill,
 )
 from engine.engine import Engine
 from engine.lifecycle import Channel, Presence

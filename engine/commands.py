@@ -10,11 +10,17 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from engine.definitions import (
+    STRATEGY_WEIGHTS,
+    AgentSkill,
+    ChannelCapacity,
+    Hours,
+    ScoreWeights,
+)
 from engine.lifecycle import (
     AgentKind,
     CancelReason,
     Channel,
-    Day,
     Intake,
     Presence,
     QueueOrder,
@@ -28,6 +34,7 @@ from engine.limits import (
     PRIORITY_AGE_MS,
     REOFFER_DELAY_MS,
     REOFFER_DELAY_ONLY_AGENT_MS,
+    RETRY_DELAY_MS,
     SERVICE_LEVEL_RATIO,
     SERVICE_LEVEL_WITHIN_MS,
 )
@@ -80,6 +87,23 @@ class RelaxationStep(NamedTuple):
 Relaxation = tuple[RelaxationStep, ...]
 
 
+class Schedule(NamedTuple):
+    """
+    When a contact is to be dealt with, and how often tried; `engine.kernels.scheduling` has the
+    rules.
+
+    Times are milliseconds since the Unix epoch.
+    """
+
+    # 0 = now.
+    due_at_ms: int = 0
+    # Until when somebody must have taken it, instead of its longest wait; 0 = no window.
+    window_ends_at_ms: int = 0
+    attempts_max: int = 1
+    # Pause after the first attempt that fails; doubled with each.
+    retry_delay_ms: int = RETRY_DELAY_MS
+
+
 class Route(NamedTuple):
     """
     Take a contact in.
@@ -96,6 +120,7 @@ class Route(NamedTuple):
     routing_age_ms: int = 0
     max_wait_ms: int = 0
     relaxation: Relaxation = ()
+    schedule: Schedule | None = None
 
 
 class UpdateContact(NamedTuple):
@@ -130,8 +155,35 @@ class RequeueContact(NamedTuple):
     attributes: Mapping[str, str] = NO_ATTRIBUTES
 
 
+class ScheduleContact(NamedTuple):
+    """
+    Put an open contact off until a time, or have it keep its place where that is now.
+
+    It goes on in a queue, "" = its own, and on a channel, None = its own.
+    """
+
+    contact_id: str
+    schedule: Schedule
+    channel: Channel | None = None
+    queue_id: str = ""
+    attributes: Mapping[str, str] = NO_ATTRIBUTES
+    etag: str = ""
+
+
+class FailAttempt(NamedTuple):
+    """
+    Give an assigned contact back whose customer could not be reached, to be tried again later.
+
+    After `retry_after_ms`; 0 = as its schedule says.
+    """
+
+    contact_id: str
+    agent_id: str
+    retry_after_ms: int = 0
+
+
 class CancelContact(NamedTuple):
-    """End a queued or offered contact."""
+    """End a queued, offered or scheduled contact."""
 
     contact_id: str
     reason: CancelReason
@@ -192,21 +244,6 @@ class ReleaseAssignment(NamedTuple):
     agent_id: str
 
 
-class ChannelCapacity(NamedTuple):
-    """What contacts of one channel cost an agent; `contacts_max` 0 = no limit but capacity."""
-
-    channel: Channel
-    cost: int = 1
-    contacts_max: int = 0
-
-
-class AgentSkill(NamedTuple):
-    """A skill an agent holds at `proficiency`, 0 to 5; 0 = not held."""
-
-    skill: str
-    proficiency: int
-
-
 class UpsertAgent(NamedTuple):
     """Create an agent, offline, or replace its definition. No channels = all, cost 1 each."""
 
@@ -255,61 +292,6 @@ class Heartbeat(NamedTuple):
     """Renew an agent's lease. Changes nothing that is kept: after a restart leases start anew."""
 
     agent_id: str
-
-
-class ScoreWeights(NamedTuple):
-    """
-    Weights of the score, 0 to 1,000,000,000 each, dimensionless; None = as the strategy has it.
-
-    `engine.kernels.scoring` states the formula.
-    """
-
-    preferred_skills: float | None = None
-    skill: float | None = None
-    preferred_agent: float | None = None
-    handle_time: float | None = None
-    outcome: float | None = None
-    idle: float | None = None
-    load: float | None = None
-    turn: float | None = None
-    versatility: float | None = None
-    occupancy: float | None = None
-    wait: float | None = None
-    urgency: float | None = None
-    # Not a weight: the share of the service-level time, 0 to 1, after which urgency begins.
-    urgent_from: float | None = None
-    lateness: float | None = None
-
-
-STRATEGY_WEIGHTS: Final = ScoreWeights()
-
-
-class OpeningPeriod(NamedTuple):
-    """
-    A time when a queue is open, "00:00" to "24:00"; past midnight where it closes before it opens.
-
-    The days are those it begins on; none in an exception, which has its date.
-    """
-
-    opens: str
-    closes: str
-    days: tuple[Day, ...] = ()
-
-
-class HoursException(NamedTuple):
-    """A date, as 2026-12-25, that is not as others of its day; no periods = closed."""
-
-    date: str
-    name: str = ""
-    periods: tuple[OpeningPeriod, ...] = ()
-
-
-class Hours(NamedTuple):
-    """When a queue is open, on the clocks of a time zone; `engine.routing.hours` has the rules."""
-
-    time_zone: str
-    weekly: tuple[OpeningPeriod, ...] = ()
-    exceptions: tuple[HoursException, ...] = ()
 
 
 class UpsertQueue(NamedTuple):
@@ -373,6 +355,8 @@ Command = (
     Route
     | UpdateContact
     | RequeueContact
+    | ScheduleContact
+    | FailAttempt
     | CancelContact
     | AcceptOffer
     | DeclineOffer

@@ -32,6 +32,7 @@ class EffectKind(IntEnum):
     CONTACT_EXPIRED = 10
     CONTACT_CANCELLED = 11
     CONTACT_RELAXED = 12
+    CONTACT_SCHEDULED = 13
     OFFER_ISSUED = 20
     OFFER_ACCEPTED = 21
     OFFER_DECLINED = 22
@@ -70,6 +71,11 @@ class Reason(IntEnum):
     QUEUE_CLOSED = 16
     OUTSIDE_HOURS = 17
     HOLIDAY = 18
+    SCHEDULED = 19
+    DUE = 20
+    KEPT_PLACE = 21
+    ATTEMPT_FAILED = 22
+    ATTEMPTS_EXHAUSTED = 23
 
 
 FIRST_TEXT_REASON: Final = 1_000
@@ -113,7 +119,7 @@ class Effect(NamedTuple):
         Wait in the present queue, milliseconds; 0 for agent and queue effects.
     detail
         Place in the queue, presence, intake, rejection reason, also of a queue that its hours have
-        closed, or relaxation step, by kind; 0 otherwise.
+        closed, relaxation step, or the time a contact is scheduled for, by kind; 0 otherwise.
     reason
         Fixed word or the client's text; empty where the kind says it all.
     """

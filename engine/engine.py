@@ -28,6 +28,7 @@ from engine.commands import (
     DeleteQueue,
     EndWrapUp,
     Expire,
+    FailAttempt,
     Heartbeat,
     OfferContact,
     Recover,
@@ -35,17 +36,21 @@ from engine.commands import (
     RequeueContact,
     ResetEstimates,
     Route,
+    ScheduleContact,
     SetIntake,
     SetPresence,
     UpdateContact,
     UpsertAgent,
     UpsertQueue,
 )
-from engine.handlers import agents, assignments, contacts, queues
+from engine.handlers import agents, assignments, contacts, queues, scheduling
 from engine.handlers.hours import follow_due_hours, restore_hours
 from engine.handlers.outcome import Outcome
 from engine.handlers.running import run
-from engine.kernels.columns import NEXT_DUE_MS, NOW_MS
+from engine.kernels.columns import (
+    NEXT_DUE_MS,
+    NOW_MS,
+)
 from engine.kernels.requests import Operation
 from engine.limits import Limits
 from engine.reading import CellReader
@@ -62,6 +67,8 @@ _HANDLERS: Final[dict[type, Callable[[CellState, Never], Outcome]]] = {
     Route: contacts.route,
     UpdateContact: contacts.update,
     RequeueContact: contacts.requeue,
+    ScheduleContact: scheduling.schedule_contact,
+    FailAttempt: scheduling.fail_attempt,
     CancelContact: contacts.cancel,
     AcceptOffer: assignments.accept,
     DeclineOffer: assignments.decline,

@@ -5,6 +5,7 @@ A contact is QUEUED until it is OFFERED to an agent; an accepted offer makes it 
 handling ends it is in WRAP_UP, which still holds capacity, and then COMPLETED. An offer that is
 declined, expires or is rescinded puts the contact back to its place in QUEUED with its routing age,
 unless other agents have it on offer as well; then it stays OFFERED until the last of them fails.
+One that is to be dealt with later, or tried again, is SCHEDULED until its time comes.
 An event that the table does not list for a state is refused and changes nothing.
 """
 
@@ -45,9 +46,7 @@ class ContactState(IntEnum):
     EXPIRED = 7
     CANCELLED = 8
     REJECTED = 9
-
-
-FIRST_ENDED_STATE: Final = int(ContactState.COMPLETED)
+    SCHEDULED = 10
 
 
 class Trigger(IntEnum):
@@ -71,11 +70,17 @@ class Trigger(IntEnum):
     UPDATE = 15
     RELAX = 16
     PICK = 17
+    ADMIT_LATER = 18
+    SCHEDULE = 19
+    COME_DUE = 20
+    FAIL_ATTEMPT = 21
+    EXHAUST_ATTEMPTS = 22
 
 
 TRANSITIONS: Final[dict[ContactState, dict[Trigger, ContactState]]] = {
     ContactState.FREE: {
         Trigger.ADMIT: ContactState.QUEUED,
+        Trigger.ADMIT_LATER: ContactState.SCHEDULED,
         Trigger.REJECT: ContactState.REJECTED,
     },
     ContactState.QUEUED: {
@@ -87,6 +92,7 @@ TRANSITIONS: Final[dict[ContactState, dict[Trigger, ContactState]]] = {
         Trigger.ABANDON: ContactState.ABANDONED,
         Trigger.WITHDRAW: ContactState.CANCELLED,
         Trigger.EXPIRE_WAIT: ContactState.EXPIRED,
+        Trigger.SCHEDULE: ContactState.SCHEDULED,
     },
     ContactState.OFFERED: {
         Trigger.PICK: ContactState.OFFERED,
@@ -98,6 +104,7 @@ TRANSITIONS: Final[dict[ContactState, dict[Trigger, ContactState]]] = {
         Trigger.UPDATE: ContactState.OFFERED,
         Trigger.ABANDON: ContactState.ABANDONED,
         Trigger.WITHDRAW: ContactState.CANCELLED,
+        Trigger.SCHEDULE: ContactState.SCHEDULED,
     },
     ContactState.ASSIGNED: {
         Trigger.COMPLETE: ContactState.WRAP_UP,
@@ -105,10 +112,21 @@ TRANSITIONS: Final[dict[ContactState, dict[Trigger, ContactState]]] = {
         Trigger.RELEASE: ContactState.QUEUED,
         Trigger.REQUEUE: ContactState.QUEUED,
         Trigger.UPDATE: ContactState.ASSIGNED,
+        Trigger.SCHEDULE: ContactState.SCHEDULED,
+        Trigger.FAIL_ATTEMPT: ContactState.SCHEDULED,
+        Trigger.EXHAUST_ATTEMPTS: ContactState.EXPIRED,
     },
     ContactState.WRAP_UP: {
         Trigger.END_WRAP_UP: ContactState.COMPLETED,
         Trigger.UPDATE: ContactState.WRAP_UP,
+    },
+    ContactState.SCHEDULED: {
+        Trigger.COME_DUE: ContactState.QUEUED,
+        Trigger.SCHEDULE: ContactState.SCHEDULED,
+        Trigger.REQUEUE: ContactState.QUEUED,
+        Trigger.UPDATE: ContactState.SCHEDULED,
+        Trigger.ABANDON: ContactState.ABANDONED,
+        Trigger.WITHDRAW: ContactState.CANCELLED,
     },
     ContactState.COMPLETED: {},
     ContactState.ABANDONED: {},
@@ -131,6 +149,12 @@ def _as_table() -> NDArray[np.int8]:
 
 # (states, triggers): the next state, or NO_STATE where the trigger is refused.
 TRANSITION_TABLE: Final = _as_table()
+
+# Those in which an agent holds the contact.
+HELD_STATES: Final = (ContactState.OFFERED, ContactState.ASSIGNED, ContactState.WRAP_UP)
+# (states,): whether a contact has ended, for nothing leaves the state.
+HAS_ENDED: Final = np.array([not TRANSITIONS[state] for state in ContactState])
+HAS_ENDED.flags.writeable = False
 
 
 class Presence(IntEnum):

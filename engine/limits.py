@@ -63,6 +63,13 @@ EXCEPTION_PERIODS_MAX: Final = 8
 # Agents a contact may be offered to at a time.
 BROADCAST_MAX: Final = 32
 
+# How far ahead a contact may be scheduled: callbacks are for a day, appointments for weeks.
+SCHEDULE_AHEAD_MS_MAX: Final = 31 * DAY_MS
+ATTEMPTS_MAX: Final = 100
+RETRY_DELAY_MS: Final = 900_000
+RETRY_DELAY_MS_MIN: Final = 1_000
+RETRY_DELAY_MS_MAX: Final = DAY_MS
+
 OFFER_TIMEOUT_MS: Final = 20_000
 MAX_WAIT_MS: Final = DAY_MS
 REOFFER_DELAY_MS: Final = 30_000

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.kernels.columns import NOW_MS
-from engine.lifecycle import FIRST_ENDED_STATE, ContactState, Presence
+from engine.lifecycle import HAS_ENDED, ContactState, Presence
 from engine.limits import NEVER_MS
 from engine.routing.hours import next_opening_or_closing_ms
 from engine.state.agents import AgentView
@@ -34,7 +34,7 @@ class CellReader:
         """Whether a contact is known and has not ended."""
         row = self._cell.contacts.slots.row_of(contact_id)
         state = self._cell.store.columns.contacts.state
-        return row >= 0 and _FREE < state[row] < FIRST_ENDED_STATE
+        return row >= 0 and state[row] != _FREE and not HAS_ENDED[state[row]]
 
     def agent(self, agent_id: str) -> AgentView:
         """An agent."""

@@ -1,10 +1,24 @@
 """Commands on agents: define, delete, presence, heartbeat."""
 
-from engine.commands import DeleteAgent, Heartbeat, ResetEstimates, SetPresence, UpsertAgent
+from engine.commands import (
+    DeleteAgent,
+    Heartbeat,
+    ResetEstimates,
+    SetPresence,
+    UpsertAgent,
+)
 from engine.handlers.outcome import Outcome
 from engine.handlers.running import check_etag, run
-from engine.kernels.columns import NOW_MS, OUT_COUNT, OUT_STATE
-from engine.kernels.requests import IN_AGENT, IN_QUEUE, IN_REASON, IN_VALUE, Operation
+from engine.kernels.columns import NOW_MS
+from engine.kernels.requests import (
+    IN_AGENT,
+    IN_QUEUE,
+    IN_REASON,
+    IN_VALUE,
+    OUT_COUNT,
+    OUT_STATE,
+    Operation,
+)
 from engine.refusals import CommandRefused, Refusal, violation
 from engine.state.cell import CellState
 

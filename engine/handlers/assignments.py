@@ -11,14 +11,17 @@ from engine.commands import (
 )
 from engine.effects import Reason
 from engine.handlers.outcome import Outcome
-from engine.handlers.running import open_contact_row, run
-from engine.kernels.columns import OUT_CONTACT, OUT_STATE, OUT_UNTIL_MS, OUT_WAIT_MS
+from engine.handlers.running import request_assignment, run
 from engine.kernels.requests import (
     IN_AGENT,
     IN_CONTACT,
     IN_OFFER,
     IN_REASON,
     IN_VALUE,
+    OUT_CONTACT,
+    OUT_STATE,
+    OUT_UNTIL_MS,
+    OUT_WAIT_MS,
     Operation,
 )
 from engine.state.cell import CellState
@@ -51,7 +54,7 @@ def decline(cell: CellState, command: DeclineOffer) -> Outcome:
 
 def complete(cell: CellState, command: CompleteAssignment) -> Outcome:
     """End handling."""
-    _request_assignment(cell, command.contact_id, command.agent_id)
+    request_assignment(cell, command.contact_id, command.agent_id)
     outcome = command.outcome
     cell.store.request[IN_VALUE] = -1 if outcome is None else round(outcome * _OUTCOME_ONE)
     run(cell, Operation.COMPLETE)
@@ -61,14 +64,14 @@ def complete(cell: CellState, command: CompleteAssignment) -> Outcome:
 
 def end_wrap_up(cell: CellState, command: EndWrapUp) -> Outcome:
     """End wrap-up."""
-    _request_assignment(cell, command.contact_id, command.agent_id)
+    request_assignment(cell, command.contact_id, command.agent_id)
     run(cell, Operation.END_WRAP_UP)
     return Outcome(contact_id=command.contact_id, wait_ms=cell.store.outcome[OUT_WAIT_MS])
 
 
 def release(cell: CellState, command: ReleaseAssignment) -> Outcome:
     """Give an assigned contact back to its queue."""
-    _request_assignment(cell, command.contact_id, command.agent_id)
+    request_assignment(cell, command.contact_id, command.agent_id)
     run(cell, Operation.RELEASE)
     return Outcome(state=cell.store.outcome[OUT_STATE], contact_id=command.contact_id)
 
@@ -77,8 +80,3 @@ def _request_offer(cell: CellState, offer_id: str, agent_id: str) -> None:
     request = cell.store.request
     request[IN_OFFER], request[IN_CONTACT] = parse_offer_id(offer_id)
     request[IN_AGENT] = cell.agent_row(agent_id)
-
-
-def _request_assignment(cell: CellState, contact_id: str, agent_id: str) -> None:
-    cell.store.request[IN_CONTACT] = open_contact_row(cell, contact_id)
-    cell.store.request[IN_AGENT] = cell.agent_row(agent_id)

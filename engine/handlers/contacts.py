@@ -1,6 +1,5 @@
 """Commands on contacts that wait: route, update, requeue, cancel."""
 
-from collections.abc import Mapping
 from typing import Final
 
 from engine.commands import (
@@ -12,22 +11,26 @@ from engine.commands import (
     Route,
     UpdateContact,
 )
+from engine.handlers.merging import merged
 from engine.handlers.outcome import Outcome, where_it_stands
 from engine.handlers.running import open_contact_row, run
-from engine.kernels.columns import NOW_MS, OUT_STATE, OUT_WAIT_MS
+from engine.handlers.scheduling import closed_then, request_schedule
+from engine.kernels.columns import NOW_MS
 from engine.kernels.requests import (
     IN_AGENT,
     IN_CLASS,
     IN_CONTACT,
+    IN_DUE_MS,
     IN_MAX_WAIT_MS,
     IN_SINCE_MS,
     IN_VALUE,
+    OUT_STATE,
+    OUT_WAIT_MS,
     Operation,
 )
 from engine.lifecycle import Channel, ContactState
 from engine.limits import NEVER_MS
 from engine.refusals import CommandRefused, Refusal, violation
-from engine.routing.validation import check_attributes
 from engine.state.cell import CellState
 from engine.state.contacts import Said
 
@@ -42,6 +45,8 @@ def route(cell: CellState, command: Route) -> Outcome:
         return _route_again(cell, command, row)
     queue_row = cell.queue_row(command.queue_id)
     _check_asked(cell, command.requirements, command.relaxation)
+    if command.schedule is not None:
+        request_schedule(cell, command.schedule)
     class_row = cell.classes.row_of(
         queue_row, command.requirements, command.channel, command.priority, command.relaxation
     )
@@ -55,6 +60,10 @@ def route(cell: CellState, command: Route) -> Outcome:
     request[IN_CLASS] = class_row
     request[IN_SINCE_MS] = cell.store.scalar[NOW_MS] - command.routing_age_ms
     request[IN_MAX_WAIT_MS] = NEVER_MS if command.max_wait_ms < 0 else command.max_wait_ms
+    if command.schedule is None:
+        request[IN_DUE_MS] = 0
+    else:
+        request[IN_VALUE] = closed_then(cell, queue_row, command.schedule)
     run(cell, Operation.ROUTE)
     return where_it_stands(cell, command.contact_id, _queue_id(cell, row))
 
@@ -88,6 +97,7 @@ def _route_again(cell: CellState, command: Route, row: int) -> Outcome:
 def update(cell: CellState, command: UpdateContact) -> Outcome:
     """Change an open contact."""
     row = open_contact_row(cell, command.contact_id, command.etag)
+    now_ms = cell.store.scalar[NOW_MS]
     contacts = cell.store.columns.contacts
     classes = cell.store.columns.classes
     old_class = int(contacts.class_row[row])
@@ -96,13 +106,13 @@ def update(cell: CellState, command: UpdateContact) -> Outcome:
         _check_asked(cell, command.requirements, ())
         said = said._replace(requirements=command.requirements, relaxation=())
     requirements = command.requirements or cell.classes.requirements_of(old_class)
-    kept = _merged(said.attributes, command.attributes)
+    kept = merged(said.attributes, command.attributes)
     priority = command.priority
     if priority is None:
         priority = int(classes.priority[old_class])
     since_ms = int(contacts.since_ms[row])
     if command.routing_age_ms is not None:
-        since_ms = cell.store.scalar[NOW_MS] - command.routing_age_ms
+        since_ms = cell.contacts.age_counts_to_ms(row, now_ms) - command.routing_age_ms
     request = cell.store.request
     request[IN_CLASS] = cell.classes.row_of(
         int(classes.queue[old_class]),
@@ -141,7 +151,7 @@ def requeue(cell: CellState, command: RequeueContact) -> Outcome:
         _check_asked(cell, requirements, command.relaxation)
         said = said._replace(requirements=requirements, relaxation=command.relaxation)
         taken = 0
-    said = said._replace(attributes=_merged(said.attributes, command.attributes))
+    said = said._replace(attributes=merged(said.attributes, command.attributes))
     request = cell.store.request
     request[IN_CLASS] = cell.classes.row_of(
         queue_row,
@@ -164,13 +174,6 @@ def requeue(cell: CellState, command: RequeueContact) -> Outcome:
     return where_it_stands(cell, command.contact_id, _queue_id(cell, row))
 
 
-def _merged(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
-    """Attributes with some set, and those with an empty value removed; checked together."""
-    kept = {key: value for key, value in {**old, **new}.items() if value}
-    check_attributes(kept)
-    return kept
-
-
 def offer_by_hand(cell: CellState, command: OfferContact) -> Outcome:
     """Offer a contact to a chosen agent."""
     row = open_contact_row(cell, command.contact_id)
@@ -183,7 +186,7 @@ def offer_by_hand(cell: CellState, command: OfferContact) -> Outcome:
 
 
 def cancel(cell: CellState, command: CancelContact) -> Outcome:
-    """End a queued or offered contact."""
+    """End a queued, offered or scheduled contact."""
     cell.store.request[IN_CONTACT] = open_contact_row(cell, command.contact_id)
     cell.store.request[IN_VALUE] = command.reason
     run(cell, Operation.CANCEL)

@@ -1,8 +1,8 @@
 """What a caller is told of a command that was applied."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from engine.kernels.columns import (
+from engine.kernels.requests import (
     OUT_AGENT,
     OUT_CONTACT,
     OUT_OFFER,
@@ -11,8 +11,12 @@ from engine.kernels.columns import (
     OUT_STATE,
     OUT_UNTIL_MS,
 )
+from engine.lifecycle import ContactState
 from engine.state.cell import CellState
 from engine.state.contacts import offer_id_of
+
+# Looked up once: an enum's members are slow to reach.
+_SCHEDULED: Final = int(ContactState.SCHEDULED)
 
 
 class Outcome(NamedTuple):
@@ -26,7 +30,8 @@ class Outcome(NamedTuple):
     contact_id, queue_id, agent_id, offer_id
         Whom it concerns; empty where none.
     until_ms
-        When the offer or timed wrap-up ends, milliseconds since the Unix epoch; 0 for no end.
+        When the offer or timed wrap-up ends, or the contact is scheduled for, milliseconds since
+        the Unix epoch; 0 for no end.
     position
         Place in the queue, 1 is the head; 0 when not waiting.
     rejection
@@ -70,7 +75,7 @@ def where_it_stands(cell: CellState, contact_id: str, queue_id: str) -> Outcome:
         queue_id=queue_id,
         agent_id=cell.agents.slots.ids[agent_row] if agent_row >= 0 else "",
         offer_id=offer_id_of(offer, out[OUT_CONTACT]),
-        until_ms=out[OUT_UNTIL_MS] if offer else 0,
+        until_ms=out[OUT_UNTIL_MS] if offer or out[OUT_STATE] == _SCHEDULED else 0,
         position=out[OUT_POSITION],
         rejection=out[OUT_REJECTION],
         decision=cell.decisions.latest_of(contact_id),

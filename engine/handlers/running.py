@@ -4,7 +4,7 @@ from typing import Final
 
 from engine.kernels.columns import DECISION_COUNT
 from engine.kernels.requests import IN_AGENT, IN_CONTACT, IN_OPERATION, Operation
-from engine.lifecycle import FIRST_ENDED_STATE, ContactState
+from engine.lifecycle import HAS_ENDED, ContactState
 from engine.refusals import CommandRefused, Refusal, Violation, violation
 from engine.state.cell import CellState
 
@@ -61,11 +61,26 @@ def open_contact_row(cell: CellState, contact_id: str, etag: str = "") -> int:
     """
     row = cell.contact_row(contact_id)
     columns = cell.store.columns.contacts
-    if columns.state[row] >= FIRST_ENDED_STATE:
+    if HAS_ENDED[columns.state[row]]:
         state = ContactState(int(columns.state[row]))
         refused = violation("contact_id", contact_id, f"an open contact; it is {state.name}")
         raise CommandRefused(Refusal.ILLEGAL_TRANSITION, refused)
     check_etag(etag, int(columns.version[row]))
+    return row
+
+
+def request_assignment(cell: CellState, contact_id: str, agent_id: str) -> int:
+    """
+    Write a contact and the agent said to hold it into the request; returns the contact's row.
+
+    Raises
+    ------
+    CommandRefused
+        As `open_contact_row`, or UNKNOWN_AGENT.
+    """
+    row = open_contact_row(cell, contact_id)
+    cell.store.request[IN_CONTACT] = row
+    cell.store.request[IN_AGENT] = cell.agent_row(agent_id)
     return row
 
 

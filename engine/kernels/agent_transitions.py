@@ -14,12 +14,19 @@ from engine.kernels.boundary import (
     open_queues,
 )
 from engine.kernels.capacity import refresh_room
-from engine.kernels.columns import NOW_MS, OUT_COUNT, OUT_STATE
+from engine.kernels.columns import NOW_MS
 from engine.kernels.compilation import kernel
 from engine.kernels.deadlines import schedule_agent
 from engine.kernels.estimates import forget_estimates, forget_queue
 from engine.kernels.recording import record_agent, record_queue
-from engine.kernels.requests import IN_AGENT, IN_QUEUE, IN_REASON, IN_VALUE
+from engine.kernels.requests import (
+    IN_AGENT,
+    IN_QUEUE,
+    IN_REASON,
+    IN_VALUE,
+    OUT_COUNT,
+    OUT_STATE,
+)
 from engine.kernels.waiting import refresh_waiting_queue
 from engine.lifecycle import ContactState, Intake, Presence
 from engine.limits import NEVER_MS

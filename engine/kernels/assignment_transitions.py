@@ -11,13 +11,7 @@ from engine.kernels.boundary import (
     open_queues,
 )
 from engine.kernels.capacity import rest_begins
-from engine.kernels.columns import (
-    NOW_MS,
-    OUT_CONTACT,
-    OUT_STATE,
-    OUT_UNTIL_MS,
-    OUT_WAIT_MS,
-)
+from engine.kernels.columns import NOW_MS
 from engine.kernels.compilation import kernel
 from engine.kernels.contact_life import (
     complete,
@@ -34,7 +28,17 @@ from engine.kernels.joining import start_wait
 from engine.kernels.matching import match_returned
 from engine.kernels.offering import assign, bring_forward, further_offer
 from engine.kernels.recording import mark_queue, record_contact
-from engine.kernels.requests import IN_AGENT, IN_CONTACT, IN_OFFER, IN_REASON, IN_VALUE
+from engine.kernels.requests import (
+    IN_AGENT,
+    IN_CONTACT,
+    IN_OFFER,
+    IN_REASON,
+    IN_VALUE,
+    OUT_CONTACT,
+    OUT_STATE,
+    OUT_UNTIL_MS,
+    OUT_WAIT_MS,
+)
 from engine.lifecycle import ContactState, Trigger, WrapUpMode
 from engine.limits import NEVER_MS
 from engine.refusals import Refusal

@@ -13,9 +13,12 @@ from engine.kernels.boundary import (
     open_cell,
     open_contacts,
 )
-from engine.kernels.columns import NOW_MS, OUT_OCCUPANCY_PPB
+from engine.kernels.columns import NOW_MS
 from engine.kernels.compilation import kernel
 from engine.kernels.recording import mark_agent
+from engine.kernels.requests import (
+    OUT_OCCUPANCY_PPB,
+)
 from engine.lifecycle import CHANNEL_SLOTS, Presence
 from engine.limits import OCCUPANCY_WINDOW_MS
 

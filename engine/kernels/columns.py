@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.kernels.shapes import F64, I8, I64, Bits, PerChannel, Records, Row, Shape
-from engine.kernels.side_columns import REASONS, Decisions, Estimates, Offers
+from engine.kernels.side_columns import Decisions, Estimates, Offers
 from engine.limits import (
     EXCLUSIONS_MAX,
     PROFICIENCY_MAX,
@@ -43,9 +43,9 @@ class Contacts(NamedTuple):
     # Order of arrival in the cell; breaks ties between equal routing ages.
     sequence: I64
     received_ms: I64
-    # Origin of the routing age: age = now - since.
+    # Origin of the routing age: age = now - since, or queued - since while it is scheduled.
     since_ms: I64
-    # When it joined the present queue: wait = accepted - queued.
+    # When it joined the present queue, or was scheduled: wait = accepted - queued.
     queued_ms: I64
     accepted_ms: I64
     # When handling ended and wrap-up began.
@@ -58,7 +58,8 @@ class Contacts(NamedTuple):
     offer: I64
     # First of the further outstanding offers.
     first_offer: Row
-    # When the present state ends by itself: expiry of the offer, or end of timed wrap-up.
+    # When the present state ends by itself: expiry of the offer, end of timed wrap-up, or the time
+    # it is scheduled for.
     until_ms: I64
     # Units of the agent's capacity it holds.
     cost: I64
@@ -72,6 +73,12 @@ class Contacts(NamedTuple):
     expected_until_ms: I64
     # 1 once it went to a fallback queue: it does so no more.
     fell_back: I8
+    # When its window ends, 0 for none; what it may wait instead of its longest wait.
+    window_ms: I64
+    # Attempts that failed, how many may, and the pause after the first.
+    attempts: I64
+    attempts_max: I64
+    retry_ms: I64
     # Counts changes; the etag.
     version: I64
     # Neighbours in its class, or in the list of ended contacts.
@@ -173,8 +180,8 @@ ESTIMATES_EXCEEDED: Final = 18
 FALLBACKS: Final = 19
 TOTALS: Final = 20
 
-# Score weights per queue, columns of Queues.weight, in the order of `engine.commands.ScoreWeights`;
-# `engine.kernels.scoring` states the formula.
+# Score weights per queue, columns of Queues.weight, in the order of
+# `engine.definitions.ScoreWeights`; `engine.kernels.scoring` states the formula.
 W_PREFERRED_SKILLS: Final = 0
 W_SKILL: Final = 1
 W_PREFERRED_AGENT: Final = 2
@@ -230,6 +237,7 @@ class Queues(NamedTuple):
     offered: I64
     assigned: I64
     wrapping_up: I64
+    scheduled: I64
     totals: Annotated[NDArray[np.int64], Shape(np.int64, TOTALS)]
     # First of its classes that hold waiting contacts.
     first_class: Row
@@ -347,25 +355,6 @@ RUNNER_UP: Final = 24
 # Agents it chose from.
 ELIGIBLE: Final = 25
 SCALARS: Final = 26
-
-# Arguments of a transition, places in Cell.request; each transition names its own.
-REQUEST_PLACES: Final = 16
-
-# Results of a transition, places in Cell.outcome.
-OUT_CONTACT: Final = 0
-OUT_STATE: Final = 1
-OUT_AGENT: Final = 2
-OUT_OFFER: Final = 3
-OUT_UNTIL_MS: Final = 4
-OUT_POSITION: Final = 5
-OUT_REJECTION: Final = 6
-OUT_WAIT_MS: Final = 7
-OUT_COUNT: Final = 8
-OUT_OCCUPANCY_PPB: Final = 9
-# Agents of a queue by RefusalReason, and after them those who can be offered the contact.
-OUT_REFUSED: Final = 10
-OUT_ELIGIBLE: Final = OUT_REFUSED + REASONS
-OUTCOME_PLACES: Final = OUT_ELIGIBLE + 1
 
 
 class Cell(NamedTuple):

@@ -31,8 +31,9 @@ from engine.kernels.joining import can_fall_back, fall_back, refer_to_class
 from engine.kernels.matching import relaxes_ms, schedule_wait
 from engine.kernels.offering import lead_next, rescind_others
 from engine.kernels.recording import mark_contact, mark_queue, record_contact
+from engine.kernels.scheduling import unschedule
 from engine.kernels.waiting import join_class, join_ended, leave_class, leave_ended
-from engine.lifecycle import FIRST_ENDED_STATE, NO_STATE, TRANSITION_TABLE, ContactState
+from engine.lifecycle import HAS_ENDED, NO_STATE, TRANSITION_TABLE, ContactState
 from engine.limits import EXCLUSIONS_MAX, NEVER_MS
 
 _FREE = int(ContactState.FREE)
@@ -40,6 +41,7 @@ _QUEUED = int(ContactState.QUEUED)
 _OFFERED = int(ContactState.OFFERED)
 _ASSIGNED = int(ContactState.ASSIGNED)
 _WRAP_UP = int(ContactState.WRAP_UP)
+_SCHEDULED = int(ContactState.SCHEDULED)
 _COMPLETED = int(ContactState.COMPLETED)
 _ABANDONED = int(ContactState.ABANDONED)
 _EXPIRED = int(ContactState.EXPIRED)
@@ -95,6 +97,10 @@ def clear_contact(table: Table, contact: int) -> None:
     contacts.relaxed[contact] = 0
     contacts.estimated_ms[contact] = 0
     contacts.fell_back[contact] = 0
+    contacts.window_ms[contact] = 0
+    contacts.attempts[contact] = 0
+    contacts.attempts_max[contact] = 0
+    contacts.retry_ms[contact] = 0
     contacts.version[contact] = 0
     for place in range(EXCLUSIONS_MAX):
         contacts.excluded_agent[contact, place] = -1
@@ -318,6 +324,9 @@ def release_from_state(table: Table, contact: int, reason: int) -> int:
     if state == _QUEUED:
         leave_class(table, contact)
         return -1
+    if state == _SCHEDULED:
+        unschedule(table, contact)
+        return -1
     if state == _OFFERED:
         agent = take_back_offer(table, contact, reason)
         rescind_others(table, contact, reason)
@@ -336,7 +345,7 @@ def restore_contact(table: Table, contact: int) -> None:
     contacts = open_contacts(table)
     scalar = open_cell(table).scalar
     state = contacts.state[contact]
-    if state >= FIRST_ENDED_STATE:
+    if HAS_ENDED[state]:
         join_ended(table, contact)
         schedule_contact(table, contact, contacts.ended_ms[contact] + scalar[ENDED_RETENTION_MS])
         return
@@ -344,6 +353,10 @@ def restore_contact(table: Table, contact: int) -> None:
     if state == _QUEUED:
         join_class(table, contact)
         schedule_wait(table, contact)
+        return
+    if state == _SCHEDULED:
+        open_queues(table).scheduled[contacts.queue[contact]] += 1
+        schedule_contact(table, contact, contacts.until_ms[contact])
         return
     count_in_hand(table, contact, 1)
     hold_contact(table, contacts.agent[contact], contact)

@@ -15,14 +15,6 @@ from engine.kernels.columns import (
     NEXT_CONTACT,
     NOW_MS,
     OPEN_COUNT,
-    OUT_AGENT,
-    OUT_CONTACT,
-    OUT_OFFER,
-    OUT_POSITION,
-    OUT_REJECTION,
-    OUT_STATE,
-    OUT_UNTIL_MS,
-    OUT_WAIT_MS,
     RECEIVED,
 )
 from engine.kernels.compilation import kernel
@@ -43,13 +35,23 @@ from engine.kernels.requests import (
     IN_AGENT,
     IN_CLASS,
     IN_CONTACT,
+    IN_DUE_MS,
     IN_MAX_WAIT_MS,
     IN_SINCE_MS,
     IN_VALUE,
+    OUT_AGENT,
+    OUT_CONTACT,
+    OUT_OFFER,
+    OUT_POSITION,
+    OUT_REJECTION,
+    OUT_STATE,
+    OUT_UNTIL_MS,
+    OUT_WAIT_MS,
 )
+from engine.kernels.scheduling import postpone, set_schedule
 from engine.kernels.waiting import join_class, leave_class, position_of
 from engine.lifecycle import (
-    FIRST_ENDED_STATE,
+    HAS_ENDED,
     CancelReason,
     ContactState,
     DecisionKind,
@@ -107,7 +109,7 @@ def report(table: Table, contact: int) -> None:
     out = open_cell(table).outcome
     out[OUT_CONTACT] = contact
     out[OUT_STATE] = contacts.state[contact]
-    out[OUT_AGENT] = contacts.agent[contact] if contacts.state[contact] < FIRST_ENDED_STATE else -1
+    out[OUT_AGENT] = -1 if HAS_ENDED[contacts.state[contact]] else contacts.agent[contact]
     out[OUT_OFFER] = contacts.offer[contact]
     out[OUT_UNTIL_MS] = contacts.until_ms[contact]
     out[OUT_REJECTION] = contacts.rejection[contact]
@@ -139,10 +141,27 @@ def route(table: Table) -> int:
     contacts.since_ms[contact] = cell.request[IN_SINCE_MS]
     contacts.max_wait_ms[contact] = cell.request[IN_MAX_WAIT_MS]
     contacts.state[contact] = _QUEUED
+    if cell.request[IN_DUE_MS] > 0:
+        set_schedule(table, contact)
     start_wait(table, contact)
     queues.totals[queue, RECEIVED] += 1
     record_contact(table, _E_RECEIVED, contact, 0, _R_NONE)
     mark_queue(table, queue)
+    if cell.request[IN_DUE_MS] > cell.scalar[NOW_MS]:
+        _admit_later(table, contact)
+    else:
+        _admit(table, contact)
+    report(table, contact)
+    if contacts.state[contact] == _QUEUED:
+        record_contact(table, _E_QUEUED, contact, cell.outcome[OUT_POSITION], _R_NONE)
+    return _APPLIED
+
+
+@kernel
+def _admit(table: Table, contact: int) -> None:
+    """Offer a new contact, leave it waiting, or turn it away. As `route`."""
+    queues = open_queues(table)
+    queue = open_contacts(table).queue[contact]
     rejection = 0
     if queues.intake[queue] == _CLOSED:
         rejection = _QUEUE_CLOSED
@@ -158,10 +177,24 @@ def route(table: Table) -> int:
             rejection = _FULL
     if rejection > 0:
         _turn_away(table, contact, rejection)
-    report(table, contact)
-    if contacts.state[contact] == _QUEUED:
-        record_contact(table, _E_QUEUED, contact, cell.outcome[OUT_POSITION], _R_NONE)
-    return _APPLIED
+
+
+@kernel
+def _admit_later(table: Table, contact: int) -> None:
+    """
+    Schedule a new contact, or reject it: where its queue is closed now, or its hours, of which
+    Python knows, have it closed then. O(log contacts).
+    """
+    contacts = open_contacts(table)
+    request = open_cell(table).request
+    rejection = request[IN_VALUE]
+    if open_queues(table).intake[contacts.queue[contact]] == _CLOSED:
+        rejection = _QUEUE_CLOSED
+    if rejection > 0:
+        contacts.rejection[contact] = rejection
+        end_contact(table, contact, _REJECTED, _E_REJECTED, _R_NONE)
+    else:
+        postpone(table, contact, request[IN_DUE_MS], _R_NONE)
 
 
 @kernel

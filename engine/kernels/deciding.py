@@ -25,8 +25,6 @@ from engine.kernels.columns import (
     FIRST_DECISION,
     NEXT_OFFER,
     NOW_MS,
-    OUT_ELIGIBLE,
-    OUT_REFUSED,
 )
 from engine.kernels.compilation import kernel
 from engine.kernels.eligibility import (
@@ -35,6 +33,10 @@ from engine.kernels.eligibility import (
     with_skills,
     with_tags,
     without_tags,
+)
+from engine.kernels.requests import (
+    OUT_ELIGIBLE,
+    OUT_REFUSED,
 )
 from engine.kernels.scoring import claim_of, fit, is_starving, write_terms
 from engine.kernels.side_columns import (

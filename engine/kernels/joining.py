@@ -1,7 +1,10 @@
 """What makes a contact one of a queue, its class and its wait, and what it falls back to."""
 
 from engine.kernels.boundary import Table, open_cell, open_classes, open_contacts, open_queues
-from engine.kernels.columns import FALLBACKS, NOW_MS
+from engine.kernels.columns import (
+    FALLBACKS,
+    NOW_MS,
+)
 from engine.kernels.compilation import kernel
 from engine.kernels.recording import mark_queue
 from engine.lifecycle import Intake
@@ -26,6 +29,25 @@ def refer_to_class(table: Table, contact: int, class_row: int) -> None:
 
 
 @kernel
+def set_expiry(table: Table, contact: int) -> None:
+    """
+    Set when a contact's wait ends if nobody takes it: the end of its window, or else its own or its
+    queue's longest wait after it joined the queue. So does who comes back from an agent that took
+    it within the window. O(1).
+    """
+    contacts = open_contacts(table)
+    if contacts.window_ms[contact] > contacts.queued_ms[contact]:
+        contacts.expires_ms[contact] = contacts.window_ms[contact]
+        return
+    max_wait_ms = contacts.max_wait_ms[contact]
+    if max_wait_ms == 0:
+        max_wait_ms = open_queues(table).max_wait_ms[contacts.queue[contact]]
+    is_bounded = max_wait_ms < NEVER_MS
+    expires_ms = contacts.queued_ms[contact] + max_wait_ms if is_bounded else NEVER_MS
+    contacts.expires_ms[contact] = expires_ms
+
+
+@kernel
 def start_wait(table: Table, contact: int) -> None:
     """Begin a wait in the contact's queue now; its routing age goes on. O(1)."""
     contacts = open_contacts(table)
@@ -34,10 +56,7 @@ def start_wait(table: Table, contact: int) -> None:
     contacts.estimated_ms[contact] = 0
     contacts.accepted_ms[contact] = 0
     contacts.handled_ms[contact] = 0
-    max_wait_ms = contacts.max_wait_ms[contact]
-    if max_wait_ms == 0:
-        max_wait_ms = open_queues(table).max_wait_ms[contacts.queue[contact]]
-    contacts.expires_ms[contact] = NEVER_MS if max_wait_ms >= NEVER_MS else now_ms + max_wait_ms
+    set_expiry(table, contact)
 
 
 @kernel
@@ -66,4 +85,6 @@ def fall_back(table: Table, contact: int) -> None:
     mark_queue(table, queue)
     refer_to_class(table, contact, open_classes(table).fallback[contacts.class_row[contact]])
     contacts.fell_back[contact] = 1
+    # There it waits for as long as others do.
+    contacts.window_ms[contact] = 0
     start_wait(table, contact)

@@ -33,7 +33,7 @@ from engine.kernels.columns import (
     TOTALS,
 )
 from engine.kernels.compilation import entry, kernel
-from engine.limits import ESTIMATES_MAX, EXCLUSIONS_MAX
+from engine.limits import ATTEMPTS_MAX, ESTIMATES_MAX, EXCLUSIONS_MAX
 
 _CONTACT_PLAIN: Final = 20
 # Failed offers, relaxation steps and the fallback share a place: rows written before there were
@@ -41,7 +41,13 @@ _CONTACT_PLAIN: Final = 20
 _RELAXED_SHIFT: Final = 32
 _FELL_BACK_SHIFT: Final = 48
 _RELAXED_MAX: Final = (1 << (_FELL_BACK_SHIFT - _RELAXED_SHIFT)) - 1
-CONTACT_WIDTH: Final = _CONTACT_PLAIN + 2 * EXCLUSIONS_MAX
+_SCHEDULE: Final = _CONTACT_PLAIN + 2 * EXCLUSIONS_MAX
+CONTACT_WIDTH: Final = _SCHEDULE + 2
+# Attempts, how many there may be, and the pause between them share a place.
+_ATTEMPTS_MAX_SHIFT: Final = 8
+_RETRY_SHIFT: Final = 16
+_ATTEMPTS_MASK: Final = (1 << _ATTEMPTS_MAX_SHIFT) - 1
+assert ATTEMPTS_MAX <= _ATTEMPTS_MASK
 AGENT_WIDTH: Final = 11
 OFFER_WIDTH: Final = 4
 ESTIMATE_WIDTH: Final = 1 + 5 * ESTIMATES_MAX
@@ -85,6 +91,9 @@ def _pack_contacts(table: Table, out: NDArray[np.int64]) -> None:
         for item in range(EXCLUSIONS_MAX):
             record[_CONTACT_PLAIN + item] = c.excluded_agent[row, item]
             record[_CONTACT_PLAIN + EXCLUSIONS_MAX + item] = c.excluded_until_ms[row, item]
+        attempts = c.attempts[row] | c.attempts_max[row] << _ATTEMPTS_MAX_SHIFT
+        record[_SCHEDULE] = c.window_ms[row]
+        record[_SCHEDULE + 1] = attempts | c.retry_ms[row] << _RETRY_SHIFT
 
 
 @kernel
@@ -116,6 +125,10 @@ def _unpack_contact(table: Table, row: int, record: NDArray[np.int64]) -> None:
     for item in range(EXCLUSIONS_MAX):
         c.excluded_agent[row, item] = record[_CONTACT_PLAIN + item]
         c.excluded_until_ms[row, item] = record[_CONTACT_PLAIN + EXCLUSIONS_MAX + item]
+    c.window_ms[row] = record[_SCHEDULE]
+    c.attempts[row] = record[_SCHEDULE + 1] & _ATTEMPTS_MASK
+    c.attempts_max[row] = record[_SCHEDULE + 1] >> _ATTEMPTS_MAX_SHIFT & _ATTEMPTS_MASK
+    c.retry_ms[row] = record[_SCHEDULE + 1] >> _RETRY_SHIFT
 
 
 @kernel

@@ -1,49 +1,57 @@
 """
-What a transition is asked to do: the operation, and where its arguments stand in `Cell.request`.
+What a transition is asked to do and what it answers: the operation, where its arguments stand in
+`Cell.request`, and its results in `Cell.outcome`.
 """
 
 from enum import IntEnum
 from typing import Final
+
+from engine.kernels.side_columns import REASONS
 
 
 class Operation(IntEnum):
     """What `apply` is to do; the value of request[IN_OPERATION]."""
 
     EXPIRE = 0
+    # On contacts.
     ROUTE = 1
     UPDATE = 2
     REQUEUE = 3
     CANCEL = 4
-    ACCEPT = 5
-    DECLINE = 6
-    COMPLETE = 7
-    END_WRAP_UP = 8
-    RELEASE = 9
-    PICK = 10
-    AGENT_CHANGED = 11
-    SET_PRESENCE = 12
-    HEARTBEAT = 13
-    QUEUE_CHANGED = 14
-    SET_INTAKE = 15
-    RECOVER = 16
-    DELETE_AGENT = 17
-    DELETE_QUEUE = 18
-    RESET_ESTIMATES = 19
+    PICK = 5
+    SCHEDULE = 6
+    # On contacts in the hands of agents.
+    ACCEPT = 7
+    DECLINE = 8
+    COMPLETE = 9
+    END_WRAP_UP = 10
+    RELEASE = 11
+    FAIL_ATTEMPT = 12
+    # On agents, queues and the cell.
+    AGENT_CHANGED = 13
+    SET_PRESENCE = 14
+    HEARTBEAT = 15
+    QUEUE_CHANGED = 16
+    SET_INTAKE = 17
+    RECOVER = 18
+    DELETE_AGENT = 19
+    DELETE_QUEUE = 20
+    RESET_ESTIMATES = 21
     # The operations from here on make nothing due.
-    FORGET_CONTACT = 20
-    RESTORE_CONTACT = 21
-    RESTORE_AGENT = 22
-    RESTORE_OFFER = 23
-    READ_CONTACT = 24
-    READ_AGENT = 25
-    READ_REFUSALS = 26
-    READ_AHEAD = 27
-    MARK_CONTACT = 28
-    MARK_AGENT = 29
-    MARK_ESTIMATES = 30
-    MARK_OFFER = 31
-    MARK_QUEUE = 32
-    SET_HOURS = 33
+    FORGET_CONTACT = 22
+    RESTORE_CONTACT = 23
+    RESTORE_AGENT = 24
+    RESTORE_OFFER = 25
+    READ_CONTACT = 26
+    READ_AGENT = 27
+    READ_REFUSALS = 28
+    READ_AHEAD = 29
+    MARK_CONTACT = 30
+    MARK_AGENT = 31
+    MARK_ESTIMATES = 32
+    MARK_OFFER = 33
+    MARK_QUEUE = 34
+    SET_HOURS = 35
 
 
 IN_OPERATION: Final = 0
@@ -57,3 +65,24 @@ IN_OFFER: Final = 7
 IN_VALUE: Final = 8
 IN_REASON: Final = 9
 IN_ROW: Final = 10
+IN_DUE_MS: Final = 11
+IN_WINDOW_MS: Final = 12
+IN_ATTEMPTS_MAX: Final = 13
+IN_RETRY_MS: Final = 14
+REQUEST_PLACES: Final = 16
+
+# Results of a transition, places in Cell.outcome.
+OUT_CONTACT: Final = 0
+OUT_STATE: Final = 1
+OUT_AGENT: Final = 2
+OUT_OFFER: Final = 3
+OUT_UNTIL_MS: Final = 4
+OUT_POSITION: Final = 5
+OUT_REJECTION: Final = 6
+OUT_WAIT_MS: Final = 7
+OUT_COUNT: Final = 8
+OUT_OCCUPANCY_PPB: Final = 9
+# Agents of a queue by RefusalReason, and after them those who can be offered the contact.
+OUT_REFUSED: Final = 10
+OUT_ELIGIBLE: Final = OUT_REFUSED + REASONS
+OUTCOME_PLACES: Final = OUT_ELIGIBLE + 1

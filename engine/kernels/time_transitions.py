@@ -9,7 +9,12 @@ from engine.kernels.agent_life import (
     settle_agent,
 )
 from engine.kernels.boundary import Table, open_agents, open_cell, open_contacts
-from engine.kernels.columns import AGENT_HEAP_COUNT, CONTACT_HEAP_COUNT, NEXT_DUE_MS, NOW_MS
+from engine.kernels.columns import (
+    AGENT_HEAP_COUNT,
+    CONTACT_HEAP_COUNT,
+    NEXT_DUE_MS,
+    NOW_MS,
+)
 from engine.kernels.compilation import kernel
 from engine.kernels.contact_life import (
     complete,
@@ -23,17 +28,20 @@ from engine.kernels.contact_life import (
 from engine.kernels.deadlines import next_deadline, schedule_agent
 from engine.kernels.matching import match_returned, schedule_wait
 from engine.kernels.recording import begin_call, has_effect_room, record_contact
+from engine.kernels.scheduling import unschedule
 from engine.kernels.waiting import leave_class
-from engine.lifecycle import FIRST_ENDED_STATE, ContactState, Presence
+from engine.lifecycle import HAS_ENDED, ContactState, Presence
 from engine.refusals import Refusal
 
 _APPLIED = int(Refusal.NONE)
 _QUEUED = int(ContactState.QUEUED)
 _OFFERED = int(ContactState.OFFERED)
 _WRAP_UP = int(ContactState.WRAP_UP)
+_SCHEDULED = int(ContactState.SCHEDULED)
 _E_OFFER_EXPIRED = int(EffectKind.OFFER_EXPIRED)
 _R_OFFER_EXPIRED = int(Reason.OFFER_EXPIRED)
 _R_MAX_WAIT = int(Reason.MAX_WAIT)
+_R_DUE = int(Reason.DUE)
 _R_RESTARTED = int(Reason.RESTARTED)
 _OFFLINE = int(Presence.OFFLINE)
 
@@ -77,7 +85,7 @@ def contact_due(table: Table, contact: int) -> None:
     contacts = open_contacts(table)
     now_ms = open_cell(table).scalar[NOW_MS]
     state = contacts.state[contact]
-    if state >= FIRST_ENDED_STATE:
+    if HAS_ENDED[state]:
         forget(table, contact)
     elif state == _OFFERED:
         record_contact(table, _E_OFFER_EXPIRED, contact, 0, _R_OFFER_EXPIRED)
@@ -87,6 +95,10 @@ def contact_due(table: Table, contact: int) -> None:
         settle_agent(table, agent)
     elif state == _WRAP_UP:
         settle_agent(table, complete(table, contact))
+    elif state == _SCHEDULED:
+        unschedule(table, contact)
+        return_to_queue(table, contact, _R_DUE)
+        match_returned(table, contact)
     elif contacts.expires_ms[contact] <= now_ms:
         leave_class(table, contact)
         return_to_queue(table, contact, _R_MAX_WAIT)

@@ -29,7 +29,10 @@ from engine.kernels.assignment_transitions import (
 )
 from engine.kernels.boundary import Table, open_cell
 from engine.kernels.capacity import refresh_room, report_agent
-from engine.kernels.columns import NEXT_CONTACT, NEXT_DUE_MS, OUT_COUNT
+from engine.kernels.columns import (
+    NEXT_CONTACT,
+    NEXT_DUE_MS,
+)
 from engine.kernels.compilation import entry, kernel
 from engine.kernels.contact_life import forget, restore_contact
 from engine.kernels.contact_transitions import cancel, pick, report, requeue, route, update
@@ -37,12 +40,7 @@ from engine.kernels.deadlines import next_deadline
 from engine.kernels.deciding import count_refusals
 from engine.kernels.estimates import mark_estimates, reset_estimates
 from engine.kernels.offering import link_offer, mark_offer
-from engine.kernels.recording import (
-    begin_call,
-    mark_agent,
-    mark_contact,
-    mark_queue,
-)
+from engine.kernels.recording import begin_call, mark_agent, mark_contact, mark_queue
 from engine.kernels.requests import (
     IN_AGENT,
     IN_CONTACT,
@@ -51,8 +49,10 @@ from engine.kernels.requests import (
     IN_ROW,
     IN_SINCE_MS,
     IN_VALUE,
+    OUT_COUNT,
     Operation,
 )
+from engine.kernels.schedule_transitions import fail_attempt, schedule
 from engine.kernels.time_transitions import recover, run_due
 from engine.kernels.waiting import count_ahead
 from engine.refusals import Refusal
@@ -66,6 +66,7 @@ _COMPLETE = int(Operation.COMPLETE)
 _END_WRAP_UP = int(Operation.END_WRAP_UP)
 _RELEASE = int(Operation.RELEASE)
 _PICK = int(Operation.PICK)
+_SCHEDULE = int(Operation.SCHEDULE)
 _AGENT_CHANGED = int(Operation.AGENT_CHANGED)
 _SET_PRESENCE = int(Operation.SET_PRESENCE)
 _HEARTBEAT = int(Operation.HEARTBEAT)
@@ -96,6 +97,20 @@ def _apply_to_contact(table: Table, operation: int) -> int:
     """Run the transition of a contact's operation. As the transition."""
     if operation == _ROUTE:
         return route(table)
+    if operation == _CANCEL:
+        return cancel(table)
+    if operation == _REQUEUE:
+        return requeue(table)
+    if operation == _PICK:
+        return pick(table)
+    if operation == _SCHEDULE:
+        return schedule(table)
+    return update(table)
+
+
+@kernel
+def _apply_in_hand(table: Table, operation: int) -> int:
+    """Run the transition of an operation on a contact in an agent's hands. As the transition."""
     if operation == _ACCEPT:
         return accept(table)
     if operation == _DECLINE:
@@ -106,13 +121,7 @@ def _apply_to_contact(table: Table, operation: int) -> int:
         return end_wrap_up(table)
     if operation == _RELEASE:
         return release(table)
-    if operation == _CANCEL:
-        return cancel(table)
-    if operation == _REQUEUE:
-        return requeue(table)
-    if operation == _PICK:
-        return pick(table)
-    return update(table)
+    return fail_attempt(table)
 
 
 @kernel
@@ -212,8 +221,10 @@ def apply_request(table: Table) -> int:
         cell.scalar[NEXT_DUE_MS] = next_deadline(table)
         return refusal
     begin_call(table)
-    if _ROUTE <= operation <= _PICK:
+    if _ROUTE <= operation < _ACCEPT:
         refusal = _apply_to_contact(table, operation)
+    elif _ACCEPT <= operation < _AGENT_CHANGED:
+        refusal = _apply_in_hand(table, operation)
     else:
         refusal = _apply_to_cell(table, operation)
     run_due(table)

@@ -9,7 +9,10 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Final
 
-from engine.commands import Relaxation, Requirements
+from engine.commands import (
+    Relaxation,
+    Requirements,
+)
 from engine.limits import (
     ATTRIBUTE_BYTES_MAX,
     ATTRIBUTES_MAX,

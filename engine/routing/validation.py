@@ -18,20 +18,25 @@ from engine.commands import (
     DeleteQueue,
     EndWrapUp,
     Expire,
+    FailAttempt,
     Heartbeat,
-    Hours,
     OfferContact,
-    OpeningPeriod,
     Recover,
     ReleaseAssignment,
     RequeueContact,
     ResetEstimates,
     Route,
+    Schedule,
+    ScheduleContact,
     SetIntake,
     SetPresence,
     UpdateContact,
     UpsertAgent,
     UpsertQueue,
+)
+from engine.definitions import (
+    Hours,
+    OpeningPeriod,
 )
 from engine.lifecycle import (
     AgentKind,
@@ -45,6 +50,7 @@ from engine.lifecycle import (
     WrapUpMode,
 )
 from engine.limits import (
+    ATTEMPTS_MAX,
     BROADCAST_MAX,
     CAPACITY_MAX,
     DAY_MS,
@@ -52,8 +58,12 @@ from engine.limits import (
     FORTNIGHT_MS,
     HOURS_EXCEPTIONS_MAX,
     LEASE_MS_MIN,
+    NEVER_MS,
     PRIORITY_MAX,
     PROFICIENCY_MAX,
+    RETRY_DELAY_MS_MAX,
+    RETRY_DELAY_MS_MIN,
+    SCHEDULE_AHEAD_MS_MAX,
     SKILLS_MAX,
     WEEKLY_PERIODS_MAX,
 )
@@ -77,6 +87,26 @@ def _route(checks: Checks, command: Route) -> None:
     checks.number("max_wait_ms", command.max_wait_ms, -1, FORTNIGHT_MS)
     if command.relaxation:
         checks.relaxation(command.relaxation)
+    if command.schedule is not None:
+        _schedule(checks, command.schedule)
+
+
+def _schedule(checks: Checks, schedule: Schedule) -> None:
+    # How far ahead the times may lie is known when the command meets the cell.
+    checks.number("schedule.due_at_ms", schedule.due_at_ms, 0, NEVER_MS)
+    checks.number("schedule.window_ends_at_ms", schedule.window_ends_at_ms, 0, NEVER_MS)
+    checks.number("schedule.attempts_max", schedule.attempts_max, 1, ATTEMPTS_MAX)
+    delay_ms = schedule.retry_delay_ms
+    checks.number("schedule.retry_delay_ms", delay_ms, RETRY_DELAY_MS_MIN, RETRY_DELAY_MS_MAX)
+
+
+def _schedule_contact(checks: Checks, command: ScheduleContact) -> None:
+    checks.name("contact_id", command.contact_id)
+    checks.name("queue_id", command.queue_id, may_be_empty=True)
+    if command.channel is not None:
+        checks.member("channel", command.channel, Channel)
+    _schedule(checks, command.schedule)
+    checks.attributes(command.attributes)
 
 
 def _update_contact(checks: Checks, command: UpdateContact) -> None:
@@ -116,12 +146,16 @@ def _offer(checks: Checks, command: AcceptOffer | DeclineOffer) -> None:
 
 
 def _assignment(
-    checks: Checks, command: CompleteAssignment | EndWrapUp | ReleaseAssignment | OfferContact
+    checks: Checks,
+    command: CompleteAssignment | EndWrapUp | FailAttempt | OfferContact | ReleaseAssignment,
 ) -> None:
     checks.name("contact_id", command.contact_id)
     checks.name("agent_id", command.agent_id)
     if isinstance(command, CompleteAssignment) and command.outcome is not None:
         checks.number("outcome", command.outcome, 0, 1)
+    if isinstance(command, FailAttempt) and command.retry_after_ms != 0:
+        delay_ms = command.retry_after_ms
+        checks.number("retry_after_ms", delay_ms, RETRY_DELAY_MS_MIN, SCHEDULE_AHEAD_MS_MAX)
 
 
 def _reset_estimates(checks: Checks, command: ResetEstimates) -> None:
@@ -272,6 +306,8 @@ _RULES: Final[dict[type, Callable[[Checks, Never], None]]] = {
     CancelContact: _cancel_contact,
     AcceptOffer: _offer,
     DeclineOffer: _offer,
+    ScheduleContact: _schedule_contact,
+    FailAttempt: _assignment,
     OfferContact: _assignment,
     CompleteAssignment: _assignment,
     EndWrapUp: _assignment,

@@ -19,13 +19,14 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.commands import Requirements, Route
+from engine.commands import (
+    Requirements,
+    Route,
+)
 from engine.kernels.columns import (
     ABANDONED,
     ABANDONED_MS_SUM,
     LEVELS,
-    OUT_COUNT,
-    OUT_POSITION,
     WAIT_MS_SUM,
 )
 from engine.kernels.requests import (
@@ -34,6 +35,8 @@ from engine.kernels.requests import (
     IN_QUEUE,
     IN_SINCE_MS,
     IN_VALUE,
+    OUT_COUNT,
+    OUT_POSITION,
     Operation,
 )
 from engine.lifecycle import Channel, EstimateStatus, Intake

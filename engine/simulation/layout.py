@@ -7,13 +7,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from engine.commands import (
-    AgentSkill,
     RelaxationStep,
     Requirements,
-    ScoreWeights,
     SkillRequirement,
     UpsertAgent,
     UpsertQueue,
+)
+from engine.definitions import (
+    AgentSkill,
+    ScoreWeights,
 )
 from engine.engine import Engine
 from engine.kernels import floor_columns as c

@@ -32,7 +32,7 @@ Rate = Annotated[float, Field(ge=0, le=1e7)]
 
 
 class QueueWeights(Declared):
-    """Weights of the score that differ from the strategy's; see engine.commands.ScoreWeights."""
+    """Weights of the score that differ from the strategy's; see engine.definitions.ScoreWeights."""
 
     preferred_skills: Weight | None = None
     skill: Weight | None = None

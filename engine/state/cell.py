@@ -5,11 +5,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from engine.commands import Requirements, UpsertAgent
-from engine.effects import encode_effects
-from engine.kernels.columns import (
-    EFFECT_COUNT,
+from engine.commands import (
+    Requirements,
+    UpsertAgent,
 )
+from engine.effects import encode_effects
+from engine.kernels.columns import EFFECT_COUNT
 from engine.kernels.requests import (
     IN_AGENT,
     IN_CONTACT,
@@ -18,7 +19,7 @@ from engine.kernels.requests import (
     IN_ROW,
     Operation,
 )
-from engine.lifecycle import FIRST_ENDED_STATE, ContactState, Intake
+from engine.lifecycle import HAS_ENDED, ContactState, Intake
 from engine.limits import EFFECTS_PER_CALL, Limits
 from engine.refusals import CommandRefused, Refusal, violation
 from engine.state import agents as agent_rows
@@ -169,8 +170,9 @@ class CellState:
     def open_contacts_in(self, queue_row: int) -> int:
         """Open contacts of a queue."""
         queues = self.store.columns.queues
-        counts = (queues.waiting, queues.offered, queues.assigned, queues.wrapping_up)
-        return int(sum(count[queue_row] for count in counts))
+        in_hand = queues.offered[queue_row] + queues.assigned[queue_row]
+        in_hand += queues.wrapping_up[queue_row]
+        return int(queues.waiting[queue_row] + queues.scheduled[queue_row] + in_hand)
 
     def remove_agent(self, row: int) -> None:
         """Remove an agent that holds no contacts; contacts no longer name it or pass it over."""
@@ -188,7 +190,7 @@ class CellState:
     def remove_queue(self, row: int) -> None:
         """Remove a queue without open contacts; its ended contacts are forgotten."""
         columns = self.store.columns
-        ended = (columns.contacts.queue == row) & (columns.contacts.state >= FIRST_ENDED_STATE)
+        ended = (columns.contacts.queue == row) & HAS_ENDED[columns.contacts.state]
         for contact in np.flatnonzero(ended):
             self.run_on(Operation.FORGET_CONTACT, IN_CONTACT, int(contact))
         self.classes.drop_queue(row)

@@ -11,11 +11,12 @@ from engine.commands import (
     Relaxation,
     RelaxationStep,
     Requirements,
+    Schedule,
     SkillPreference,
     SkillRequirement,
 )
 from engine.encoding import kept_json
-from engine.lifecycle import FIRST_ENDED_STATE, Channel, ContactState, RejectionReason
+from engine.lifecycle import HAS_ENDED, Channel, ContactState, RejectionReason
 from engine.limits import NEVER_MS
 from engine.state.slots import Slots
 from engine.state.store import Store
@@ -54,6 +55,9 @@ class ContactView:
     expires_at_ms: int
     relaxation: Relaxation
     relaxation_steps_taken: int
+    # Without attempts where none was ever said.
+    schedule: Schedule
+    attempts: int
 
 
 class Said(NamedTuple):
@@ -114,7 +118,9 @@ class ContactRows:
         state = ContactState(int(contacts.state[row]))
         accepted_ms = int(contacts.accepted_ms[row])
         ended_ms = int(contacts.ended_ms[row])
-        is_open = state < FIRST_ENDED_STATE
+        is_open = not HAS_ENDED[state]
+        is_scheduled = state is ContactState.SCHEDULED
+        counts_to_ms = self.age_counts_to_ms(row, now_ms)
         expires_ms = int(contacts.expires_ms[row])
         is_waiting = state in (ContactState.QUEUED, ContactState.OFFERED)
         return ContactView(
@@ -127,8 +133,8 @@ class ContactRows:
             requirements=asked_after(said, taken),
             attributes=said.attributes,
             received_at_ms=int(contacts.received_ms[row]),
-            routing_age_ms=now_ms - int(contacts.since_ms[row]) if is_open else 0,
-            wait_ms=(accepted_ms or ended_ms or now_ms) - int(contacts.queued_ms[row]),
+            routing_age_ms=counts_to_ms - int(contacts.since_ms[row]) if is_open else 0,
+            wait_ms=(accepted_ms or ended_ms or counts_to_ms) - int(contacts.queued_ms[row]),
             agent_row=int(contacts.agent[row]),
             offer_id=offer_id_of(int(contacts.offer[row]), row),
             offer_expires_at_ms=int(contacts.until_ms[row]) if contacts.offer[row] else 0,
@@ -140,7 +146,20 @@ class ContactRows:
             expires_at_ms=expires_ms if is_waiting and expires_ms < NEVER_MS else 0,
             relaxation=said.relaxation,
             relaxation_steps_taken=taken,
+            schedule=Schedule(
+                int(contacts.until_ms[row]) if is_scheduled else 0,
+                int(contacts.window_ms[row]),
+                int(contacts.attempts_max[row]),
+                int(contacts.retry_ms[row]),
+            ),
+            attempts=int(contacts.attempts[row]),
         )
+
+    def age_counts_to_ms(self, row: int, now_ms: int) -> int:
+        """Until when a contact's wait and routing age count: now, unless it is scheduled."""
+        contacts = self._store.columns.contacts
+        is_scheduled = contacts.state[row] == ContactState.SCHEDULED
+        return int(contacts.queued_ms[row]) if is_scheduled else now_ms
 
 
 def asked_after(said: Said, steps_taken: int) -> Requirements:

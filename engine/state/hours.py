@@ -2,7 +2,11 @@
 
 from typing import Final
 
-from engine.commands import Hours, HoursException, OpeningPeriod
+from engine.definitions import (
+    Hours,
+    HoursException,
+    OpeningPeriod,
+)
 from engine.lifecycle import Day
 from engine.limits import NEVER_MS
 

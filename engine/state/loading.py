@@ -26,7 +26,7 @@ from engine.kernels.packing import (
     unpack_rows,
 )
 from engine.kernels.requests import IN_AGENT, IN_CONTACT, IN_ROW, Operation
-from engine.lifecycle import FIRST_ENDED_STATE, Channel, ContactState
+from engine.lifecycle import HAS_ENDED, HELD_STATES, Channel, ContactState
 from engine.limits import ESTIMATE_MEMORY
 from engine.state import agents as agent_rows
 from engine.state import contacts as contact_rows
@@ -44,7 +44,12 @@ _WIDTHS: Final = {
     RowTable.OFFER: OFFER_WIDTH,
 }
 # Widths of older versions, which wrote the same columns in the same order and then no more.
-_OLDER_WIDTHS: Final = {RowTable.CELL: (3,), RowTable.QUEUE: (15, 17), RowTable.AGENT: (8,)}
+_OLDER_WIDTHS: Final = {
+    RowTable.CELL: (3,),
+    RowTable.QUEUE: (15, 17),
+    RowTable.AGENT: (8,),
+    RowTable.CONTACT: (36,),
+}
 
 
 def load_rows(cell: CellState, rows: Sequence[RowDelta]) -> None:
@@ -133,7 +138,7 @@ def _load_contacts(cell: CellState, deltas: Sequence[RowDelta]) -> None:
     contacts = cell.store.columns.contacts
     for place in np.flatnonzero(contacts.relaxed[rows]).tolist():
         _check_steps(cell, deltas[place])
-    is_ended = contacts.state[rows] >= FIRST_ENDED_STATE
+    is_ended = HAS_ENDED[contacts.state[rows]]
     contacts.class_row[rows] = -1
     _load_classes(cell, [deltas[place] for place in np.flatnonzero(~is_ended).tolist()])
     age = np.where(is_ended, contacts.ended_ms[rows], contacts.since_ms[rows])
@@ -210,7 +215,7 @@ def _check_references(cell: CellState, rows: NDArray[np.int64]) -> None:
     queue, agent, state = contacts.queue[rows], contacts.agent[rows], contacts.state[rows]
     has_queue = np.isin(queue, cell.queues.slots.rows())
     has_agent = np.isin(agent, [-1, *cell.agents.slots.rows()])
-    is_held = (state > ContactState.QUEUED) & (state < FIRST_ENDED_STATE)
+    is_held = np.isin(state, HELD_STATES)
     is_sound = has_queue & has_agent & (state > ContactState.FREE) & (state < len(ContactState))
     is_sound &= ~is_held | (agent >= 0)
     if not is_sound.all():

@@ -7,7 +7,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from engine.commands import ScoreWeights, UpsertQueue
+from engine.commands import UpsertQueue
+from engine.definitions import (
+    ScoreWeights,
+)
 from engine.encoding import kept_json
 from engine.kernels.columns import TOTALS
 from engine.lifecycle import Intake, QueueOrder, Strategy, WrapUpMode
@@ -49,6 +52,7 @@ class QueueSnapshot:
     offered: int
     assigned: int
     wrapping_up: int
+    scheduled: int
     oldest_wait_ms: int
     agents_free: int
     agents_signed_in: int
@@ -125,6 +129,7 @@ class QueueRows:
             offered=int(queues.offered[row]),
             assigned=int(queues.assigned[row]),
             wrapping_up=int(queues.wrapping_up[row]),
+            scheduled=int(queues.scheduled[row]),
             oldest_wait_ms=self._oldest_wait_ms(row, now_ms),
             agents_free=int(np.bitwise_count(free).sum()),
             agents_signed_in=int(((member_presence > 0) & (member_presence < 5)).sum()),

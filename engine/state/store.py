@@ -23,11 +23,13 @@ from engine.kernels.columns import (
     NEXT_DUE_MS,
     NEXT_OFFER,
     OFFER_ROWS_USED,
-    OUTCOME_PLACES,
-    REQUEST_PLACES,
     SCALARS,
     Bitsets,
     Cell,
+)
+from engine.kernels.requests import (
+    OUTCOME_PLACES,
+    REQUEST_PLACES,
 )
 from engine.kernels.shapes import Element
 from engine.kernels.side_columns import Estimates

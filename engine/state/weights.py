@@ -2,7 +2,9 @@
 
 from typing import Final, NamedTuple
 
-from engine.commands import ScoreWeights
+from engine.definitions import (
+    ScoreWeights,
+)
 from engine.lifecycle import Strategy
 
 

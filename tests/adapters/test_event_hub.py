@@ -12,7 +12,7 @@ from adapters.event_hub import (
 )
 from adapters.memory_log import MemoryLog, MemoryStore
 from engine.effects import Effect, EffectKind, encode_effects
-from engine.lifecycle import FIRST_ENDED_STATE, ContactState
+from engine.lifecycle import HAS_ENDED, ContactState
 from headgate.v1.event_pb2 import Event
 
 ENDS = [
@@ -192,7 +192,7 @@ def test_watch_of_a_contact_ends_with_the_contact_and_not_before(kind: EffectKin
 
 def test_every_ended_state_has_an_effect_that_ends_the_watch() -> None:
     """A state added without its effect would leave watches behind for good."""
-    ended = {state.name for state in ContactState if state >= FIRST_ENDED_STATE}
+    ended = {state.name for state in ContactState if HAS_ENDED[state]}
     assert ended == {kind.name.removeprefix("CONTACT_") for kind in ENDS}
 
 

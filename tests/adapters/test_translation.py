@@ -22,8 +22,6 @@ from adapters.translation import (
 )
 from engine import commands as engine_commands
 from engine.commands import (
-    AgentSkill,
-    ChannelCapacity,
     Requirements,
     Route,
     SetIntake,
@@ -32,6 +30,10 @@ from engine.commands import (
     SkillRequirement,
     UpsertAgent,
     UpsertQueue,
+)
+from engine.definitions import (
+    AgentSkill,
+    ChannelCapacity,
 )
 from engine.effects import EffectKind
 from engine.engine import Engine
@@ -50,7 +52,9 @@ from engine.lifecycle import (
 from engine.limits import DAY_MS, FORTNIGHT_MS, Limits
 from engine.routing.validation import validate
 from headgate.v1 import agent_pb2, contact_pb2, event_pb2, queue_pb2, routing_service_pb2
-from tests.engine.drawing import HOURS
+from tests.engine.drawing_definitions import (
+    HOURS,
+)
 
 LIMITS = Limits(contacts_max=100, agents_max=10, queues_max=10, ended_max=10)
 NOW_MS = 1_700_000_000_000

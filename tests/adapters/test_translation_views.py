@@ -11,7 +11,6 @@ from adapters.messages import (
 )
 from engine.commands import (
     AcceptOffer,
-    AgentSkill,
     CancelContact,
     CompleteAssignment,
     Expire,
@@ -23,6 +22,9 @@ from engine.commands import (
     SkillRequirement,
     UpsertAgent,
     UpsertQueue,
+)
+from engine.definitions import (
+    AgentSkill,
 )
 from engine.effects import Effect, EffectKind
 from engine.engine import Engine
@@ -183,6 +185,8 @@ def test_event_carries_the_detail_of_its_kind_only(kind: EffectKind) -> None:
         expected.presence = agent_pb2.PRESENCE_BUSY
     elif kind is EffectKind.QUEUE_INTAKE_CHANGED:
         expected.intake = queue_pb2.INTAKE_PAUSED
+    elif kind is EffectKind.CONTACT_SCHEDULED:
+        expected.due_at_ms = 2
     elif kind is EffectKind.CONTACT_REJECTED:
         expected.rejection_reason = contact_pb2.REJECTION_REASON_QUEUE_CLOSED
     assert event == expected

@@ -12,6 +12,8 @@ from headgate.client import Client, details_of, reason_of
 from headgate.v1.agent_pb2 import Agent, Presence
 from headgate.v1.agent_service_pb2 import GetAgentRequest, SetPresenceRequest, UpsertAgentRequest
 from headgate.v1.contact_pb2 import Channel, Contact
+from headgate.v1.event_pb2 import Event, EventKind
+from headgate.v1.event_service_pb2 import SubscribeRequest
 from headgate.v1.offer_service_pb2 import AcceptOfferRequest
 from headgate.v1.queue_pb2 import Queue, QueueSnapshot
 from headgate.v1.queue_service_pb2 import GetSnapshotRequest, UpsertQueueRequest
@@ -19,6 +21,7 @@ from headgate.v1.routing_service_pb2 import GetContactRequest, RouteRequest, Rou
 
 VOICE = Channel.CHANNEL_VOICE
 AVAILABLE = Presence.PRESENCE_AVAILABLE
+STREAM_TIMEOUT_S = 30
 
 T = TypeVar("T")
 
@@ -124,3 +127,23 @@ async def until(read: Callable[[], Awaitable[T]], within_s: float = 10.0) -> T:
         while not (found := await read()):
             await asyncio.sleep(0.01)
     return found
+
+
+async def events_until(client: Client, request: SubscribeRequest, last: str) -> list[Event]:
+    """Events of a subscription up to the first of a kind."""
+    stream = client.events.Subscribe(request, timeout=STREAM_TIMEOUT_S)
+    events: list[Event] = []
+    while True:
+        for event in (await told(stream)).events:
+            events.append(event)
+            if event.kind == EventKind.Value(f"EVENT_KIND_{last}"):
+                stream.cancel()
+                return events
+
+
+async def cursor_of_now(client: Client) -> str:
+    """Where the events are now."""
+    stream = client.events.Subscribe(SubscribeRequest(), timeout=STREAM_TIMEOUT_S)
+    cursor: str = (await told(stream)).cursor
+    stream.cancel()
+    return cursor

@@ -8,21 +8,17 @@ from headgate.v1.event_service_pb2 import SubscribeRequest
 from headgate.v1.offer_service_pb2 import CompleteAssignmentRequest
 from headgate.v1.queue_pb2 import WrapUpMode
 from headgate.v1.routing_service_pb2 import RequeueContactRequest
-from tests.end_to_end.floor import assign, open_queue, route, sign_in, told
+from tests.end_to_end.floor import (
+    assign,
+    cursor_of_now,
+    events_until,
+    open_queue,
+    route,
+    sign_in,
+    told,
+)
 
 TIMEOUT_S = 30
-
-
-async def events_until(client: Client, request: SubscribeRequest, last: str) -> list[Event]:
-    """Events of a subscription up to the first of a kind."""
-    stream = client.events.Subscribe(request, timeout=TIMEOUT_S)
-    events: list[Event] = []
-    while True:
-        for event in (await told(stream)).events:
-            events.append(event)
-            if event.kind == EventKind.Value(f"EVENT_KIND_{last}"):
-                stream.cancel()
-                return events
 
 
 async def test_contact_that_moves_is_told_under_the_queue_it_moved_to(
@@ -64,11 +60,3 @@ async def test_wait_of_an_event_stops_when_an_agent_accepts(client: Client, name
     assert accepted.kind == EventKind.EVENT_KIND_CONTACT_ASSIGNED
     assert ended.at_ms - accepted.at_ms >= 300
     assert ended.wait_ms == accepted.wait_ms < 300
-
-
-async def cursor_of_now(client: Client) -> str:
-    """Where the events are now."""
-    stream = client.events.Subscribe(SubscribeRequest(), timeout=TIMEOUT_S)
-    cursor: str = (await told(stream)).cursor
-    stream.cancel()
-    return cursor

@@ -82,6 +82,17 @@ def test_contact_of_the_example_asks_for_less_step_by_step(server: Served) -> No
         )
 
 
+def test_caller_of_the_example_is_called_back_at_the_second_attempt(server: Served) -> None:
+    """In the place that was kept."""
+    for told in told_twice("call_back.py", server):
+        assert told == (
+            "CONTACT_STATE_QUEUED at position 1\n"
+            "off the phone, CONTACT_STATE_QUEUED at position 1\n"
+            "emma calls +49 30 1234\nnobody answers: CONTACT_STATE_SCHEDULED\n"
+            "emma calls again, after 1 attempt\nCONTACT_STATE_COMPLETED\n"
+        )
+
+
 def test_weights_of_the_example_change_who_is_offered_contacts(server: Served) -> None:
     """Four times the quicker agent, and then one after the other."""
     for told in told_twice("quicker_agent.py", server):

@@ -5,7 +5,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from engine.commands import Command, Recover, Route
+from engine.commands import (
+    Command,
+    Recover,
+    Route,
+)
 from engine.engine import Engine, Outcome
 from engine.lifecycle import RejectionReason
 from engine.limits import NEVER_MS, Limits
@@ -180,11 +184,15 @@ def contact_view(engine: Engine, contact_id: str, now_ms: int) -> View:
         "expires_ms": view.expires_at_ms,
         "relaxation": view.relaxation,
         "taken": view.relaxation_steps_taken,
+        "schedule": tuple(view.schedule),
+        "attempts": view.attempts,
     }
 
 
 def _reference_contact(floor: Floor, contact: RefContact) -> View:
     is_waiting = contact.state.name in ("QUEUED", "OFFERED")
+    is_scheduled = contact.state.name == "SCHEDULED"
+    counts_to_ms = contact.age_counts_to_ms(floor.now_ms)
     return {
         "etag": str(contact.version),
         "state": contact.state,
@@ -194,8 +202,8 @@ def _reference_contact(floor: Floor, contact: RefContact) -> View:
         "requirements": contact.requirements,
         "attributes": contact.attributes,
         "received_ms": contact.received_ms,
-        "routing_age_ms": floor.now_ms - contact.since_ms if contact.is_open else 0,
-        "wait_ms": (contact.accepted_ms or contact.ended_ms or floor.now_ms) - contact.queued_ms,
+        "routing_age_ms": counts_to_ms - contact.since_ms if contact.is_open else 0,
+        "wait_ms": (contact.accepted_ms or contact.ended_ms or counts_to_ms) - contact.queued_ms,
         "agent_id": contact.agent_id,
         "offer_id": contact.offer_id,
         "offer_expires_ms": contact.until_ms if contact.offer else 0,
@@ -210,6 +218,13 @@ def _reference_contact(floor: Floor, contact: RefContact) -> View:
         "expires_ms": contact.expires_ms if is_waiting and contact.expires_ms < NEVER_MS else 0,
         "relaxation": contact.relaxation,
         "taken": contact.taken,
+        "schedule": (
+            contact.until_ms if is_scheduled else 0,
+            contact.window_ms,
+            contact.attempts_max,
+            contact.retry_ms,
+        ),
+        "attempts": contact.attempts,
     }
 
 
@@ -274,6 +289,7 @@ def queue_view(engine: Engine, queue_id: str) -> View:
         "offered": snapshot.offered,
         "assigned": snapshot.assigned,
         "wrapping_up": snapshot.wrapping_up,
+        "scheduled": snapshot.scheduled,
         "oldest_wait_ms": snapshot.oldest_wait_ms,
         "agents_free": snapshot.agents_free,
         "agents_signed_in": snapshot.agents_signed_in,
@@ -289,7 +305,7 @@ def _reference_queue(floor: Floor, queue: RefQueue) -> View:
     ]
     count_of = {
         name: sum(contact.state.name == name for contact in contacts)
-        for name in ("QUEUED", "OFFERED", "ASSIGNED", "WRAP_UP")
+        for name in ("QUEUED", "OFFERED", "ASSIGNED", "WRAP_UP", "SCHEDULED")
     }
     channels = range(1, 9)
     return {
@@ -300,6 +316,7 @@ def _reference_queue(floor: Floor, queue: RefQueue) -> View:
         "offered": count_of["OFFERED"],
         "assigned": count_of["ASSIGNED"],
         "wrapping_up": count_of["WRAP_UP"],
+        "scheduled": count_of["SCHEDULED"],
         "oldest_wait_ms": max((floor.now_ms - head.queued_ms for head in heads), default=0),
         "agents_free": sum(any(map(agent.has_room, channels)) for agent in members),  # type: ignore[arg-type]
         "agents_signed_in": sum(agent.presence.name != "OFFLINE" for agent in members),

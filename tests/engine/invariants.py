@@ -24,7 +24,7 @@ from engine.kernels.columns import (
     QUEUE_DIRTY_COUNT,
 )
 from engine.kernels.eligibility import EVERYONE
-from engine.lifecycle import FIRST_ENDED_STATE, Channel, ContactState, Intake, Presence
+from engine.lifecycle import HAS_ENDED, Channel, ContactState, Intake, Presence
 from engine.limits import NEVER_MS
 
 HELD = (ContactState.OFFERED, ContactState.ASSIGNED, ContactState.WRAP_UP)
@@ -52,7 +52,7 @@ def check(engine: Engine) -> None:
          AGENT_HEAP_COUNT),
     ):  # fmt: skip
         check_heap(heap, due_ms, position, int(scalar[count]))
-    assert scalar[OPEN_COUNT] == np.isin(columns.contacts.state, (1, 2, 3, 4)).sum()
+    assert scalar[OPEN_COUNT] == np.isin(columns.contacts.state, (1, 2, 3, 4, 10)).sum()
     assert scalar[CONTACT_DIRTY_COUNT] == columns.contacts.is_dirty.sum() == 0
     assert scalar[AGENT_DIRTY_COUNT] == columns.agents.is_dirty.sum() == 0
     assert scalar[QUEUE_DIRTY_COUNT] == columns.queues.is_dirty.sum() == 0
@@ -69,9 +69,9 @@ def _check_states(columns: ColumnSet, rows: list[int]) -> None:
         state = ContactState(int(contacts.state[row]))
         assert (contacts.offer[row] > 0) == (state is ContactState.OFFERED)
         assert (contacts.cost[row] > 0) == (state in HELD)
-        assert (contacts.class_row[row] >= 0) == (state < FIRST_ENDED_STATE)
-        assert (contacts.ended_ms[row] > 0) == (state >= FIRST_ENDED_STATE)
-        if state is ContactState.QUEUED:
+        assert (contacts.class_row[row] >= 0) == (not HAS_ENDED[state])
+        assert (contacts.ended_ms[row] > 0) == HAS_ENDED[state]
+        if state in (ContactState.QUEUED, ContactState.SCHEDULED):
             assert contacts.agent[row] == -1
         if state in HELD:
             assert columns.agents.presence[contacts.agent[row]] > 0
@@ -101,11 +101,12 @@ def _check_waiting(columns: ColumnSet, rows: list[int], queues: list[int]) -> No
             (ContactState.OFFERED, columns.queues.offered),
             (ContactState.ASSIGNED, columns.queues.assigned),
             (ContactState.WRAP_UP, columns.queues.wrapping_up),
+            (ContactState.SCHEDULED, columns.queues.scheduled),
         ):
             own = [row for row in rows if contacts.queue[row] == queue]
             assert count[queue] == sum(contacts.state[row] == state for row in own)
     assert sorted(seen) == [row for row in rows if contacts.state[row] == ContactState.QUEUED]
-    open_rows = [row for row in rows if contacts.state[row] < FIRST_ENDED_STATE]
+    open_rows = [row for row in rows if not HAS_ENDED[contacts.state[row]]]
     references = np.bincount(contacts.class_row[open_rows], minlength=classes.references.size)
     relaxed = classes.relaxed[classes.queue >= 0]
     references += np.bincount(relaxed[relaxed >= 0], minlength=classes.references.size)
@@ -164,7 +165,7 @@ def _check_ended(columns: ColumnSet, rows: list[int]) -> None:
     """The list of ended contacts holds exactly those, oldest first, and no more than allowed."""
     contacts, scalar = columns.contacts, columns.cell.scalar
     ended = _chain(contacts.following, contacts.preceding, scalar[ENDED_HEAD])
-    assert sorted(ended) == [row for row in rows if contacts.state[row] >= FIRST_ENDED_STATE]
+    assert sorted(ended) == [row for row in rows if HAS_ENDED[contacts.state[row]]]
     assert len(ended) == scalar[ENDED_COUNT] <= scalar[ENDED_MAX]
     assert scalar[ENDED_TAIL] == (ended[-1] if ended else -1)
     ends = [(int(contacts.ended_ms[row]), row) for row in ended]

@@ -19,6 +19,7 @@ from engine.commands import (
     DeleteQueue,
     EndWrapUp,
     Expire,
+    FailAttempt,
     Heartbeat,
     OfferContact,
     Recover,
@@ -26,6 +27,8 @@ from engine.commands import (
     RequeueContact,
     ResetEstimates,
     Route,
+    Schedule,
+    ScheduleContact,
     SetIntake,
     SetPresence,
     UpdateContact,
@@ -50,6 +53,12 @@ from tests.engine.reference_moves import (
     return_to_queue,
     start_wait,
     take_from_agent,
+)
+from tests.engine.reference_scheduling import (
+    check_times,
+    closed_then,
+    put_off,
+    try_later,
 )
 from tests.engine.reference_subjects import RefContact
 from tests.engine.reference_time import (
@@ -95,6 +104,8 @@ class Reference:
             Route: self.route,
             UpdateContact: self.update,
             RequeueContact: self.requeue,
+            ScheduleContact: self.schedule,
+            FailAttempt: self.fail_attempt,
             CancelContact: self.cancel,
             AcceptOffer: self.accept,
             DeclineOffer: self.decline,
@@ -155,11 +166,18 @@ class Reference:
             dict(command.attributes),
             command.relaxation,
         )
+        schedule = command.schedule or Schedule()
+        closed = closed_then(self.floor, queue, schedule)
+        if command.schedule:
+            check_times(self.floor, schedule)
+            contact.keep_to(schedule)
         contact.plan()
         require_class(self.floor, contact.alike)
         contact.row = self.floor.contact_rows.take(self.floor.limits.contacts_max)
         self.floor.next_contact += 1
-        return call(self.floor, lambda: take_in(self.floor, contact, queue))
+        return call(
+            self.floor, lambda: take_in(self.floor, contact, queue, schedule.due_at_ms, closed)
+        )
 
     def update(self, command: UpdateContact) -> Outcome:
         contact = open_contact(self.floor, command.contact_id, command.etag)
@@ -180,7 +198,8 @@ class Reference:
             contact.relaxation, contact.taken = changed.relaxation, changed.taken
             contact.plan()
             if command.routing_age_ms is not None:
-                contact.since_ms = self.floor.now_ms - command.routing_age_ms
+                counts_to_ms = contact.age_counts_to_ms(self.floor.now_ms)
+                contact.since_ms = counts_to_ms - command.routing_age_ms
             record_contact(self.floor, EffectKind.CONTACT_UPDATED, contact)
             if is_waiting:
                 self.floor.join(contact)
@@ -210,6 +229,28 @@ class Reference:
         outcome = call(self.floor, lambda: move(self.floor, contact, queue, moved))
         contact.attributes = merged(contact.attributes, command.attributes)
         return outcome
+
+    def schedule(self, command: ScheduleContact) -> Outcome:
+        contact = open_contact(self.floor, command.contact_id, command.etag)
+        queue = named_queue(self.floor, command.queue_id or contact.queue_id)
+        if closed_then(self.floor, queue, command.schedule):
+            raise Refused(Refusal.INVALID_FIELD)
+        check_times(self.floor, command.schedule)
+        channel = command.channel or contact.channel
+        require_class(self.floor, replace(contact, queue_id=queue.queue_id, channel=channel).alike)
+        outcome = call(self.floor, lambda: put_off(self.floor, contact, queue, command))
+        contact.attributes = merged(contact.attributes, command.attributes)
+        return outcome
+
+    def fail_attempt(self, command: FailAttempt) -> Outcome:
+        contact = open_contact(self.floor, command.contact_id)
+        agent = named_agent(self.floor, command.agent_id)
+
+        def fail() -> Outcome:
+            own(self.floor, contact, agent, Trigger.FAIL_ATTEMPT)
+            return try_later(self.floor, contact, agent, command)
+
+        return call(self.floor, fail)
 
     def cancel(self, command: CancelContact) -> Outcome:
         contact = open_contact(self.floor, command.contact_id)

@@ -78,9 +78,30 @@ def record_queue(floor: Floor, kind: EffectKind, queue_id: str, detail: int) -> 
 def start_wait(floor: Floor, contact: RefContact) -> None:
     contact.queued_ms = floor.now_ms
     contact.accepted_ms = 0
+    set_expiry(floor, contact)
+
+
+def set_expiry(floor: Floor, contact: RefContact) -> None:
     longest_ms = contact.max_wait_ms or floor.queue_of(contact).definition.max_wait_ms
     is_endless = longest_ms < 0 or longest_ms >= NEVER_MS
-    contact.expires_ms = NEVER_MS if is_endless else floor.now_ms + longest_ms
+    contact.expires_ms = NEVER_MS if is_endless else contact.queued_ms + longest_ms
+    if contact.window_ms > contact.queued_ms:
+        contact.expires_ms = contact.window_ms
+
+
+def postpone(floor: Floor, contact: RefContact, due_ms: int, reason: str = "") -> None:
+    contact.agent_id = ""
+    start_wait(floor, contact)
+    contact.state = ContactState.SCHEDULED
+    contact.until_ms = contact.due_ms = due_ms
+    record_contact(floor, EffectKind.CONTACT_SCHEDULED, contact, due_ms, reason)
+
+
+def take_up(floor: Floor, contact: RefContact) -> None:
+    contact.since_ms += floor.now_ms - contact.queued_ms
+    start_wait(floor, contact)
+    if 0 < contact.window_ms <= floor.now_ms:
+        contact.expires_ms = contact.window_ms
 
 
 def take_from_agent(floor: Floor, contact: RefContact) -> RefAgent:
@@ -140,6 +161,9 @@ def release_from_state(floor: Floor, contact: RefContact, reason: str = "") -> R
     if contact.state is ContactState.QUEUED:
         floor.leave(contact)
         return None
+    if contact.state is ContactState.SCHEDULED:
+        take_up(floor, contact)
+        return None
     if contact.state is ContactState.OFFERED:
         agent = take_back_offer(floor, contact, reason)
         rescind_others(floor, contact, reason)
@@ -166,6 +190,7 @@ def fall_back(floor: Floor, contact: RefContact) -> None:
     queue = floor.queue_of(contact)
     queue.totals[FALLBACKS] += 1
     contact.queue_id, contact.fell_back = queue.definition.fallback_queue_id, True
+    contact.window_ms = 0
     start_wait(floor, contact)
 
 

@@ -7,7 +7,14 @@ Nothing here is kept up to date by hand. Compare `engine.kernels.columns` and `e
 import math
 from dataclasses import dataclass, field
 
-from engine.commands import NO_REQUIREMENTS, Relaxation, Requirements, UpsertAgent, UpsertQueue
+from engine.commands import (
+    NO_REQUIREMENTS,
+    Relaxation,
+    Requirements,
+    Schedule,
+    UpsertAgent,
+    UpsertQueue,
+)
 from engine.kernels.columns import TOTALS
 from engine.lifecycle import Channel, ContactState, Intake, Presence, RejectionReason
 from engine.limits import ESTIMATES_MAX, EXCLUSIONS_MAX, NEVER_MS
@@ -90,6 +97,10 @@ class RefContact:
         default_factory=lambda: [PassedOver() for _ in range(EXCLUSIONS_MAX - 1)]
     )
     rests_until_ms: int = 0
+    window_ms: int = 0
+    attempts: int = 0
+    attempts_max: int = 0
+    retry_ms: int = 0
 
     @property
     def offer_id(self) -> str:
@@ -99,7 +110,17 @@ class RefContact:
     @property
     def is_open(self) -> bool:
         """Whether it has not ended."""
-        return self.state is ContactState.QUEUED or self.state in HELD
+        return self.state in (ContactState.QUEUED, ContactState.SCHEDULED, *HELD)
+
+    def age_counts_to_ms(self, now_ms: int) -> int:
+        """Until when its wait and routing age count."""
+        return self.queued_ms if self.state is ContactState.SCHEDULED else now_ms
+
+    def keep_to(self, schedule: Schedule) -> None:
+        """Take over a schedule."""
+        self.window_ms = schedule.window_ends_at_ms
+        self.attempts, self.attempts_max = 0, schedule.attempts_max
+        self.retry_ms = schedule.retry_delay_ms
 
     @property
     def alike(self) -> Kind:

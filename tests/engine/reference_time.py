@@ -31,6 +31,7 @@ from tests.engine.reference_moves import (
     return_to_queue,
     start_wait,
     take_from_agent,
+    take_up,
 )
 from tests.engine.reference_subjects import WORKING, RefAgent, RefContact, RefQueue
 
@@ -181,6 +182,10 @@ def contact_due(floor: Floor, contact: RefContact) -> None:
         settle_agent(floor, agent)
     elif contact.state is ContactState.WRAP_UP:
         settle_agent(floor, complete(floor, contact))
+    elif contact.state is ContactState.SCHEDULED:
+        take_up(floor, contact)
+        return_to_queue(floor, contact, "due")
+        match_returned(floor, contact)
     elif contact.expires_ms <= floor.now_ms:
         floor.leave(contact)
         return_to_queue(floor, contact, "max_wait")

@@ -4,7 +4,11 @@ The reference router's transitions: what one command does to contacts and agents
 Compare `engine.kernels.contact_transitions` and `assignment_transitions`.
 """
 
-from engine.commands import Relaxation, Requirements, UpsertAgent
+from engine.commands import (
+    Relaxation,
+    Requirements,
+    UpsertAgent,
+)
 from engine.effects import EffectKind
 from engine.engine import Outcome
 from engine.kernels.columns import (
@@ -36,6 +40,7 @@ from tests.engine.reference_moves import (
     match_returned,
     moved_mean,
     pass_over,
+    postpone,
     record_agent,
     record_contact,
     release_from_state,
@@ -48,13 +53,14 @@ from tests.engine.reference_time import renew_lease, schedule_lease, settle_agen
 
 def where_it_stands(floor: Floor, contact: RefContact) -> Outcome:
     is_waiting = contact.state is ContactState.QUEUED
+    is_scheduled = contact.state is ContactState.SCHEDULED
     return Outcome(
         state=contact.state,
         contact_id=contact.contact_id,
         queue_id=contact.queue_id,
         agent_id=contact.agent_id if contact.is_open else "",
         offer_id=contact.offer_id,
-        until_ms=contact.until_ms if contact.offer else 0,
+        until_ms=contact.until_ms if contact.offer or is_scheduled else 0,
         position=floor.position(contact) if is_waiting else 0,
         rejection=contact.rejection,
         other_offers=tuple(
@@ -63,13 +69,23 @@ def where_it_stands(floor: Floor, contact: RefContact) -> Outcome:
     )
 
 
-def take_in(floor: Floor, contact: RefContact, queue: RefQueue) -> Outcome:
+def take_in(
+    floor: Floor, contact: RefContact, queue: RefQueue, due_ms: int, closed_then: RejectionReason
+) -> Outcome:
     floor.contacts[contact.contact_id] = contact
     floor.open_count += 1
     start_wait(floor, contact)
     queue.totals[RECEIVED] += 1
     record_contact(floor, EffectKind.CONTACT_RECEIVED, contact)
-    if queue.intake is Intake.CLOSED:
+    if due_ms > floor.now_ms:
+        if queue.intake is Intake.CLOSED:
+            closed_then = RejectionReason.QUEUE_CLOSED
+        contact.rejection = closed_then
+        if closed_then:
+            end(floor, contact, ContactState.REJECTED, EffectKind.CONTACT_REJECTED)
+        else:
+            postpone(floor, contact, due_ms)
+    elif queue.intake is Intake.CLOSED:
         turn_away(floor, contact, RejectionReason.QUEUE_CLOSED)
     elif queue.closed_for is not RejectionReason.NONE:
         turn_away(floor, contact, queue.closed_for)
@@ -118,7 +134,7 @@ def move(floor: Floor, contact: RefContact, queue: RefQueue, asked: RefContact) 
 
 
 def withdraw(floor: Floor, contact: RefContact, is_by_customer: bool) -> Outcome:
-    if contact.state not in (ContactState.QUEUED, ContactState.OFFERED):
+    if Trigger.ABANDON not in TRANSITIONS[contact.state]:
         raise Refused(Refusal.ILLEGAL_TRANSITION)
     agent = release_from_state(floor, contact)
     contact.agent_id = ""

@@ -6,7 +6,6 @@ import numpy as np
 
 from engine.commands import (
     AcceptOffer,
-    AgentSkill,
     CompleteAssignment,
     EndWrapUp,
     Requirements,
@@ -17,6 +16,9 @@ from engine.commands import (
     UpsertAgent,
     UpsertQueue,
 )
+from engine.definitions import (
+    AgentSkill,
+)
 from engine.effects import decode_effects
 from engine.engine import Engine
 from engine.lifecycle import Channel, ContactState, Presence, Strategy, WrapUpMode
@@ -24,8 +26,12 @@ from engine.limits import Limits
 from engine.refusals import CommandRefused
 from engine.state.cell import Group
 from tests.engine import invariants
+from tests.engine.choices import (
+    STEPS_MS,
+    SeededDraw,
+)
 from tests.engine.comparing import Pair
-from tests.engine.drawing import STEPS_MS, SeededDraw, draw_command
+from tests.engine.drawing import draw_command
 from tests.engine.reference_floor import Floor
 from tests.engine.reference_time import next_deadline_ms
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from engine import kernels
 from engine.commands import (
-    AgentSkill,
     Requirements,
     Route,
     SetPresence,
@@ -24,6 +23,9 @@ from engine.commands import (
     SkillRequirement,
     UpsertAgent,
     UpsertQueue,
+)
+from engine.definitions import (
+    AgentSkill,
 )
 from engine.kernels.bits import bit_count, has_bit, lowest_bit, set_bit
 from engine.kernels.boundary import COMPILED

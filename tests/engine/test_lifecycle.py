@@ -12,11 +12,14 @@ from engine.commands import (
     DeclineOffer,
     EndWrapUp,
     Expire,
+    FailAttempt,
     OfferContact,
     RelaxationStep,
     ReleaseAssignment,
     RequeueContact,
     Route,
+    Schedule,
+    ScheduleContact,
     SetIntake,
     SetPresence,
     UpdateContact,
@@ -62,8 +65,11 @@ def _way_to(state: ContactState, trigger: Trigger) -> list[tuple[Command, int]]:
     route = Route("c1", "q1", Channel.VOICE, max_wait_ms=-1)
     if trigger is Trigger.EXPIRE_WAIT:
         route = route._replace(max_wait_ms=10_000)
+    elif trigger is Trigger.FAIL_ATTEMPT:
+        route = route._replace(schedule=Schedule(attempts_max=2))
     elif trigger is Trigger.RELAX:
         route = route._replace(relaxation=(RelaxationStep(5_000, priority=3),))
+    later = Schedule(9_000 if trigger is Trigger.COME_DUE else 900_000)
     handled: list[tuple[Command, int]] = [
         (route, 1_000),
         (SetPresence("a1", Presence.AVAILABLE), 1_000),
@@ -92,6 +98,7 @@ def _way_to(state: ContactState, trigger: Trigger) -> list[tuple[Command, int]]:
             (route, 1_000),
             (SetIntake("q1", Intake.OPEN), 1_000),
         ],
+        ContactState.SCHEDULED: [(route._replace(schedule=later), 1_000)],
     }
     return ways[state]
 
@@ -117,12 +124,18 @@ def _try(engine: Engine, trigger: Trigger) -> None:
         Trigger.UPDATE: UpdateContact("c1", priority=1),
         Trigger.RELAX: Expire(),
         Trigger.PICK: OfferContact("c1", "a3"),
+        Trigger.ADMIT_LATER: Route("c1", "q1", Channel.VOICE, schedule=Schedule(9_000)),
+        Trigger.SCHEDULE: ScheduleContact("c1", Schedule(8_000)),
+        Trigger.COME_DUE: Expire(),
+        Trigger.FAIL_ATTEMPT: FailAttempt("c1", "a1"),
+        Trigger.EXHAUST_ATTEMPTS: FailAttempt("c1", "a1"),
     }
     # An offer lasts 20 s; a contact that is to expire waits 10 s at most, and relaxes after 5 s.
     passed_ms = {
         Trigger.EXPIRE_OFFER: 20_000,
         Trigger.EXPIRE_WAIT: 10_000,
         Trigger.RELAX: 5_000,
+        Trigger.COME_DUE: 8_000,
     }
     if trigger is Trigger.REJECT:
         engine.apply(SetIntake("q1", Intake.CLOSED), 1_010)

@@ -3,7 +3,6 @@
 import pytest
 
 from engine.commands import (
-    AgentSkill,
     CancelContact,
     DeleteAgent,
     DeleteQueue,
@@ -15,6 +14,9 @@ from engine.commands import (
     SkillRequirement,
     UpsertAgent,
     UpsertQueue,
+)
+from engine.definitions import (
+    AgentSkill,
 )
 from engine.engine import Engine
 from engine.lifecycle import CancelReason, Channel, ContactState, Presence

@@ -2,7 +2,6 @@
 
 from engine.commands import (
     AcceptOffer,
-    AgentSkill,
     CompleteAssignment,
     Expire,
     RelaxationStep,
@@ -15,6 +14,9 @@ from engine.commands import (
     UpdateContact,
     UpsertAgent,
     UpsertQueue,
+)
+from engine.definitions import (
+    AgentSkill,
 )
 from engine.engine import Engine
 from engine.lifecycle import Channel, ContactState, Intake, Presence

@@ -25,8 +25,17 @@ from engine.commands import (
 from engine.lifecycle import Presence, Strategy
 from engine.limits import Limits
 from tests.engine import invariants
+from tests.engine.choices import (
+    STEPS_MS,
+    Draw,
+    SeededDraw,
+    seldom,
+)
 from tests.engine.comparing import Pair
-from tests.engine.drawing import KINDS, STEPS_MS, Draw, SeededDraw, draw_command, seldom
+from tests.engine.drawing import (
+    KINDS,
+    draw_command,
+)
 
 T = TypeVar("T")
 

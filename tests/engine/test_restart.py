@@ -6,7 +6,6 @@ import pytest
 
 from engine.commands import (
     AcceptOffer,
-    AgentSkill,
     CancelContact,
     DeclineOffer,
     Expire,
@@ -19,6 +18,9 @@ from engine.commands import (
     SkillRequirement,
     UpsertAgent,
     UpsertQueue,
+)
+from engine.definitions import (
+    AgentSkill,
 )
 from engine.effects import EffectKind
 from engine.engine import Engine

@@ -7,9 +7,7 @@ import pytest
 
 from engine.commands import (
     AcceptOffer,
-    AgentSkill,
     CancelContact,
-    ChannelCapacity,
     Command,
     CompleteAssignment,
     DeclineOffer,
@@ -17,9 +15,6 @@ from engine.commands import (
     DeleteQueue,
     EndWrapUp,
     Heartbeat,
-    Hours,
-    HoursException,
-    OpeningPeriod,
     ReleaseAssignment,
     RequeueContact,
     Requirements,
@@ -31,6 +26,13 @@ from engine.commands import (
     UpdateContact,
     UpsertAgent,
     UpsertQueue,
+)
+from engine.definitions import (
+    AgentSkill,
+    ChannelCapacity,
+    Hours,
+    HoursException,
+    OpeningPeriod,
 )
 from engine.engine import Engine
 from engine.lifecycle import (

@@ -12,17 +12,22 @@ _TRIGGER_OF = {
     EffectKind.OFFER_EXPIRED: Trigger.EXPIRE_OFFER,
     EffectKind.CONTACT_UPDATED: Trigger.UPDATE,
     EffectKind.CONTACT_RELAXED: Trigger.RELAX,
-    EffectKind.CONTACT_REJECTED: Trigger.REJECT,
     EffectKind.CONTACT_WRAP_UP_STARTED: Trigger.COMPLETE,
     EffectKind.CONTACT_ABANDONED: Trigger.ABANDON,
     EffectKind.CONTACT_CANCELLED: Trigger.WITHDRAW,
-    EffectKind.CONTACT_EXPIRED: Trigger.EXPIRE_WAIT,
+    EffectKind.CONTACT_SCHEDULED: Trigger.SCHEDULE,
+}
+_ENTRY_OF = {
+    EffectKind.CONTACT_REJECTED: Trigger.REJECT,
+    EffectKind.CONTACT_SCHEDULED: Trigger.ADMIT_LATER,
 }
 _OF_OFFERS = {kind for kind in EffectKind if kind.name.startswith("OFFER_")}
 # A contact that goes back to a queue: by the reason told.
 _RETURN_OF = {
     "moved": Trigger.REQUEUE,
     "released": Trigger.RELEASE,
+    "due": Trigger.COME_DUE,
+    "kept_place": Trigger.REQUEUE,
     # Told by the end of the offer before.
     "declined": None,
     "offer_expired": None,
@@ -67,8 +72,11 @@ class LifeTracer:
             self.states[contact_id] = ContactState.FREE
             return
         state = self.states[contact_id]
-        if state is ContactState.FREE and kind is not EffectKind.CONTACT_REJECTED:
-            self._move(contact_id, Trigger.ADMIT)
+        if state is ContactState.FREE:
+            trigger = _ENTRY_OF.get(kind, Trigger.ADMIT)
+            self._move(contact_id, trigger)
+            if trigger is not Trigger.ADMIT:
+                return
         if kind is EffectKind.CONTACT_QUEUED:
             assert self.states[contact_id] is ContactState.QUEUED
         elif kind is EffectKind.CONTACT_ASSIGNED:
@@ -77,16 +85,28 @@ class LifeTracer:
             self._follow_offer(kind, effect)
         elif kind is EffectKind.CONTACT_REQUEUED:
             self._return(effect)
-        elif kind is EffectKind.CONTACT_EXPIRED and state is ContactState.OFFERED:
-            # Its offer was taken back after it had waited long enough.
-            self._move(contact_id, Trigger.RESCIND)
-            self._move(contact_id, Trigger.EXPIRE_WAIT)
+        elif kind is EffectKind.CONTACT_EXPIRED:
+            self._expire(effect)
         elif kind is EffectKind.CONTACT_COMPLETED:
             is_wrapped_up = state is ContactState.WRAP_UP
             trigger = Trigger.END_WRAP_UP if is_wrapped_up else Trigger.COMPLETE_WITHOUT_WRAP_UP
             self._move(contact_id, trigger)
         else:
-            self._move(contact_id, _TRIGGER_OF[kind])
+            failed = effect.reason == "attempt_failed"
+            self._move(contact_id, Trigger.FAIL_ATTEMPT if failed else _TRIGGER_OF[kind])
+
+    def _expire(self, effect: Effect) -> None:
+        contact_id = effect.contact_id
+        if effect.reason == "attempts_exhausted":
+            self._move(contact_id, Trigger.EXHAUST_ATTEMPTS)
+            return
+        if self.states[contact_id] is ContactState.OFFERED:
+            # Its offer was taken back after it had waited long enough.
+            self._move(contact_id, Trigger.RESCIND)
+        elif self.states[contact_id] is ContactState.SCHEDULED:
+            # Its window had ended before it came due.
+            self._move(contact_id, Trigger.COME_DUE)
+        self._move(contact_id, Trigger.EXPIRE_WAIT)
 
     def _follow_offer(self, kind: EffectKind, effect: Effect) -> None:
         contact_id = effect.contact_id

@@ -80,6 +80,7 @@ class Stage:
                 "offered": snapshot.offered,
                 "assigned": snapshot.assigned,
                 "wrap_up": snapshot.wrapping_up,
+                "scheduled": snapshot.scheduled,
                 "oldest_wait": snapshot.oldest_wait_ms,
                 "free": snapshot.agents_free,
                 "signed_in": snapshot.agents_signed_in,
@@ -112,6 +113,9 @@ class Stage:
             "failed": contact.offers_failed,
             "expires": contact.expires_at_ms,
             "relaxed": contact.relaxation_steps_taken,
+            "due": contact.schedule.due_at_ms,
+            "window": contact.schedule.window_ends_at_ms,
+            "attempts": contact.attempts,
             "ended": contact.ended_at_ms,
             "attributes": ",".join(f"{key}:{value}" for key, value in contact.attributes.items()),
         }

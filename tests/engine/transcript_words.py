@@ -5,9 +5,7 @@ from typing import NamedTuple
 
 from engine.commands import (
     AcceptOffer,
-    AgentSkill,
     CancelContact,
-    ChannelCapacity,
     Command,
     CompleteAssignment,
     DeclineOffer,
@@ -15,11 +13,9 @@ from engine.commands import (
     DeleteQueue,
     EndWrapUp,
     Expire,
+    FailAttempt,
     Heartbeat,
-    Hours,
-    HoursException,
     OfferContact,
-    OpeningPeriod,
     Recover,
     Relaxation,
     RelaxationStep,
@@ -28,7 +24,8 @@ from engine.commands import (
     Requirements,
     ResetEstimates,
     Route,
-    ScoreWeights,
+    Schedule,
+    ScheduleContact,
     SetIntake,
     SetPresence,
     SkillPreference,
@@ -36,6 +33,14 @@ from engine.commands import (
     UpdateContact,
     UpsertAgent,
     UpsertQueue,
+)
+from engine.definitions import (
+    AgentSkill,
+    ChannelCapacity,
+    Hours,
+    HoursException,
+    OpeningPeriod,
+    ScoreWeights,
 )
 from engine.lifecycle import (
     AgentKind,
@@ -126,6 +131,34 @@ def _route(subject: str, words: Words) -> Command:
         numbers.get("routing_age_ms", 0),
         numbers.get("max_wait_ms", 0),
         _relaxation(words),
+        _schedule(words) if words.keys() & _SCHEDULED else None,
+    )
+
+
+_SCHEDULED = {"due", "window", "attempts", "retry"}
+
+
+def _schedule(words: Words) -> Schedule:
+    return Schedule(
+        **_integers(
+            words,
+            due="due_at_ms",
+            window="window_ends_at_ms",
+            attempts="attempts_max",
+            retry="retry_delay_ms",
+        )
+    )
+
+
+def _schedule_contact(subject: str, words: Words) -> Command:
+    channel = words.pop("channel", "")
+    return ScheduleContact(
+        subject,
+        _schedule(words),
+        Channel[channel.upper()] if channel else None,
+        words.pop("queue", ""),
+        _attributes(words),
+        words.pop("etag", ""),
     )
 
 
@@ -237,6 +270,10 @@ _COMMANDS: dict[str, Callable[[str, Words], Command]] = {
     "route": _route,
     "update": _update,
     "requeue": _requeue,
+    "schedule": _schedule_contact,
+    "fail_attempt": lambda id_, words: FailAttempt(
+        id_, words.pop("agent"), int(words.pop("after", "0"))
+    ),
     "cancel": lambda id_, words: CancelContact(id_, CancelReason[words.pop("reason").upper()]),
     "accept": lambda id_, words: AcceptOffer(id_, words.pop("agent")),
     "decline": _decline,
