@@ -36,6 +36,7 @@ def agent_definition(definition: UpsertAgent) -> agent_pb2.Agent:
                 channel=item.channel.value,  # type: ignore[arg-type]
                 cost=item.cost,
                 contacts_max=item.contacts_max,
+                interrupted_by=[channel.value for channel in item.interrupted_by],  # type: ignore[misc]
             )
             for item in definition.channels
         ],

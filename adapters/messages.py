@@ -108,6 +108,7 @@ def contact_message(engine: Engine, view: ContactView) -> contact_pb2.Contact:
             for offer_id, agent_row in view.offers
         ],
         attempts_failed=view.attempts,
+        interrupted_ms=view.interrupted_ms,
     )
     if view.schedule.attempts_max:
         message.schedule.CopyFrom(contact_pb2.Schedule(**view.schedule._asdict()))
@@ -163,6 +164,7 @@ def snapshot_message(snapshot: QueueSnapshot, now_ms: int) -> queue_pb2.QueueSna
         assigned=snapshot.assigned,
         wrap_up=snapshot.wrapping_up,
         scheduled=snapshot.scheduled,
+        interrupted=snapshot.interrupted,
         oldest_wait_ms=snapshot.oldest_wait_ms,
         agents_free=snapshot.agents_free,
         agents_signed_in=snapshot.agents_signed_in,

@@ -246,6 +246,7 @@ _QUEUE_GAUGES: Final = (
     ("headgate_queue_offered", "Contacts offered and not yet answered.", "offered"),
     ("headgate_queue_assigned", "Contacts being handled.", "assigned"),
     ("headgate_queue_wrap_up", "Contacts in wrap-up.", "wrapping_up"),
+    ("headgate_queue_interrupted", "Contacts put aside for others.", "interrupted"),
     ("headgate_queue_scheduled", "Contacts put off until a time.", "scheduled"),
 )
 _QUEUE_TOTALS: Final = (

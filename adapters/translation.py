@@ -210,6 +210,7 @@ def agent_command(agent: agent_pb2.Agent) -> UpsertAgent:
                 member(Channel, item.channel),
                 item.cost or 1,
                 item.contacts_max,
+                tuple(member(Channel, channel) for channel in item.interrupted_by),
             )
             for item in agent.channels
         ),

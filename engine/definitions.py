@@ -6,11 +6,16 @@ from engine.lifecycle import Channel, Day
 
 
 class ChannelCapacity(NamedTuple):
-    """What contacts of one channel cost an agent; `contacts_max` 0 = no limit but capacity."""
+    """
+    What contacts of one channel cost an agent; `contacts_max` 0 = no limit but capacity.
+
+    Those of the channels in `interrupted_by` may be taken on in their place.
+    """
 
     channel: Channel
     cost: int = 1
     contacts_max: int = 0
+    interrupted_by: tuple[Channel, ...] = ()
 
 
 class AgentSkill(NamedTuple):

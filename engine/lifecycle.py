@@ -5,7 +5,8 @@ A contact is QUEUED until it is OFFERED to an agent; an accepted offer makes it 
 handling ends it is in WRAP_UP, which still holds capacity, and then COMPLETED. An offer that is
 declined, expires or is rescinded puts the contact back to its place in QUEUED with its routing age,
 unless other agents have it on offer as well; then it stays OFFERED until the last of them fails.
-One that is to be dealt with later, or tried again, is SCHEDULED until its time comes.
+One that is to be dealt with later, or tried again, is SCHEDULED until its time comes. One that its
+agent puts aside for another is INTERRUPTED until the agent goes on with it.
 An event that the table does not list for a state is refused and changes nothing.
 """
 
@@ -47,6 +48,7 @@ class ContactState(IntEnum):
     CANCELLED = 8
     REJECTED = 9
     SCHEDULED = 10
+    INTERRUPTED = 11
 
 
 class Trigger(IntEnum):
@@ -75,6 +77,8 @@ class Trigger(IntEnum):
     COME_DUE = 20
     FAIL_ATTEMPT = 21
     EXHAUST_ATTEMPTS = 22
+    INTERRUPT = 23
+    RESUME = 24
 
 
 TRANSITIONS: Final[dict[ContactState, dict[Trigger, ContactState]]] = {
@@ -115,6 +119,16 @@ TRANSITIONS: Final[dict[ContactState, dict[Trigger, ContactState]]] = {
         Trigger.SCHEDULE: ContactState.SCHEDULED,
         Trigger.FAIL_ATTEMPT: ContactState.SCHEDULED,
         Trigger.EXHAUST_ATTEMPTS: ContactState.EXPIRED,
+        Trigger.INTERRUPT: ContactState.INTERRUPTED,
+    },
+    ContactState.INTERRUPTED: {
+        Trigger.RESUME: ContactState.ASSIGNED,
+        Trigger.COMPLETE: ContactState.WRAP_UP,
+        Trigger.COMPLETE_WITHOUT_WRAP_UP: ContactState.COMPLETED,
+        Trigger.RELEASE: ContactState.QUEUED,
+        Trigger.REQUEUE: ContactState.QUEUED,
+        Trigger.UPDATE: ContactState.INTERRUPTED,
+        Trigger.SCHEDULE: ContactState.SCHEDULED,
     },
     ContactState.WRAP_UP: {
         Trigger.END_WRAP_UP: ContactState.COMPLETED,
@@ -151,7 +165,12 @@ def _as_table() -> NDArray[np.int8]:
 TRANSITION_TABLE: Final = _as_table()
 
 # Those in which an agent holds the contact.
-HELD_STATES: Final = (ContactState.OFFERED, ContactState.ASSIGNED, ContactState.WRAP_UP)
+HELD_STATES: Final = (
+    ContactState.OFFERED,
+    ContactState.ASSIGNED,
+    ContactState.INTERRUPTED,
+    ContactState.WRAP_UP,
+)
 # (states,): whether a contact has ended, for nothing leaves the state.
 HAS_ENDED: Final = np.array([not TRANSITIONS[state] for state in ContactState])
 HAS_ENDED.flags.writeable = False

@@ -12,6 +12,7 @@ from engine.kernels.contact_life import (
     take_from_agent,
 )
 from engine.kernels.deadlines import schedule_agent
+from engine.kernels.interrupting import interrupt_and_resume
 from engine.kernels.joining import start_wait
 from engine.kernels.matching import match_backlog, match_freed
 from engine.kernels.offering import withdraw_offer
@@ -132,7 +133,9 @@ def settle_agent(table: Table, agent: int) -> None:
     agents = open_agents(table)
     if agents.rests_until_ms[agent] > 0:
         schedule_lease(table, agent)
-    if agents.presence[agent] == _AVAILABLE:
+    if agents.presence[agent] != _OFFLINE and not interrupt_and_resume(table, agent):
+        is_settled = False
+    elif agents.presence[agent] == _AVAILABLE:
         is_settled = match_freed(table, agent)
     else:
         reason = agents.presence_reason[agent]
@@ -165,5 +168,5 @@ def agent_due(table: Table, agent: int) -> None:
     schedule_lease(table, agent)
     if agents.presence[agent] != _AVAILABLE:
         settle_agent(table, agent)
-    elif not match_backlog(table, agent):
+    elif not (interrupt_and_resume(table, agent) and match_backlog(table, agent)):
         schedule_agent(table, agent, now_ms)

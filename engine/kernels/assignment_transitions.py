@@ -10,12 +10,13 @@ from engine.kernels.boundary import (
     open_offers,
     open_queues,
 )
-from engine.kernels.capacity import rest_begins
+from engine.kernels.capacity import rest_begins, set_state_in_hand
 from engine.kernels.columns import NOW_MS
 from engine.kernels.compilation import kernel
 from engine.kernels.contact_life import (
     complete,
     fail_offer,
+    handling_ms,
     is_allowed,
     pass_over,
     return_to_queue,
@@ -24,6 +25,7 @@ from engine.kernels.contact_life import (
 from engine.kernels.contact_transitions import report
 from engine.kernels.deadlines import schedule_contact
 from engine.kernels.estimates import learn_outcome
+from engine.kernels.interrupting import end_interruption
 from engine.kernels.joining import start_wait
 from engine.kernels.matching import match_returned
 from engine.kernels.offering import assign, bring_forward, further_offer
@@ -49,6 +51,7 @@ _OFFER_GONE = int(Refusal.OFFER_GONE)
 _NOT_YOURS = int(Refusal.NOT_YOURS)
 _OFFERED = int(ContactState.OFFERED)
 _WRAP_UP = int(ContactState.WRAP_UP)
+_INTERRUPTED = int(ContactState.INTERRUPTED)
 _T_COMPLETE = int(Trigger.COMPLETE)
 _T_END_WRAP_UP = int(Trigger.END_WRAP_UP)
 _T_RELEASE = int(Trigger.RELEASE)
@@ -138,6 +141,8 @@ def complete_assignment(table: Table) -> int:
         return _ILLEGAL
     if contacts.agent[contact] != cell.request[IN_AGENT]:
         return _NOT_YOURS
+    if contacts.state[contact] == _INTERRUPTED:
+        end_interruption(table, contact)
     queue = contacts.queue[contact]
     now_ms = cell.scalar[NOW_MS]
     contacts.handled_ms[contact] = now_ms
@@ -147,7 +152,7 @@ def complete_assignment(table: Table) -> int:
     if queues.wrap_up_mode[queue] == _NO_WRAP_UP:
         settle_agent(table, complete(table, contact))
     else:
-        contacts.state[contact] = _WRAP_UP
+        set_state_in_hand(table, contact, _WRAP_UP)
         queues.assigned[queue] -= 1
         queues.wrapping_up[queue] += 1
         ends_ms = NEVER_MS
@@ -172,7 +177,7 @@ def end_wrap_up(table: Table) -> int:
         return _ILLEGAL
     if contacts.agent[contact] != cell.request[IN_AGENT]:
         return _NOT_YOURS
-    cell.outcome[OUT_WAIT_MS] = cell.scalar[NOW_MS] - contacts.accepted_ms[contact]
+    cell.outcome[OUT_WAIT_MS] = handling_ms(table, contact)
     settle_agent(table, complete(table, contact))
     return _APPLIED
 

@@ -19,11 +19,14 @@ from engine.kernels.recording import mark_agent
 from engine.kernels.requests import (
     OUT_OCCUPANCY_PPB,
 )
-from engine.lifecycle import CHANNEL_SLOTS, Presence
+from engine.lifecycle import CHANNEL_SLOTS, ContactState, Presence
 from engine.limits import OCCUPANCY_WINDOW_MS
 
 _AVAILABLE = int(Presence.AVAILABLE)
 _AWAY = int(Presence.AWAY)
+_OFFERED = int(ContactState.OFFERED)
+_ASSIGNED = int(ContactState.ASSIGNED)
+_INTERRUPTED = int(ContactState.INTERRUPTED)
 
 # AVAILABLE, BUSY and AWAY are the presences of an agent who may have room sooner or later.
 assert _AWAY - _AVAILABLE == 2
@@ -69,15 +72,32 @@ def note_occupancy(table: Table, agent: int) -> None:
 
 
 @kernel
+def _interruptible(table: Table, agent: int, channel: int) -> int:
+    """Units in use by contacts that one of a channel may interrupt. O(channels)."""
+    agents = open_agents(table)
+    units = 0
+    for other in range(1, CHANNEL_SLOTS):
+        if agents.interrupted_by[agent, other] >> channel & 1:
+            units += agents.channel_handled[agent, other]
+    return units
+
+
+@kernel
 def has_room(table: Table, agent: int, channel: int) -> bool:
-    """Whether an available agent who does not rest has capacity for one more contact. O(1)."""
+    """
+    Whether an available agent who does not rest has capacity for one more contact, or handles
+    others that it may interrupt. O(1), or channels.
+    """
     agents = open_agents(table)
     cost = agents.channel_cost[agent, channel]
+    used = agents.used[agent]
+    if agents.interruptors[agent] >> channel & 1:
+        used -= _interruptible(table, agent, channel)
     return (
         agents.presence[agent] == _AVAILABLE
         and agents.rests_until_ms[agent] == 0
         and cost > 0
-        and agents.used[agent] + cost <= agents.capacity[agent]
+        and used + cost <= agents.capacity[agent]
         and agents.channel_used[agent, channel] < agents.channel_max[agent, channel]
     )
 
@@ -92,6 +112,40 @@ def refresh_room(table: Table, agent: int) -> None:
     is_working = _AVAILABLE <= presence <= _AWAY
     set_bit(bitsets.working_agents[0], agent, is_working)
     set_bit(bitsets.available_agents[0], agent, presence == _AVAILABLE)
+
+
+@kernel
+def _use(table: Table, contact: int, sign: int) -> None:
+    """Take what a contact costs from its agent's capacity, or give it back, by its state. O(1)."""
+    contacts = open_contacts(table)
+    agents = open_agents(table)
+    agent = contacts.agent[contact]
+    state = contacts.state[contact]
+    units = sign * contacts.cost[contact]
+    if state == _INTERRUPTED:
+        agents.interrupted[agent] += sign
+        return
+    agents.used[agent] += units
+    if state != _OFFERED:
+        agents.accepted[agent] += units
+    if state == _ASSIGNED:
+        agents.channel_handled[agent, contacts.channel[contact]] += units
+
+
+@kernel
+def set_state_in_hand(table: Table, contact: int, state: int) -> None:
+    """
+    Give a contact that stays with its agent another state.
+
+    Who interrupts it or has it go on notes the agent's occupancy first. O(channels).
+    """
+    contacts = open_contacts(table)
+    _use(table, contact, -1)
+    contacts.state[contact] = state
+    _use(table, contact, 1)
+    agent = contacts.agent[contact]
+    if open_agents(table).interruptors[agent] != 0:
+        refresh_room(table, agent)
 
 
 @kernel
@@ -112,7 +166,7 @@ def hold_contact(table: Table, agent: int, contact: int) -> None:
         contacts.agent_preceding[first] = contact
     agents.first_contact[agent] = contact
     agents.contact_count[agent] += 1
-    agents.used[agent] += contacts.cost[contact]
+    _use(table, contact, 1)
     agents.channel_used[agent, channel] += 1
     refresh_room(table, agent)
     mark_agent(table, agent)
@@ -136,7 +190,7 @@ def let_go(table: Table, contact: int) -> int:
     contacts.agent_preceding[contact] = -1
     contacts.agent_following[contact] = -1
     agents.contact_count[agent] -= 1
-    agents.used[agent] -= contacts.cost[contact]
+    _use(table, contact, -1)
     agents.channel_used[agent, contacts.channel[contact]] -= 1
     contacts.cost[contact] = 0
     refresh_room(table, agent)

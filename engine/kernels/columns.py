@@ -48,8 +48,9 @@ class Contacts(NamedTuple):
     # When it joined the present queue, or was scheduled: wait = accepted - queued.
     queued_ms: I64
     accepted_ms: I64
-    # When handling ended and wrap-up began.
+    # When handling ended and wrap-up began, or when it was interrupted; how long it was before.
     handled_ms: I64
+    interrupted_ms: I64
     ended_ms: I64
     # Longest wait in one queue, NEVER_MS for none; and when it expires if still waiting.
     max_wait_ms: I64
@@ -108,12 +109,22 @@ class Agents(NamedTuple):
     presence: I8
     kind: I8
     capacity: I64
-    # Units in use by offers, assignments and wrap-up.
+    # Units in use by offers, assignments and wrap-up, and those without offers.
     used: I64
+    accepted: I64
+    # Contacts interrupted, which use none.
+    interrupted: I64
     # Units one contact of the channel takes; 0 where the agent does not take the channel.
     channel_cost: PerChannel
     channel_max: PerChannel
     channel_used: PerChannel
+    # Units in use by contacts being handled.
+    channel_handled: PerChannel
+    # Channels that may interrupt contacts of the channel, a bit each; and those of any channel.
+    interrupted_by: PerChannel
+    interruptors: I64
+    # How many channels, one after the other, may interrupt those of the channel.
+    depth: PerChannel
     # Level per skill, 0 = not held.
     proficiency: Annotated[NDArray[np.uint8], Shape(np.uint8, SKILLS_MAX)]
     # 1 - 1 / (queues served + skills held): 0 for a specialist, towards 1 for who can do anything.
@@ -238,6 +249,7 @@ class Queues(NamedTuple):
     assigned: I64
     wrapping_up: I64
     scheduled: I64
+    interrupted: I64
     totals: Annotated[NDArray[np.int64], Shape(np.int64, TOTALS)]
     # First of its classes that hold waiting contacts.
     first_class: Row

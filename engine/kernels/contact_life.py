@@ -42,6 +42,7 @@ _OFFERED = int(ContactState.OFFERED)
 _ASSIGNED = int(ContactState.ASSIGNED)
 _WRAP_UP = int(ContactState.WRAP_UP)
 _SCHEDULED = int(ContactState.SCHEDULED)
+_INTERRUPTED = int(ContactState.INTERRUPTED)
 _COMPLETED = int(ContactState.COMPLETED)
 _ABANDONED = int(ContactState.ABANDONED)
 _EXPIRED = int(ContactState.EXPIRED)
@@ -120,6 +121,8 @@ def count_in_hand(table: Table, contact: int, change: int) -> None:
         queues.assigned[queue] += change
     elif state == _WRAP_UP:
         queues.wrapping_up[queue] += change
+    elif state == _INTERRUPTED:
+        queues.interrupted[queue] += change
 
 
 @kernel
@@ -267,6 +270,14 @@ def end_contact(table: Table, contact: int, state: int, kind: int, reason: int) 
 
 
 @kernel
+def handling_ms(table: Table, contact: int) -> int:
+    """Time since a contact was accepted, but for interruptions that are over. O(1)."""
+    contacts = open_contacts(table)
+    now_ms = open_cell(table).scalar[NOW_MS]
+    return now_ms - contacts.accepted_ms[contact] - contacts.interrupted_ms[contact]
+
+
+@kernel
 def complete(table: Table, contact: int) -> int:
     """
     End an assigned or wrapping-up contact as handled; returns the agent, whose idle time starts.
@@ -274,8 +285,7 @@ def complete(table: Table, contact: int) -> int:
     O(log contacts).
     """
     contacts = open_contacts(table)
-    now_ms = open_cell(table).scalar[NOW_MS]
-    handle_ms = now_ms - contacts.accepted_ms[contact]
+    handle_ms = handling_ms(table, contact)
     queue = contacts.queue[contact]
     open_queues(table).totals[queue, HANDLE_MS_SUM] += handle_ms
     agent = take_from_agent(table, contact)
@@ -360,5 +370,5 @@ def restore_contact(table: Table, contact: int) -> None:
         return
     count_in_hand(table, contact, 1)
     hold_contact(table, contacts.agent[contact], contact)
-    if state != _ASSIGNED:
+    if state in (_OFFERED, _WRAP_UP):
         schedule_contact(table, contact, contacts.until_ms[contact])

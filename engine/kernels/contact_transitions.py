@@ -70,6 +70,7 @@ _AVAILABLE = int(Presence.AVAILABLE)
 _QUEUED = int(ContactState.QUEUED)
 _OFFERED = int(ContactState.OFFERED)
 _ASSIGNED = int(ContactState.ASSIGNED)
+_INTERRUPTED = int(ContactState.INTERRUPTED)
 _ABANDONED = int(ContactState.ABANDONED)
 _CANCELLED = int(ContactState.CANCELLED)
 _REJECTED = int(ContactState.REJECTED)
@@ -247,7 +248,7 @@ def requeue(table: Table) -> int:
     contact = cell.request[IN_CONTACT]
     if not is_allowed(table, contact, _T_REQUEUE):
         return _ILLEGAL
-    was_assigned = contacts.state[contact] == _ASSIGNED
+    was_assigned = contacts.state[contact] in (_ASSIGNED, _INTERRUPTED)
     old_queue = contacts.queue[contact]
     agent = release_from_state(table, contact, _R_NONE)
     refer_to_class(table, contact, cell.request[IN_CLASS])

@@ -56,6 +56,7 @@ def start_wait(table: Table, contact: int) -> None:
     contacts.estimated_ms[contact] = 0
     contacts.accepted_ms[contact] = 0
     contacts.handled_ms[contact] = 0
+    contacts.interrupted_ms[contact] = 0
     set_expiry(table, contact)
 
 

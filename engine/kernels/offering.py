@@ -15,7 +15,13 @@ from engine.kernels.boundary import (
     open_offers,
     open_queues,
 )
-from engine.kernels.capacity import hold_contact, let_go, note_occupancy, refresh_room
+from engine.kernels.capacity import (
+    hold_contact,
+    let_go,
+    note_occupancy,
+    refresh_room,
+    set_state_in_hand,
+)
 from engine.kernels.columns import (
     ANSWERED,
     ANSWERED_WITHIN,
@@ -315,9 +321,13 @@ def assign(table: Table, contact: int) -> int:
     contacts.accepted_ms[contact] = now_ms
     record_contact(table, _ACCEPTED, contact, 0, _NONE)
     rescind_others(table, contact, _ANSWERED)
-    contacts.state[contact] = _ASSIGNED
+    set_state_in_hand(table, contact, _ASSIGNED)
     contacts.offer[contact] = 0
     schedule_contact(table, contact, NEVER_MS)
+    agents = open_agents(table)
+    if agents.interruptors[agent] != 0:
+        # In the same call: what it interrupts, or what waited to interrupt it.
+        schedule_agent(table, agent, now_ms)
     queues.offered[queue] -= 1
     queues.assigned[queue] += 1
     queues.totals[queue, ANSWERED] += 1
@@ -326,7 +336,7 @@ def assign(table: Table, contact: int) -> int:
         queues.totals[queue, ANSWERED_WITHIN] += 1
     if contacts.estimated_ms[contact] > 0:
         _check_estimate(table, contact)
-    open_agents(table).missed[agent] = 0
+    agents.missed[agent] = 0
     mark_agent(table, agent)
     mark_queue(table, queue)
     record_contact(table, _CONTACT_ASSIGNED, contact, 0, _NONE)

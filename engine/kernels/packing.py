@@ -42,7 +42,7 @@ _RELAXED_SHIFT: Final = 32
 _FELL_BACK_SHIFT: Final = 48
 _RELAXED_MAX: Final = (1 << (_FELL_BACK_SHIFT - _RELAXED_SHIFT)) - 1
 _SCHEDULE: Final = _CONTACT_PLAIN + 2 * EXCLUSIONS_MAX
-CONTACT_WIDTH: Final = _SCHEDULE + 2
+CONTACT_WIDTH: Final = _SCHEDULE + 3
 # Attempts, how many there may be, and the pause between them share a place.
 _ATTEMPTS_MAX_SHIFT: Final = 8
 _RETRY_SHIFT: Final = 16
@@ -94,6 +94,7 @@ def _pack_contacts(table: Table, out: NDArray[np.int64]) -> None:
         attempts = c.attempts[row] | c.attempts_max[row] << _ATTEMPTS_MAX_SHIFT
         record[_SCHEDULE] = c.window_ms[row]
         record[_SCHEDULE + 1] = attempts | c.retry_ms[row] << _RETRY_SHIFT
+        record[_SCHEDULE + 2] = c.interrupted_ms[row]
 
 
 @kernel
@@ -129,6 +130,7 @@ def _unpack_contact(table: Table, row: int, record: NDArray[np.int64]) -> None:
     c.attempts[row] = record[_SCHEDULE + 1] & _ATTEMPTS_MASK
     c.attempts_max[row] = record[_SCHEDULE + 1] >> _ATTEMPTS_MAX_SHIFT & _ATTEMPTS_MASK
     c.retry_ms[row] = record[_SCHEDULE + 1] >> _RETRY_SHIFT
+    c.interrupted_ms[row] = record[_SCHEDULE + 2]
 
 
 @kernel

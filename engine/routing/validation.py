@@ -35,6 +35,7 @@ from engine.commands import (
     UpsertQueue,
 )
 from engine.definitions import (
+    ChannelCapacity,
     Hours,
     OpeningPeriod,
 )
@@ -186,6 +187,14 @@ def _upsert_agent(checks: Checks, command: UpsertAgent) -> None:
         checks.number(
             f"agent.channels[{place}].contacts_max", channel.contacts_max, 0, CAPACITY_MAX
         )
+        path = f"agent.channels[{place}].interrupted_by"
+        for number, interruptor in enumerate(channel.interrupted_by):
+            checks.member(f"{path}[{number}]", interruptor, Channel)
+        checks.unique(path, channel.interrupted_by)
+        if _leads_back(channel.channel, command.channels):
+            expected = "channels that this one does not interrupt itself, nor through others"
+            names = ", ".join(item.name for item in channel.interrupted_by)
+            checks.fail(path, names, expected)
     checks.unique("agent.channels", [item.channel for item in command.channels])
     checks.number("agent.missed_offers_max", command.missed_offers_max, -1, 1_000)
     checks.number("agent.occupancy_max", command.occupancy_max, 0, 1)
@@ -194,6 +203,19 @@ def _upsert_agent(checks: Checks, command: UpsertAgent) -> None:
         checks.fail("agent.rest_ms", command.rest_ms, "0 unless occupancy_max is above 0")
     if command.lease_ms != 0:
         checks.number("agent.lease_ms", command.lease_ms, LEASE_MS_MIN, DAY_MS)
+
+
+def _leads_back(channel: Channel, channels: tuple[ChannelCapacity, ...]) -> bool:
+    """Whether a channel is interrupted by itself, or by what it interrupts in turn."""
+    interruptors = {item.channel: item.interrupted_by for item in channels}
+    seen: set[Channel] = set()
+    ahead = list(interruptors.get(channel, ()))
+    while ahead:
+        following = ahead.pop()
+        if following not in seen:
+            seen.add(following)
+            ahead += interruptors.get(following, ())
+    return channel in seen
 
 
 def _set_presence(checks: Checks, command: SetPresence) -> None:

@@ -122,9 +122,15 @@ class AgentRows:
         for channel in Channel:
             agents.channel_cost[row, channel] = 0 if command.channels else 1
             agents.channel_max[row, channel] = CAPACITY_MAX
+            agents.interrupted_by[row, channel] = agents.depth[row, channel] = 0
+        agents.interruptors[row] = 0
         for item in command.channels:
             agents.channel_cost[row, item.channel] = item.cost
             agents.channel_max[row, item.channel] = item.contacts_max or CAPACITY_MAX
+            interruptors = sum(1 << channel for channel in item.interrupted_by)
+            agents.interrupted_by[row, item.channel] = interruptors
+            agents.interruptors[row] |= interruptors
+            agents.depth[row, item.channel] = _depth_of(item.channel, command.channels)
         for queue_row in queue_rows:
             _add(bitsets.queue_agents[queue_row], row)
             _add(bitsets.agent_queues[row], queue_row)
@@ -278,6 +284,12 @@ class AgentRows:
             members &= ~np.uint64(1 << (row & 63))
 
 
+def _depth_of(channel: Channel, channels: tuple[ChannelCapacity, ...]) -> int:
+    """How many channels, one after the other, may interrupt those of a channel; none leads back."""
+    interruptors = next((item.interrupted_by for item in channels if item.channel == channel), ())
+    return max((1 + _depth_of(other, channels) for other in interruptors), default=0)
+
+
 def _shrunk(mean: float, count: int, usual: float) -> float:
     """A mean of `count` values with ESTIMATE_PRIOR usual ones."""
     return (count * mean + ESTIMATE_PRIOR * usual) / (count + ESTIMATE_PRIOR)
@@ -316,6 +328,9 @@ def definition_of(payload: bytes) -> tuple[UpsertAgent, str]:
     fields["skills"] = tuple(AgentSkill(*item) for item in fields["skills"])
     fields["tags"] = tuple(fields["tags"])
     fields["channels"] = tuple(
-        ChannelCapacity(Channel(item[0]), item[1], item[2]) for item in fields["channels"]
+        ChannelCapacity(
+            Channel(channel), cost, contacts_max, *(tuple(map(Channel, item)) for item in more)
+        )
+        for channel, cost, contacts_max, *more in fields["channels"]
     )
     return UpsertAgent(**fields), reason

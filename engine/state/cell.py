@@ -171,7 +171,7 @@ class CellState:
         """Open contacts of a queue."""
         queues = self.store.columns.queues
         in_hand = queues.offered[queue_row] + queues.assigned[queue_row]
-        in_hand += queues.wrapping_up[queue_row]
+        in_hand += queues.interrupted[queue_row] + queues.wrapping_up[queue_row]
         return int(queues.waiting[queue_row] + queues.scheduled[queue_row] + in_hand)
 
     def remove_agent(self, row: int) -> None:

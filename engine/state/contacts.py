@@ -58,6 +58,7 @@ class ContactView:
     # Without attempts where none was ever said.
     schedule: Schedule
     attempts: int
+    interrupted_ms: int
 
 
 class Said(NamedTuple):
@@ -153,7 +154,16 @@ class ContactRows:
                 int(contacts.retry_ms[row]),
             ),
             attempts=int(contacts.attempts[row]),
+            interrupted_ms=self._interrupted_ms(row, now_ms),
         )
+
+    def _interrupted_ms(self, row: int, now_ms: int) -> int:
+        """How long its handling was interrupted, up to now."""
+        contacts = self._store.columns.contacts
+        interrupted_ms = int(contacts.interrupted_ms[row])
+        if contacts.state[row] == ContactState.INTERRUPTED:
+            interrupted_ms += now_ms - int(contacts.handled_ms[row])
+        return interrupted_ms
 
     def age_counts_to_ms(self, row: int, now_ms: int) -> int:
         """Until when a contact's wait and routing age count: now, unless it is scheduled."""

@@ -53,6 +53,7 @@ class QueueSnapshot:
     assigned: int
     wrapping_up: int
     scheduled: int
+    interrupted: int
     oldest_wait_ms: int
     agents_free: int
     agents_signed_in: int
@@ -130,6 +131,7 @@ class QueueRows:
             assigned=int(queues.assigned[row]),
             wrapping_up=int(queues.wrapping_up[row]),
             scheduled=int(queues.scheduled[row]),
+            interrupted=int(queues.interrupted[row]),
             oldest_wait_ms=self._oldest_wait_ms(row, now_ms),
             agents_free=int(np.bitwise_count(free).sum()),
             agents_signed_in=int(((member_presence > 0) & (member_presence < 5)).sum()),

@@ -15,7 +15,7 @@ from engine.kernels.columns import (
 # versions wrote is read as well.
 # 1: as first released. 2: relaxation of contacts, in their payload and beside their failed offers.
 # 3: occupancy and estimates of agents, outcomes of queues, several offers of one contact, and where
-# decisions are numbered from. 4: scheduled contacts.
+# decisions are numbered from. 4: scheduled and interrupted contacts.
 SCHEMA_VERSION: Final = 4
 
 

@@ -93,6 +93,16 @@ def test_caller_of_the_example_is_called_back_at_the_second_attempt(server: Serv
         )
 
 
+def test_email_of_the_example_is_put_aside_for_a_call_and_goes_on(server: Served) -> None:
+    """It stays with its agent all the while."""
+    for told in told_twice("call_first.py", server):
+        assert told == (
+            "the email is CONTACT_STATE_ASSIGNED\n"
+            "with a call the email is CONTACT_STATE_INTERRUPTED\n"
+            "after it the email is CONTACT_STATE_ASSIGNED\n"
+        )
+
+
 def test_weights_of_the_example_change_who_is_offered_contacts(server: Served) -> None:
     """Four times the quicker agent, and then one after the other."""
     for told in told_twice("quicker_agent.py", server):

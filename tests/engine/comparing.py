@@ -186,6 +186,7 @@ def contact_view(engine: Engine, contact_id: str, now_ms: int) -> View:
         "taken": view.relaxation_steps_taken,
         "schedule": tuple(view.schedule),
         "attempts": view.attempts,
+        "interrupted_ms": view.interrupted_ms,
     }
 
 
@@ -225,6 +226,8 @@ def _reference_contact(floor: Floor, contact: RefContact) -> View:
             contact.retry_ms,
         ),
         "attempts": contact.attempts,
+        "interrupted_ms": contact.interrupted_ms
+        + (floor.now_ms - contact.put_aside_ms if contact.state.name == "INTERRUPTED" else 0),
     }
 
 
@@ -290,6 +293,7 @@ def queue_view(engine: Engine, queue_id: str) -> View:
         "assigned": snapshot.assigned,
         "wrapping_up": snapshot.wrapping_up,
         "scheduled": snapshot.scheduled,
+        "interrupted": snapshot.interrupted,
         "oldest_wait_ms": snapshot.oldest_wait_ms,
         "agents_free": snapshot.agents_free,
         "agents_signed_in": snapshot.agents_signed_in,
@@ -305,7 +309,7 @@ def _reference_queue(floor: Floor, queue: RefQueue) -> View:
     ]
     count_of = {
         name: sum(contact.state.name == name for contact in contacts)
-        for name in ("QUEUED", "OFFERED", "ASSIGNED", "WRAP_UP", "SCHEDULED")
+        for name in ("QUEUED", "OFFERED", "ASSIGNED", "WRAP_UP", "SCHEDULED", "INTERRUPTED")
     }
     channels = range(1, 9)
     return {
@@ -317,6 +321,7 @@ def _reference_queue(floor: Floor, queue: RefQueue) -> View:
         "assigned": count_of["ASSIGNED"],
         "wrapping_up": count_of["WRAP_UP"],
         "scheduled": count_of["SCHEDULED"],
+        "interrupted": count_of["INTERRUPTED"],
         "oldest_wait_ms": max((floor.now_ms - head.queued_ms for head in heads), default=0),
         "agents_free": sum(any(map(agent.has_room, channels)) for agent in members),  # type: ignore[arg-type]
         "agents_signed_in": sum(agent.presence.name != "OFFLINE" for agent in members),

@@ -52,6 +52,8 @@ from tests.engine.reference_floor import Floor
 
 # Of a day in January 1970, on which all walks take place.
 
+IN_HANDS: Final = (ContactState.ASSIGNED, ContactState.INTERRUPTED)
+
 
 def draw_command(draw: Draw, floor: Floor) -> Command:
     """Any command; those that move contacts are drawn more often than those that define things."""
@@ -89,7 +91,7 @@ def _schedule(draw: Draw, floor: Floor) -> Schedule:
 
 def _schedule_contact(draw: Draw, floor: Floor) -> Command:
     states = (
-        ContactState.QUEUED, ContactState.OFFERED, ContactState.ASSIGNED, ContactState.SCHEDULED,
+        ContactState.QUEUED, ContactState.OFFERED, ContactState.SCHEDULED, *IN_HANDS,
     )  # fmt: skip
     return ScheduleContact(
         contact_id_in(draw, floor, *states),
@@ -110,7 +112,7 @@ def _fail_attempt(draw: Draw, floor: Floor) -> Command:
     if scheduled and not seldom(draw, 3):
         contact = draw(scheduled)
         return FailAttempt(contact.contact_id, contact.agent_id, draw((0, 0, 1_000, 20_000)))
-    return FailAttempt(*_assignment(draw, floor, ContactState.ASSIGNED))
+    return FailAttempt(*_assignment(draw, floor, *IN_HANDS))
 
 
 def _update(draw: Draw, floor: Floor) -> Command:
@@ -126,7 +128,7 @@ def _update(draw: Draw, floor: Floor) -> Command:
 
 def _requeue(draw: Draw, floor: Floor) -> Command:
     states = (
-        ContactState.QUEUED, ContactState.OFFERED, ContactState.ASSIGNED, ContactState.SCHEDULED,
+        ContactState.QUEUED, ContactState.OFFERED, ContactState.SCHEDULED, *IN_HANDS,
     )  # fmt: skip
     return RequeueContact(
         contact_id_in(draw, floor, *states),
@@ -185,7 +187,7 @@ def _assignment(draw: Draw, floor: Floor, *states: ContactState) -> tuple[str, s
 
 def _complete(draw: Draw, floor: Floor) -> Command:
     outcome = draw((None, None, 0.0, 1.0, 0.4))
-    return CompleteAssignment(*_assignment(draw, floor, ContactState.ASSIGNED), outcome)
+    return CompleteAssignment(*_assignment(draw, floor, *IN_HANDS), outcome)
 
 
 def _end_wrap_up(draw: Draw, floor: Floor) -> Command:
@@ -193,7 +195,7 @@ def _end_wrap_up(draw: Draw, floor: Floor) -> Command:
 
 
 def _release(draw: Draw, floor: Floor) -> Command:
-    return ReleaseAssignment(*_assignment(draw, floor, ContactState.ASSIGNED))
+    return ReleaseAssignment(*_assignment(draw, floor, *IN_HANDS))
 
 
 def _expire(draw: Draw, floor: Floor) -> Command:

@@ -72,6 +72,13 @@ def upsert_agent(draw: Draw, floor: Floor) -> Command:
         (),
         (ChannelCapacity(Channel.VOICE, 3), ChannelCapacity(Channel.CHAT, 1, 2)),
         (ChannelCapacity(Channel.CHAT, 2), ChannelCapacity(Channel.EMAIL, 1, 1)),
+        (
+            ChannelCapacity(Channel.VOICE, 2),
+            ChannelCapacity(Channel.CHAT, 1, 0, (Channel.VOICE,)),
+            ChannelCapacity(
+                Channel.EMAIL, 1, 3, draw(((Channel.CHAT,), (Channel.CHAT, Channel.VOICE)))
+            ),
+        ),
     ))  # fmt: skip
     return UpsertAgent(
         any_agent_id(draw, floor),

@@ -24,10 +24,8 @@ from engine.kernels.columns import (
     QUEUE_DIRTY_COUNT,
 )
 from engine.kernels.eligibility import EVERYONE
-from engine.lifecycle import HAS_ENDED, Channel, ContactState, Intake, Presence
+from engine.lifecycle import HAS_ENDED, HELD_STATES, Channel, ContactState, Intake, Presence
 from engine.limits import NEVER_MS
-
-HELD = (ContactState.OFFERED, ContactState.ASSIGNED, ContactState.WRAP_UP)
 
 
 def check(engine: Engine) -> None:
@@ -52,7 +50,7 @@ def check(engine: Engine) -> None:
          AGENT_HEAP_COUNT),
     ):  # fmt: skip
         check_heap(heap, due_ms, position, int(scalar[count]))
-    assert scalar[OPEN_COUNT] == np.isin(columns.contacts.state, (1, 2, 3, 4, 10)).sum()
+    assert scalar[OPEN_COUNT] == np.isin(columns.contacts.state, (1, 2, 3, 4, 10, 11)).sum()
     assert scalar[CONTACT_DIRTY_COUNT] == columns.contacts.is_dirty.sum() == 0
     assert scalar[AGENT_DIRTY_COUNT] == columns.agents.is_dirty.sum() == 0
     assert scalar[QUEUE_DIRTY_COUNT] == columns.queues.is_dirty.sum() == 0
@@ -68,12 +66,12 @@ def _check_states(columns: ColumnSet, rows: list[int]) -> None:
     for row in rows:
         state = ContactState(int(contacts.state[row]))
         assert (contacts.offer[row] > 0) == (state is ContactState.OFFERED)
-        assert (contacts.cost[row] > 0) == (state in HELD)
+        assert (contacts.cost[row] > 0) == (state in HELD_STATES)
         assert (contacts.class_row[row] >= 0) == (not HAS_ENDED[state])
         assert (contacts.ended_ms[row] > 0) == HAS_ENDED[state]
         if state in (ContactState.QUEUED, ContactState.SCHEDULED):
             assert contacts.agent[row] == -1
-        if state in HELD:
+        if state in HELD_STATES:
             assert columns.agents.presence[contacts.agent[row]] > 0
         assert columns.queues.intake[contacts.queue[row]] > 0
 
@@ -102,6 +100,7 @@ def _check_waiting(columns: ColumnSet, rows: list[int], queues: list[int]) -> No
             (ContactState.ASSIGNED, columns.queues.assigned),
             (ContactState.WRAP_UP, columns.queues.wrapping_up),
             (ContactState.SCHEDULED, columns.queues.scheduled),
+            (ContactState.INTERRUPTED, columns.queues.interrupted),
         ):
             own = [row for row in rows if contacts.queue[row] == queue]
             assert count[queue] == sum(contacts.state[row] == state for row in own)
@@ -133,16 +132,24 @@ def _check_hands(columns: ColumnSet, rows: list[int], agents: list[int]) -> None
         assert sorted(held) == [
             row
             for row in rows
-            if contacts.agent[row] == agent and ContactState(int(contacts.state[row])) in HELD
+            if contacts.agent[row] == agent and contacts.state[row] in HELD_STATES
         ]
         asked = _further_offers(columns, agent)
         offered = columns.offers.contact[asked].tolist()
         assert columns.agents.contact_count[agent] == len(held) + len(asked)
-        used = contacts.cost[held].sum() + columns.offers.cost[asked].sum()
+        own_states = contacts.state[held]
+        at_work = own_states != ContactState.INTERRUPTED
+        accepted = at_work & (own_states != ContactState.OFFERED)
+        assert columns.agents.interrupted[agent] == (~at_work).sum()
+        assert columns.agents.accepted[agent] == contacts.cost[held][accepted].sum()
+        used = contacts.cost[held][at_work].sum() + columns.offers.cost[asked].sum()
         assert columns.agents.used[agent] == used
         for channel in Channel:
             own = sum(contacts.channel[row] == channel for row in held + offered)
             assert columns.agents.channel_used[agent, channel] == own
+            is_handled = own_states == ContactState.ASSIGNED
+            handled = contacts.cost[held][is_handled & (contacts.channel[held] == channel)].sum()
+            assert columns.agents.channel_handled[agent, channel] == handled
 
 
 def _further_offers(columns: ColumnSet, agent: int) -> list[int]:
@@ -256,11 +263,13 @@ def has_room(columns: ColumnSet, agent: int, channel: int) -> bool:
     """Whether an agent may be offered one more contact of the channel."""
     agents = columns.agents
     cost = agents.channel_cost[agent, channel]
+    interruptible = agents.interrupted_by[agent] >> channel & 1
+    used = agents.used[agent] - (interruptible * agents.channel_handled[agent]).sum()
     return bool(
         agents.presence[agent] == Presence.AVAILABLE
         and agents.rests_until_ms[agent] == 0
         and cost > 0
-        and agents.used[agent] + cost <= agents.capacity[agent]
+        and used + cost <= agents.capacity[agent]
         and agents.channel_used[agent, channel] < agents.channel_max[agent, channel]
     )
 
@@ -295,12 +304,17 @@ def _carries(columns: ColumnSet, agent: int, tag: int) -> bool:
 
 
 def excess(engine: Engine) -> dict[str, int]:
-    """How far each agent, and each of its channels, is above its maximum, summed; 0 for most."""
+    """
+    How far each agent, and each of its channels, is above its maximum, summed; 0 for most.
+
+    What may be interrupted is not counted.
+    """
     columns = engine.cell.store.columns
     agents = columns.agents
     result = {}
     for row in engine.cell.agents.slots.rows():
-        over = max(0, int(agents.used[row] - agents.capacity[row]))
+        interruptible = (agents.interrupted_by[row] != 0) * agents.channel_handled[row]
+        over = max(0, int(agents.used[row] - interruptible.sum() - agents.capacity[row]))
         for channel in Channel:
             used, used_max = agents.channel_used[row, channel], agents.channel_max[row, channel]
             over += max(0, int(used - used_max))

@@ -304,7 +304,7 @@ class Reference:
 
         def end() -> Outcome:
             own(self.floor, contact, agent, Trigger.END_WRAP_UP)
-            handle_ms = self.floor.now_ms - contact.accepted_ms
+            handle_ms = self.floor.now_ms - contact.accepted_ms - contact.interrupted_ms
             complete(self.floor, contact)
             settle_agent(self.floor, agent)
             return Outcome(contact_id=contact.contact_id, wait_ms=handle_ms)

@@ -78,6 +78,7 @@ def record_queue(floor: Floor, kind: EffectKind, queue_id: str, detail: int) -> 
 def start_wait(floor: Floor, contact: RefContact) -> None:
     contact.queued_ms = floor.now_ms
     contact.accepted_ms = 0
+    contact.interrupted_ms = 0
     set_expiry(floor, contact)
 
 
@@ -251,7 +252,7 @@ def end(
 
 
 def complete(floor: Floor, contact: RefContact) -> RefAgent:
-    handle_ms = floor.now_ms - contact.accepted_ms
+    handle_ms = floor.now_ms - contact.accepted_ms - contact.interrupted_ms
     floor.queue_of(contact).totals[HANDLE_MS_SUM] += handle_ms
     agent = take_from_agent(floor, contact)
     learned = agent.learning_in(contact.queue_id)
@@ -316,6 +317,9 @@ def assign(floor: Floor, contact: RefContact) -> int:
     contact.state = ContactState.ASSIGNED
     contact.offer = 0
     contact.due_ms = NEVER_MS
+    agent = floor.agents[contact.agent_id]
+    if any(item.interrupted_by for item in agent.definition.channels):
+        agent.due_ms = floor.now_ms
     queue.totals[ANSWERED] += 1
     queue.totals[WAIT_MS_SUM] += wait_ms
     queue.totals[ANSWERED_WITHIN] += wait_ms <= queue.definition.service_level_within_ms

@@ -16,11 +16,10 @@ from engine.commands import (
     UpsertQueue,
 )
 from engine.kernels.columns import TOTALS
-from engine.lifecycle import Channel, ContactState, Intake, Presence, RejectionReason
+from engine.lifecycle import HELD_STATES, Channel, ContactState, Intake, Presence, RejectionReason
 from engine.limits import ESTIMATES_MAX, EXCLUSIONS_MAX, NEVER_MS
 
 WORKING = (Presence.AVAILABLE, Presence.BUSY, Presence.AWAY)
-HELD = (ContactState.OFFERED, ContactState.ASSIGNED, ContactState.WRAP_UP)
 
 
 # Queue, requirements, channel, priority, steps to come, and whether they came by fallback.
@@ -83,6 +82,9 @@ class RefContact:
     queued_ms: int = 0
     expires_ms: int = 0
     accepted_ms: int = 0
+    # When its handling was interrupted, and for how long before.
+    put_aside_ms: int = 0
+    interrupted_ms: int = 0
     ended_ms: int = 0
     offer: int = 0
     until_ms: int = 0
@@ -110,7 +112,7 @@ class RefContact:
     @property
     def is_open(self) -> bool:
         """Whether it has not ended."""
-        return self.state in (ContactState.QUEUED, ContactState.SCHEDULED, *HELD)
+        return self.state in (ContactState.QUEUED, ContactState.SCHEDULED, *HELD_STATES)
 
     def age_counts_to_ms(self, now_ms: int) -> int:
         """Until when its wait and routing age count."""
@@ -204,8 +206,20 @@ class RefAgent:
     @property
     def used(self) -> int:
         """Units of capacity in use."""
-        held = sum(contact.cost for contact in self.held)
-        return held + sum(offer.cost for offer in self.asked)
+        at_work = (one for one in self.held if one.state is not ContactState.INTERRUPTED)
+        return sum(one.cost for one in at_work) + sum(offer.cost for offer in self.asked)
+
+    @property
+    def accepted(self) -> int:
+        """Units of capacity in use by what it has accepted."""
+        states = (ContactState.ASSIGNED, ContactState.WRAP_UP)
+        return sum(one.cost for one in self.held if one.state in states)
+
+    def interruptors(self, channel: Channel) -> tuple[Channel, ...]:
+        """Channels that may interrupt contacts of a channel."""
+        return {item.channel: item.interrupted_by for item in self.definition.channels}.get(
+            channel, ()
+        )
 
     @property
     def load_ratio(self) -> float:
@@ -280,11 +294,16 @@ class RefAgent:
     def has_room(self, channel: Channel) -> bool:
         """Whether it may be offered one more contact of the channel."""
         cost = self.cost(channel)
+        interruptible = sum(
+            one.cost
+            for one in self.held
+            if one.state is ContactState.ASSIGNED and channel in self.interruptors(one.channel)
+        )
         return (
             self.presence is Presence.AVAILABLE
             and self.rests_until_ms == 0
             and cost > 0
-            and self.used + cost <= self.definition.capacity
+            and self.used - interruptible + cost <= self.definition.capacity
             and sum(one.channel == channel for one in self.hands) < self.channel_max(channel)
         )
 

@@ -12,6 +12,7 @@ from engine.lifecycle import ContactState, Presence, RejectionReason
 from engine.limits import EFFECTS_PER_CALL, NEVER_MS
 from tests.engine.reference_floor import Floor, order_in_class
 from tests.engine.reference_hours import MINUTE_MS, closed_in, next_change_ms
+from tests.engine.reference_interrupting import interrupt_and_resume
 from tests.engine.reference_moves import (
     complete,
     fail_offer,
@@ -113,7 +114,9 @@ def return_contacts(floor: Floor, agent: RefAgent, reason: str) -> bool:
 def settle_agent(floor: Floor, agent: RefAgent) -> None:
     if agent.rests_until_ms:
         schedule_lease(floor, agent)
-    if agent.presence is Presence.AVAILABLE:
+    if agent.presence is not Presence.OFFLINE and not interrupt_and_resume(floor, agent):
+        is_settled = False
+    elif agent.presence is Presence.AVAILABLE:
         is_settled = match_freed(floor, agent)
     else:
         own_words = ("lease_lost", "missed_offers")
@@ -204,7 +207,7 @@ def agent_due(floor: Floor, agent: RefAgent) -> None:
     schedule_lease(floor, agent)
     if agent.presence is not Presence.AVAILABLE:
         settle_agent(floor, agent)
-    elif not match_backlog(floor, agent):
+    elif not (interrupt_and_resume(floor, agent) and match_backlog(floor, agent)):
         agent.due_ms = floor.now_ms
 
 

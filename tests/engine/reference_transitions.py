@@ -29,6 +29,7 @@ from engine.lifecycle import (
 from engine.limits import ESTIMATE_MEMORY, NEVER_MS, SKILLS_MAX, TAGS_MAX
 from engine.refusals import Refusal
 from tests.engine.reference_floor import Floor, Refused
+from tests.engine.reference_interrupting import go_on
 from tests.engine.reference_moves import (
     assign,
     bring_forward,
@@ -114,7 +115,7 @@ def turn_away(floor: Floor, contact: RefContact, reason: RejectionReason) -> Non
 def move(floor: Floor, contact: RefContact, queue: RefQueue, asked: RefContact) -> Outcome:
     if contact.state is ContactState.WRAP_UP:
         raise Refused(Refusal.ILLEGAL_TRANSITION)
-    was_assigned = contact.state is ContactState.ASSIGNED
+    was_assigned = contact.state in (ContactState.ASSIGNED, ContactState.INTERRUPTED)
     has_moved = contact.queue_id != queue.queue_id
     agent = release_from_state(floor, contact)
     contact.queue_id, contact.priority = queue.queue_id, asked.priority
@@ -196,6 +197,8 @@ def pick(floor: Floor, contact: RefContact, agent: RefAgent, ignores_capacity: b
 
 
 def end_handling(floor: Floor, contact: RefContact, outcome: float | None) -> Outcome:
+    if contact.state is ContactState.INTERRUPTED:
+        go_on(floor, contact)
     if outcome is not None:
         rate(floor, contact, round(outcome * 1_000))
     definition = floor.queue_of(contact).definition

@@ -26,6 +26,7 @@ from engine.commands import (
     UpsertAgent,
     UpsertQueue,
 )
+from engine.definitions import ChannelCapacity
 from engine.engine import Engine
 from engine.lifecycle import (
     NO_STATE,
@@ -41,6 +42,10 @@ from engine.lifecycle import (
 )
 from engine.refusals import CommandRefused
 
+_VIDEO_INTERRUPTS_VOICE = (
+    ChannelCapacity(Channel.VOICE, interrupted_by=(Channel.VIDEO,)),
+    ChannelCapacity(Channel.VIDEO),
+)
 _WRAP_UP_UNTIL_ENDED = UpsertQueue("q1", wrap_up_mode=WrapUpMode.UNTIL_ENDED)
 
 
@@ -50,7 +55,8 @@ def _floor(state: ContactState, trigger: Trigger) -> Engine:
     engine.apply(_WRAP_UP_UNTIL_ENDED, 1_000)
     engine.apply(UpsertQueue("q2"), 1_000)
     for agent_id in ("a1", "a2"):
-        engine.apply(UpsertAgent(agent_id, queue_ids=("q1",)), 1_000)
+        agent = UpsertAgent(agent_id, queue_ids=("q1",), channels=_VIDEO_INTERRUPTS_VOICE)
+        engine.apply(agent, 1_000)
         engine.apply(SetPresence(agent_id, Presence.BUSY), 1_000)
     # Serves no queue: only who picks it gives it anything.
     engine.apply(UpsertAgent("a3"), 1_000)
@@ -98,6 +104,11 @@ def _way_to(state: ContactState, trigger: Trigger) -> list[tuple[Command, int]]:
             (route, 1_000),
             (SetIntake("q1", Intake.OPEN), 1_000),
         ],
+        ContactState.INTERRUPTED: [
+            *handled[:3],
+            (Route("c2", "q1", Channel.VIDEO), 1_000),
+            (AcceptOffer("o2.1", "a1"), 1_000),
+        ],
         ContactState.SCHEDULED: [(route._replace(schedule=later), 1_000)],
     }
     return ways[state]
@@ -129,6 +140,8 @@ def _try(engine: Engine, trigger: Trigger) -> None:
         Trigger.COME_DUE: Expire(),
         Trigger.FAIL_ATTEMPT: FailAttempt("c1", "a1"),
         Trigger.EXHAUST_ATTEMPTS: FailAttempt("c1", "a1"),
+        Trigger.INTERRUPT: AcceptOffer("o2.1", "a1"),
+        Trigger.RESUME: ReleaseAssignment("c2", "a1"),
     }
     # An offer lasts 20 s; a contact that is to expire waits 10 s at most, and relaxes after 5 s.
     passed_ms = {
@@ -139,6 +152,8 @@ def _try(engine: Engine, trigger: Trigger) -> None:
     }
     if trigger is Trigger.REJECT:
         engine.apply(SetIntake("q1", Intake.CLOSED), 1_010)
+    if trigger is Trigger.INTERRUPT:
+        engine.apply(Route("c2", "q1", Channel.VIDEO), 1_010)
     if trigger is Trigger.COMPLETE_WITHOUT_WRAP_UP:
         engine.apply(UpsertQueue("q1"), 1_010)
     engine.take_group()

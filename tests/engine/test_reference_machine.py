@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from engine.commands import (
     Command,
+    CompleteAssignment,
     OfferContact,
     Recover,
     SetPresence,
@@ -69,8 +70,9 @@ class Run:
             self.pair.apply(command, self.now_ms)
         excess = invariants.excess(self.pair.engine)
         for agent_id, over in excess.items():
+            # Wrap-up cannot be interrupted.
             may_grow = (
-                isinstance(command, UpsertAgent)
+                isinstance(command, (UpsertAgent, CompleteAssignment))
                 or (isinstance(command, OfferContact) and command.ignores_capacity)
             ) and command.agent_id == agent_id
             assert may_grow or over <= self._excess.get(agent_id, 0), (agent_id, command)

@@ -16,12 +16,15 @@ _TRIGGER_OF = {
     EffectKind.CONTACT_ABANDONED: Trigger.ABANDON,
     EffectKind.CONTACT_CANCELLED: Trigger.WITHDRAW,
     EffectKind.CONTACT_SCHEDULED: Trigger.SCHEDULE,
+    EffectKind.CONTACT_INTERRUPTED: Trigger.INTERRUPT,
+    EffectKind.CONTACT_RESUMED: Trigger.RESUME,
 }
 _ENTRY_OF = {
     EffectKind.CONTACT_REJECTED: Trigger.REJECT,
     EffectKind.CONTACT_SCHEDULED: Trigger.ADMIT_LATER,
 }
 _OF_OFFERS = {kind for kind in EffectKind if kind.name.startswith("OFFER_")}
+_IN_HANDS = (ContactState.ASSIGNED, ContactState.INTERRUPTED)
 # A contact that goes back to a queue: by the reason told.
 _RETURN_OF = {
     "moved": Trigger.REQUEUE,
@@ -134,7 +137,7 @@ class LifeTracer:
         state = self.states[effect.contact_id]
         if trigger is None:
             assert state is ContactState.QUEUED
-        elif trigger is Trigger.RESCIND and state is ContactState.ASSIGNED:
+        elif trigger is Trigger.RESCIND and state in _IN_HANDS:
             # Taken from an agent whose lease lapsed: as if it had released the contact.
             assert effect.reason == "lease_lost"
             self._move(effect.contact_id, Trigger.RELEASE)

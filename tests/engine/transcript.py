@@ -81,6 +81,7 @@ class Stage:
                 "assigned": snapshot.assigned,
                 "wrap_up": snapshot.wrapping_up,
                 "scheduled": snapshot.scheduled,
+                "interrupted": snapshot.interrupted,
                 "oldest_wait": snapshot.oldest_wait_ms,
                 "free": snapshot.agents_free,
                 "signed_in": snapshot.agents_signed_in,
@@ -116,6 +117,7 @@ class Stage:
             "due": contact.schedule.due_at_ms,
             "window": contact.schedule.window_ends_at_ms,
             "attempts": contact.attempts,
+            "interrupted": contact.interrupted_ms,
             "ended": contact.ended_at_ms,
             "attributes": ",".join(f"{key}:{value}" for key, value in contact.attributes.items()),
         }

@@ -200,8 +200,13 @@ def _agent(subject: str, words: Words) -> Command:
         skills=tuple(AgentSkill(skill, int(level)) for skill, level in skills),
         tags=tuple(_list(words, "tags")),
         channels=tuple(
-            ChannelCapacity(Channel[name.upper()], int(cost), int(contacts_max))
-            for name, cost, contacts_max in channels
+            ChannelCapacity(
+                Channel[name.upper()],
+                int(cost),
+                int(contacts_max),
+                tuple(Channel[other.upper()] for item in by for other in item.split("+")),
+            )
+            for name, cost, contacts_max, *by in channels
         ),
         etag=words.pop("etag", ""),
         **_integers(
