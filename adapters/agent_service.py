@@ -9,12 +9,7 @@ from adapters.errors import invalid
 from adapters.messages import agent_message
 from adapters.methods import Method, fitting, ids_after, page_bounds
 from adapters.translation import agent_command, known_members, member
-from engine.commands import (
-    DeleteAgent,
-    Heartbeat,
-    ResetEstimates,
-    SetPresence,
-)
+from engine.commands import DeleteAgent, Heartbeat, ResetEstimates, SetPresence
 from engine.engine import Engine
 from engine.lifecycle import Presence
 from engine.refusals import CommandRefused, violation

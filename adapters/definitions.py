@@ -4,16 +4,8 @@ Definitions of queues and agents as messages of the contract: what `translation`
 Nothing here loads kernels, so that commands which only talk to an engine start quickly.
 """
 
-from engine.commands import (
-    UpsertAgent,
-    UpsertQueue,
-)
-from engine.definitions import (
-    STRATEGY_WEIGHTS,
-    Hours,
-    OpeningPeriod,
-    ScoreWeights,
-)
+from engine.commands import UpsertAgent, UpsertQueue
+from engine.definitions import STRATEGY_WEIGHTS, Hours, OpeningPeriod, ScoreWeights
 from engine.state.weights import WeightsInForce
 from headgate.v1 import agent_pb2, queue_pb2
 

@@ -44,10 +44,7 @@ from adapters.methods import Method
 from adapters.metrics import CellMetrics
 from adapters.reply_window import ReplyWindow
 from adapters.turn import Call, LoopSettings, Turn, digest_of, repeated
-from engine.commands import (
-    Expire,
-    Recover,
-)
+from engine.commands import Expire, Recover
 from engine.engine import Engine
 from engine.limits import ID_BYTES_MAX
 from engine.refusals import CommandRefused, violation

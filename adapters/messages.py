@@ -109,6 +109,9 @@ def contact_message(engine: Engine, view: ContactView) -> contact_pb2.Contact:
         ],
         attempts_failed=view.attempts,
         interrupted_ms=view.interrupted_ms,
+        consult_id=view.consult_id,
+        consults_for_contact_id=view.consults_for_id,
+        past_agent_ids=[cell.agents.slots.ids[row] for row in view.past_agent_rows],
     )
     if view.schedule.attempts_max:
         message.schedule.CopyFrom(contact_pb2.Schedule(**view.schedule._asdict()))

@@ -6,9 +6,11 @@ from google.protobuf.message import Message
 
 from adapters.messages import route_response
 from adapters.methods import Method
+from adapters.translation import consult_command
 from engine.commands import (
     AcceptOffer,
     CompleteAssignment,
+    CompleteTransfer,
     DeclineOffer,
     EndWrapUp,
     FailAttempt,
@@ -69,6 +71,18 @@ def fail_attempt(engine: Engine, request: pb.FailAttemptRequest, now_ms: int) ->
     )
 
 
+def consult(engine: Engine, request: pb.ConsultRequest, now_ms: int) -> Message:
+    """Ask another agent about a contact."""
+    outcome = engine.apply(consult_command(request), now_ms)
+    return pb.ConsultResponse(route=route_response(outcome))
+
+
+def complete_transfer(engine: Engine, request: pb.CompleteTransferRequest, now_ms: int) -> Message:
+    """Hand a contact over to whom it was asked about."""
+    command = CompleteTransfer(request.contact_id, request.agent_id)
+    return pb.CompleteTransferResponse(route=route_response(engine.apply(command, now_ms)))
+
+
 def release_assignment(
     engine: Engine, request: pb.ReleaseAssignmentRequest, now_ms: int
 ) -> Message:
@@ -96,6 +110,15 @@ METHODS: Final = (
     Method("OfferService", "EndWrapUp", pb.EndWrapUpRequest, end_wrap_up, True, "end_wrap_up"),
     Method(
         "OfferService", "FailAttempt", pb.FailAttemptRequest, fail_attempt, True, "fail_attempt"
+    ),
+    Method("OfferService", "Consult", pb.ConsultRequest, consult, True, "consult"),
+    Method(
+        "OfferService",
+        "CompleteTransfer",
+        pb.CompleteTransferRequest,
+        complete_transfer,
+        True,
+        "complete_transfer",
     ),
     Method(
         "OfferService",

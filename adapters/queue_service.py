@@ -9,10 +9,7 @@ from adapters.errors import invalid
 from adapters.messages import queue_message, snapshot_message
 from adapters.methods import Method, fitting, ids_after, page_bounds
 from adapters.translation import member, queue_command
-from engine.commands import (
-    DeleteQueue,
-    SetIntake,
-)
+from engine.commands import DeleteQueue, SetIntake
 from engine.engine import Engine
 from engine.lifecycle import Intake
 from engine.refusals import violation

@@ -17,10 +17,7 @@ from adapters.translation import (
     schedule_command,
     update_command,
 )
-from engine.commands import (
-    CancelContact,
-    Route,
-)
+from engine.commands import CancelContact, Route
 from engine.engine import Engine
 from engine.lifecycle import CancelReason, Channel, ContactState
 from engine.refusals import CommandRefused, Refusal, violation

@@ -14,6 +14,7 @@ from typing import Final, TypeVar, cast
 from adapters.errors import invalid
 from engine.commands import (
     NO_REQUIREMENTS,
+    Consult,
     RelaxationStep,
     RequeueContact,
     Requirements,
@@ -47,12 +48,7 @@ from engine.limits import (
     SERVICE_LEVEL_WITHIN_MS,
 )
 from engine.refusals import one_of, violation
-from headgate.v1 import (
-    agent_pb2,
-    contact_pb2,
-    queue_pb2,
-    routing_service_pb2,
-)
+from headgate.v1 import agent_pb2, contact_pb2, offer_service_pb2, queue_pb2, routing_service_pb2
 
 E = TypeVar("E", bound=IntEnum)
 
@@ -164,6 +160,20 @@ def schedule_command(request: routing_service_pb2.ScheduleContactRequest) -> Sch
         queue_id=request.queue_id,
         attributes=dict(request.attributes),
         etag=request.etag,
+    )
+
+
+def consult_command(request: offer_service_pb2.ConsultRequest) -> Consult:
+    """Command of a Consult request; makes the consult's id where the client gave none."""
+    return Consult(
+        contact_id=request.contact_id,
+        agent_id=request.agent_id,
+        consult_id=request.consult_id or uuid.uuid4().hex,
+        queue_id=request.queue_id,
+        priority=request.priority if request.HasField("priority") else None,
+        requirements=requirements_of(request.requirements),
+        relaxation=tuple(map(relaxation_step, request.relaxation)),
+        attributes=dict(request.attributes),
     )
 
 

@@ -14,17 +14,8 @@ from engine.commands import SetIntake
 from engine.engine import Engine
 from engine.kernels.boundary import Table as AddressTable
 from engine.kernels.boundary import bind, open_contacts
-from engine.kernels.columns import (
-    Agents,
-    Contacts,
-    Queues,
-)
-from engine.kernels.requests import (
-    IN_CONTACT,
-    IN_OPERATION,
-    OUT_STATE,
-    Operation,
-)
+from engine.kernels.columns import Agents, Contacts, Queues
+from engine.kernels.requests import IN_CONTACT, IN_OPERATION, OUT_STATE, Operation
 from engine.lifecycle import ContactState, Intake
 
 if TYPE_CHECKING:

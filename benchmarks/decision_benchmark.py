@@ -21,11 +21,7 @@ from benchmarks.population import Population, populate, queue_id
 from benchmarks.settings import Settings
 from benchmarks.tables import Goals, Table, figure, ratio
 from benchmarks.timing import compare, one_by_one, percentile, pin, repeated
-from engine.commands import (
-    CancelContact,
-    Route,
-    SetIntake,
-)
+from engine.commands import CancelContact, Route, SetIntake
 from engine.engine import Engine
 from engine.kernels.boundary import Table as AddressTable
 from engine.kernels.boundary import bind, open_cell

@@ -29,18 +29,11 @@ from engine.commands import (
     SetIntake,
     UpsertQueue,
 )
-from engine.definitions import (
-    STRATEGY_WEIGHTS,
-    ScoreWeights,
-)
+from engine.definitions import STRATEGY_WEIGHTS, ScoreWeights
 from engine.engine import Engine
 from engine.kernels.boundary import Table as AddressTable
 from engine.kernels.boundary import open_cell
-from engine.kernels.columns import (
-    DECISION_COUNT,
-    NOW_MS,
-    RUNNER_UP,
-)
+from engine.kernels.columns import DECISION_COUNT, NOW_MS, RUNNER_UP
 from engine.kernels.deciding import decide
 from engine.kernels.matching import best_agent
 from engine.lifecycle import CancelReason, DecisionKind, Intake

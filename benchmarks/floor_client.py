@@ -6,10 +6,7 @@ from typing import Any, Final
 import grpc
 
 from benchmarks.population import Population
-from engine.commands import (
-    Route,
-    UpsertAgent,
-)
+from engine.commands import Route, UpsertAgent
 from headgate.v1 import (
     agent_pb2,
     agent_service_pb2,

@@ -27,9 +27,7 @@ from engine.commands import (
     UpsertAgent,
     UpsertQueue,
 )
-from engine.definitions import (
-    AgentSkill,
-)
+from engine.definitions import AgentSkill
 from engine.engine import Engine
 from engine.kernels.boundary import Table as AddressTable
 from engine.kernels.columns import NOW_MS

@@ -22,9 +22,7 @@ from engine.commands import (
     UpsertAgent,
     UpsertQueue,
 )
-from engine.definitions import (
-    AgentSkill,
-)
+from engine.definitions import AgentSkill
 from engine.engine import Engine
 from engine.lifecycle import Channel, Presence
 from engine.limits import DAY_MS, SKILLS_MAX

@@ -10,13 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from engine.definitions import (
-    STRATEGY_WEIGHTS,
-    AgentSkill,
-    ChannelCapacity,
-    Hours,
-    ScoreWeights,
-)
+from engine.definitions import STRATEGY_WEIGHTS, AgentSkill, ChannelCapacity, Hours, ScoreWeights
 from engine.lifecycle import (
     AgentKind,
     CancelReason,
@@ -180,6 +174,31 @@ class FailAttempt(NamedTuple):
     contact_id: str
     agent_id: str
     retry_after_ms: int = 0
+
+
+class Consult(NamedTuple):
+    """
+    Ask another agent about an assigned contact, in a consult, which is a contact of its own.
+
+    The consult has the contact's channel, routing age and attributes, and `priority` None = its
+    priority.
+    """
+
+    contact_id: str
+    agent_id: str
+    consult_id: str
+    queue_id: str = ""
+    priority: int | None = None
+    requirements: Requirements = NO_REQUIREMENTS
+    relaxation: Relaxation = ()
+    attributes: Mapping[str, str] = NO_ATTRIBUTES
+
+
+class CompleteTransfer(NamedTuple):
+    """Hand an assigned contact over to the agent who was consulted about it."""
+
+    contact_id: str
+    agent_id: str
 
 
 class CancelContact(NamedTuple):
@@ -357,6 +376,8 @@ Command = (
     | RequeueContact
     | ScheduleContact
     | FailAttempt
+    | Consult
+    | CompleteTransfer
     | CancelContact
     | AcceptOffer
     | DeclineOffer

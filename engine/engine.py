@@ -23,6 +23,8 @@ from engine.commands import (
     CancelContact,
     Command,
     CompleteAssignment,
+    CompleteTransfer,
+    Consult,
     DeclineOffer,
     DeleteAgent,
     DeleteQueue,
@@ -43,14 +45,11 @@ from engine.commands import (
     UpsertAgent,
     UpsertQueue,
 )
-from engine.handlers import agents, assignments, contacts, queues, scheduling
+from engine.handlers import agents, assignments, consulting, contacts, queues, scheduling
 from engine.handlers.hours import follow_due_hours, restore_hours
 from engine.handlers.outcome import Outcome
 from engine.handlers.running import run
-from engine.kernels.columns import (
-    NEXT_DUE_MS,
-    NOW_MS,
-)
+from engine.kernels.columns import NEXT_DUE_MS, NOW_MS
 from engine.kernels.requests import Operation
 from engine.limits import Limits
 from engine.reading import CellReader
@@ -69,6 +68,8 @@ _HANDLERS: Final[dict[type, Callable[[CellState, Never], Outcome]]] = {
     RequeueContact: contacts.requeue,
     ScheduleContact: scheduling.schedule_contact,
     FailAttempt: scheduling.fail_attempt,
+    Consult: consulting.consult,
+    CompleteTransfer: consulting.complete_transfer,
     CancelContact: contacts.cancel,
     AcceptOffer: assignments.accept,
     DeclineOffer: assignments.decline,

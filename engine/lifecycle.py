@@ -79,6 +79,9 @@ class Trigger(IntEnum):
     EXHAUST_ATTEMPTS = 22
     INTERRUPT = 23
     RESUME = 24
+    CONSULT = 25
+    TRANSFER = 26
+    END_CONSULT = 27
 
 
 TRANSITIONS: Final[dict[ContactState, dict[Trigger, ContactState]]] = {
@@ -120,6 +123,9 @@ TRANSITIONS: Final[dict[ContactState, dict[Trigger, ContactState]]] = {
         Trigger.FAIL_ATTEMPT: ContactState.SCHEDULED,
         Trigger.EXHAUST_ATTEMPTS: ContactState.EXPIRED,
         Trigger.INTERRUPT: ContactState.INTERRUPTED,
+        Trigger.CONSULT: ContactState.ASSIGNED,
+        Trigger.TRANSFER: ContactState.ASSIGNED,
+        Trigger.END_CONSULT: ContactState.CANCELLED,
     },
     ContactState.INTERRUPTED: {
         Trigger.RESUME: ContactState.ASSIGNED,
@@ -128,6 +134,8 @@ TRANSITIONS: Final[dict[ContactState, dict[Trigger, ContactState]]] = {
         Trigger.RELEASE: ContactState.QUEUED,
         Trigger.REQUEUE: ContactState.QUEUED,
         Trigger.UPDATE: ContactState.INTERRUPTED,
+        Trigger.TRANSFER: ContactState.ASSIGNED,
+        Trigger.END_CONSULT: ContactState.CANCELLED,
         Trigger.SCHEDULE: ContactState.SCHEDULED,
     },
     ContactState.WRAP_UP: {

@@ -66,6 +66,8 @@ BROADCAST_MAX: Final = 32
 # How far ahead a contact may be scheduled: callbacks are for a day, appointments for weeks.
 SCHEDULE_AHEAD_MS_MAX: Final = 31 * DAY_MS
 ATTEMPTS_MAX: Final = 100
+# Agents a contact remembers who had it before.
+PAST_AGENTS_MAX: Final = 4
 RETRY_DELAY_MS: Final = 900_000
 RETRY_DELAY_MS_MIN: Final = 1_000
 RETRY_DELAY_MS_MAX: Final = DAY_MS

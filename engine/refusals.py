@@ -52,6 +52,10 @@ class Refusal(IntEnum):
     AGENT_HAS_NO_ROOM = 18
     # Other queues fall back to the queue; take it from their definitions.
     QUEUE_IS_FALLBACK = 19
+    # Somebody is consulted about the contact already; end that consult first.
+    CONSULTED_ALREADY = 20
+    # Nobody has accepted a consult about the contact; wait until somebody has.
+    NOBODY_CONSULTED = 21
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,6 @@
 """Commands on agents: define, delete, presence, heartbeat."""
 
-from engine.commands import (
-    DeleteAgent,
-    Heartbeat,
-    ResetEstimates,
-    SetPresence,
-    UpsertAgent,
-)
+from engine.commands import DeleteAgent, Heartbeat, ResetEstimates, SetPresence, UpsertAgent
 from engine.handlers.outcome import Outcome
 from engine.handlers.running import check_etag, run
 from engine.kernels.columns import NOW_MS

@@ -22,6 +22,7 @@ from engine.kernels.requests import (
     IN_CONTACT,
     IN_DUE_MS,
     IN_MAX_WAIT_MS,
+    IN_ROW,
     IN_SINCE_MS,
     IN_VALUE,
     OUT_STATE,
@@ -43,6 +44,11 @@ def route(cell: CellState, command: Route) -> Outcome:
     row = cell.contacts.slots.row_of(command.contact_id)
     if row >= 0 and cell.store.columns.contacts.state[row] != _FREE:
         return _route_again(cell, command, row)
+    return take_in(cell, command)
+
+
+def take_in(cell: CellState, command: Route, about: int = -1) -> Outcome:
+    """Take a new contact in; a consult where it is about the contact of a row."""
     queue_row = cell.queue_row(command.queue_id)
     _check_asked(cell, command.requirements, command.relaxation)
     if command.schedule is not None:
@@ -50,6 +56,7 @@ def route(cell: CellState, command: Route) -> Outcome:
     class_row = cell.classes.row_of(
         queue_row, command.requirements, command.channel, command.priority, command.relaxation
     )
+    row = cell.contacts.slots.row_of(command.contact_id)
     if row >= 0:
         # Forgotten in the open commit group, which deletes the old row and writes the new one.
         cell.contacts.slots.disown(row)
@@ -64,7 +71,8 @@ def route(cell: CellState, command: Route) -> Outcome:
         request[IN_DUE_MS] = 0
     else:
         request[IN_VALUE] = closed_then(cell, queue_row, command.schedule)
-    run(cell, Operation.ROUTE)
+    request[IN_ROW] = about
+    run(cell, Operation.ROUTE if about < 0 else Operation.CONSULT)
     return where_it_stands(cell, command.contact_id, _queue_id(cell, row))
 
 

@@ -2,13 +2,7 @@
 
 import numpy as np
 
-from engine.commands import (
-    DeleteQueue,
-    Expire,
-    Recover,
-    SetIntake,
-    UpsertQueue,
-)
+from engine.commands import DeleteQueue, Expire, Recover, SetIntake, UpsertQueue
 from engine.handlers.hours import follow_hours
 from engine.handlers.outcome import Outcome
 from engine.handlers.running import check_etag, run

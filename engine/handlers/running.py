@@ -14,6 +14,8 @@ _EXPECTED: Final = {
     Refusal.OFFER_GONE: "an offer that is outstanding",
     Refusal.NOT_YOURS: "the agent that the offer or assignment belongs to",
     Refusal.AGENT_HOLDS_CONTACTS: "an agent without contacts in hand; drain it instead",
+    Refusal.CONSULTED_ALREADY: "a contact nobody is consulted about; end that consult first",
+    Refusal.NOBODY_CONSULTED: "a contact about which somebody is consulted, and has accepted",
     Refusal.AGENT_NOT_AVAILABLE: "an agent whose presence is AVAILABLE",
     Refusal.AGENT_HAS_NO_ROOM: "an agent with capacity for the channel, or ignore_capacity",
 }
@@ -46,6 +48,9 @@ def _blame(cell: CellState, reason: Refusal, offer_id: str) -> Violation:
         state = ContactState(int(cell.store.columns.contacts.state[request[IN_CONTACT]]))
         contact_id = cell.contacts.slots.ids[request[IN_CONTACT]]
         return violation("contact_id", contact_id, f"{_EXPECTED[reason]}; it is {state.name}")
+    if reason in (Refusal.CONSULTED_ALREADY, Refusal.NOBODY_CONSULTED):
+        contact_id = cell.contacts.slots.ids[request[IN_CONTACT]]
+        return violation("contact_id", contact_id, _EXPECTED[reason])
     agent_id = cell.agents.slots.ids[request[IN_AGENT]]
     return violation("agent_id", agent_id, _EXPECTED[reason])
 

@@ -1,10 +1,6 @@
 """Commands that put contacts off: to a time, to their turn on another channel, to a retry."""
 
-from engine.commands import (
-    FailAttempt,
-    Schedule,
-    ScheduleContact,
-)
+from engine.commands import FailAttempt, Schedule, ScheduleContact
 from engine.handlers.merging import merged
 from engine.handlers.outcome import Outcome, where_it_stands
 from engine.handlers.running import open_contact_row, request_assignment, run

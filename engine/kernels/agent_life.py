@@ -5,12 +5,7 @@ from engine.kernels.boundary import Table, open_agents, open_cell, open_contacts
 from engine.kernels.capacity import refresh_room
 from engine.kernels.columns import NOW_MS
 from engine.kernels.compilation import kernel
-from engine.kernels.contact_life import (
-    complete,
-    rescind,
-    return_to_queue,
-    take_from_agent,
-)
+from engine.kernels.contact_life import complete, rescind, return_to_queue, take_from_agent
 from engine.kernels.deadlines import schedule_agent
 from engine.kernels.interrupting import interrupt_and_resume
 from engine.kernels.joining import start_wait

@@ -13,6 +13,7 @@ from engine.kernels.boundary import (
 from engine.kernels.capacity import rest_begins, set_state_in_hand
 from engine.kernels.columns import NOW_MS
 from engine.kernels.compilation import kernel
+from engine.kernels.consulting import end_consult, part
 from engine.kernels.contact_life import (
     complete,
     fail_offer,
@@ -143,6 +144,8 @@ def complete_assignment(table: Table) -> int:
         return _NOT_YOURS
     if contacts.state[contact] == _INTERRUPTED:
         end_interruption(table, contact)
+    end_consult(table, contact)
+    part(table, contact)
     queue = contacts.queue[contact]
     now_ms = cell.scalar[NOW_MS]
     contacts.handled_ms[contact] = now_ms

@@ -6,19 +6,11 @@ import math
 from typing import Final
 
 from engine.kernels.bits import set_bit
-from engine.kernels.boundary import (
-    Table,
-    open_agents,
-    open_bitsets,
-    open_cell,
-    open_contacts,
-)
+from engine.kernels.boundary import Table, open_agents, open_bitsets, open_cell, open_contacts
 from engine.kernels.columns import NOW_MS
 from engine.kernels.compilation import kernel
 from engine.kernels.recording import mark_agent
-from engine.kernels.requests import (
-    OUT_OCCUPANCY_PPB,
-)
+from engine.kernels.requests import OUT_OCCUPANCY_PPB
 from engine.lifecycle import CHANNEL_SLOTS, ContactState, Presence
 from engine.limits import OCCUPANCY_WINDOW_MS
 

@@ -20,6 +20,7 @@ from engine.kernels.shapes import F64, I8, I64, Bits, PerChannel, Records, Row, 
 from engine.kernels.side_columns import Decisions, Estimates, Offers
 from engine.limits import (
     EXCLUSIONS_MAX,
+    PAST_AGENTS_MAX,
     PROFICIENCY_MAX,
     REQUIREMENT_ITEMS_MAX,
     SKILLS_MAX,
@@ -80,6 +81,11 @@ class Contacts(NamedTuple):
     attempts: I64
     attempts_max: I64
     retry_ms: I64
+    # The consult about it, and the contact that it is a consult about; -1 for none.
+    consult: Row
+    consults_for: Row
+    # Agents who had it before, the last one first.
+    past_agent: Annotated[NDArray[np.int64], Shape(np.int64, PAST_AGENTS_MAX, -1)]
     # Counts changes; the etag.
     version: I64
     # Neighbours in its class, or in the list of ended contacts.

@@ -24,6 +24,7 @@ from engine.kernels.columns import (
     SHORT_ABANDONED,
 )
 from engine.kernels.compilation import kernel
+from engine.kernels.consulting import end_consult, part, remember_agent
 from engine.kernels.deadlines import schedule_contact
 from engine.kernels.eligibility import exclude, is_crowded, is_only_agent, rest
 from engine.kernels.estimates import learn_handling
@@ -34,7 +35,7 @@ from engine.kernels.recording import mark_contact, mark_queue, record_contact
 from engine.kernels.scheduling import unschedule
 from engine.kernels.waiting import join_class, join_ended, leave_class, leave_ended
 from engine.lifecycle import HAS_ENDED, NO_STATE, TRANSITION_TABLE, ContactState
-from engine.limits import EXCLUSIONS_MAX, NEVER_MS
+from engine.limits import EXCLUSIONS_MAX, NEVER_MS, PAST_AGENTS_MAX
 
 _FREE = int(ContactState.FREE)
 _QUEUED = int(ContactState.QUEUED)
@@ -102,6 +103,10 @@ def clear_contact(table: Table, contact: int) -> None:
     contacts.attempts[contact] = 0
     contacts.attempts_max[contact] = 0
     contacts.retry_ms[contact] = 0
+    contacts.consult[contact] = -1
+    contacts.consults_for[contact] = -1
+    for place in range(PAST_AGENTS_MAX):
+        contacts.past_agent[contact, place] = -1
     contacts.version[contact] = 0
     for place in range(EXCLUSIONS_MAX):
         contacts.excluded_agent[contact, place] = -1
@@ -135,6 +140,7 @@ def take_from_agent(table: Table, contact: int) -> int:
     contacts = open_contacts(table)
     count_in_hand(table, contact, -1)
     mark_queue(table, contacts.queue[contact])
+    end_consult(table, contact)
     agent = let_go(table, contact)
     contacts.offer[contact] = 0
     return agent
@@ -150,6 +156,8 @@ def return_to_queue(table: Table, contact: int, reason: int) -> None:
     It is made due at once: whoever wants it matched sooner calls `match_returned`.
     """
     contacts = open_contacts(table)
+    if contacts.state[contact] in (_ASSIGNED, _INTERRUPTED):
+        remember_agent(table, contact)
     contacts.agent[contact] = -1
     is_late = contacts.expires_ms[contact] <= open_cell(table).scalar[NOW_MS]
     if is_late and not can_fall_back(table, contact):
@@ -246,6 +254,7 @@ def end_contact(table: Table, contact: int, state: int, kind: int, reason: int) 
     scalar = open_cell(table).scalar
     queue = contacts.queue[contact]
     contacts.state[contact] = state
+    part(table, contact)
     contacts.ended_ms[contact] = scalar[NOW_MS]
     refer_to_class(table, contact, -1)
     scalar[OPEN_COUNT] -= 1

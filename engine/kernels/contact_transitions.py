@@ -11,12 +11,7 @@ from engine.kernels.boundary import (
     open_queues,
 )
 from engine.kernels.capacity import has_room, rest_begins
-from engine.kernels.columns import (
-    NEXT_CONTACT,
-    NOW_MS,
-    OPEN_COUNT,
-    RECEIVED,
-)
+from engine.kernels.columns import NEXT_CONTACT, NOW_MS, OPEN_COUNT, RECEIVED
 from engine.kernels.compilation import kernel
 from engine.kernels.contact_life import (
     clear_contact,
@@ -120,18 +115,11 @@ def report(table: Table, contact: int) -> None:
 
 
 @kernel
-def route(table: Table) -> int:
-    """
-    Take a contact in: offer it at once, or leave it waiting; or turn it away at the door.
-
-    One search, two where it falls back; while it waits, the cost of its position.
-    """
+def receive(table: Table, contact: int) -> None:
+    """Make a free row a contact as the request has it, that neither waits nor is held. O(1)."""
     cell = open_cell(table)
     contacts = open_contacts(table)
-    queues = open_queues(table)
-    contact = cell.request[IN_CONTACT]
     class_row = cell.request[IN_CLASS]
-    queue = open_classes(table).queue[class_row]
     clear_contact(table, contact)
     contacts.channel[contact] = open_classes(table).channel[class_row]
     contacts.sequence[contact] = cell.scalar[NEXT_CONTACT]
@@ -145,21 +133,43 @@ def route(table: Table) -> int:
     if cell.request[IN_DUE_MS] > 0:
         set_schedule(table, contact)
     start_wait(table, contact)
-    queues.totals[queue, RECEIVED] += 1
+    queue = contacts.queue[contact]
+    open_queues(table).totals[queue, RECEIVED] += 1
     record_contact(table, _E_RECEIVED, contact, 0, _R_NONE)
     mark_queue(table, queue)
+
+
+@kernel
+def admit(table: Table, contact: int) -> None:
+    """
+    Offer a contact that was received, leave it waiting, schedule it, or turn it away; tell where it
+    stands. As `route`.
+    """
+    cell = open_cell(table)
     if cell.request[IN_DUE_MS] > cell.scalar[NOW_MS]:
         _admit_later(table, contact)
     else:
-        _admit(table, contact)
+        _admit_now(table, contact)
     report(table, contact)
-    if contacts.state[contact] == _QUEUED:
+    if open_contacts(table).state[contact] == _QUEUED:
         record_contact(table, _E_QUEUED, contact, cell.outcome[OUT_POSITION], _R_NONE)
+
+
+@kernel
+def route(table: Table) -> int:
+    """
+    Take a contact in: offer it at once, or leave it waiting; or turn it away at the door.
+
+    One search, two where it falls back; while it waits, the cost of its position.
+    """
+    contact = open_cell(table).request[IN_CONTACT]
+    receive(table, contact)
+    admit(table, contact)
     return _APPLIED
 
 
 @kernel
-def _admit(table: Table, contact: int) -> None:
+def _admit_now(table: Table, contact: int) -> None:
     """Offer a new contact, leave it waiting, or turn it away. As `route`."""
     queues = open_queues(table)
     queue = open_contacts(table).queue[contact]

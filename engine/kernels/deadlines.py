@@ -9,10 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.kernels.boundary import Table, open_agents, open_cell, open_contacts
-from engine.kernels.columns import (
-    AGENT_HEAP_COUNT,
-    CONTACT_HEAP_COUNT,
-)
+from engine.kernels.columns import AGENT_HEAP_COUNT, CONTACT_HEAP_COUNT
 from engine.kernels.compilation import kernel
 from engine.limits import NEVER_MS
 

@@ -27,17 +27,8 @@ from engine.kernels.columns import (
     NOW_MS,
 )
 from engine.kernels.compilation import kernel
-from engine.kernels.eligibility import (
-    is_excluded,
-    named_only,
-    with_skills,
-    with_tags,
-    without_tags,
-)
-from engine.kernels.requests import (
-    OUT_ELIGIBLE,
-    OUT_REFUSED,
-)
+from engine.kernels.eligibility import is_excluded, named_only, with_skills, with_tags, without_tags
+from engine.kernels.requests import OUT_ELIGIBLE, OUT_REFUSED
 from engine.kernels.scoring import claim_of, fit, is_starving, write_terms
 from engine.kernels.side_columns import (
     D_AGENT,

@@ -1,10 +1,7 @@
 """What makes a contact one of a queue, its class and its wait, and what it falls back to."""
 
 from engine.kernels.boundary import Table, open_cell, open_classes, open_contacts, open_queues
-from engine.kernels.columns import (
-    FALLBACKS,
-    NOW_MS,
-)
+from engine.kernels.columns import FALLBACKS, NOW_MS
 from engine.kernels.compilation import kernel
 from engine.kernels.recording import mark_queue
 from engine.lifecycle import Intake

@@ -24,11 +24,7 @@ from engine.kernels.boundary import (
     open_queues,
 )
 from engine.kernels.capacity import is_worn
-from engine.kernels.columns import (
-    ELIGIBLE,
-    NOW_MS,
-    RUNNER_UP,
-)
+from engine.kernels.columns import ELIGIBLE, NOW_MS, RUNNER_UP
 from engine.kernels.compilation import kernel
 from engine.kernels.deadlines import schedule_contact
 from engine.kernels.deciding import decide

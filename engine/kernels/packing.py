@@ -33,7 +33,7 @@ from engine.kernels.columns import (
     TOTALS,
 )
 from engine.kernels.compilation import entry, kernel
-from engine.limits import ATTEMPTS_MAX, ESTIMATES_MAX, EXCLUSIONS_MAX
+from engine.limits import ATTEMPTS_MAX, ESTIMATES_MAX, EXCLUSIONS_MAX, PAST_AGENTS_MAX
 
 _CONTACT_PLAIN: Final = 20
 # Failed offers, relaxation steps and the fallback share a place: rows written before there were
@@ -42,7 +42,8 @@ _RELAXED_SHIFT: Final = 32
 _FELL_BACK_SHIFT: Final = 48
 _RELAXED_MAX: Final = (1 << (_FELL_BACK_SHIFT - _RELAXED_SHIFT)) - 1
 _SCHEDULE: Final = _CONTACT_PLAIN + 2 * EXCLUSIONS_MAX
-CONTACT_WIDTH: Final = _SCHEDULE + 3
+_CONSULT: Final = _SCHEDULE + 3
+CONTACT_WIDTH: Final = _CONSULT + 2 + PAST_AGENTS_MAX
 # Attempts, how many there may be, and the pause between them share a place.
 _ATTEMPTS_MAX_SHIFT: Final = 8
 _RETRY_SHIFT: Final = 16
@@ -95,6 +96,11 @@ def _pack_contacts(table: Table, out: NDArray[np.int64]) -> None:
         record[_SCHEDULE] = c.window_ms[row]
         record[_SCHEDULE + 1] = attempts | c.retry_ms[row] << _RETRY_SHIFT
         record[_SCHEDULE + 2] = c.interrupted_ms[row]
+        # Rows count from 1, for who was written before there were such has 0.
+        record[_CONSULT] = c.consult[row] + 1
+        record[_CONSULT + 1] = c.consults_for[row] + 1
+        for item in range(PAST_AGENTS_MAX):
+            record[_CONSULT + 2 + item] = c.past_agent[row, item] + 1
 
 
 @kernel
@@ -131,6 +137,10 @@ def _unpack_contact(table: Table, row: int, record: NDArray[np.int64]) -> None:
     c.attempts_max[row] = record[_SCHEDULE + 1] >> _ATTEMPTS_MAX_SHIFT & _ATTEMPTS_MASK
     c.retry_ms[row] = record[_SCHEDULE + 1] >> _RETRY_SHIFT
     c.interrupted_ms[row] = record[_SCHEDULE + 2]
+    c.consult[row] = record[_CONSULT] - 1
+    c.consults_for[row] = record[_CONSULT + 1] - 1
+    for item in range(PAST_AGENTS_MAX):
+        c.past_agent[row, item] = record[_CONSULT + 2 + item] - 1
 
 
 @kernel

@@ -10,6 +10,7 @@ from engine.effects import EffectKind
 from engine.kernels.boundary import Table, open_cell, open_contacts, open_queues
 from engine.kernels.columns import NOW_MS
 from engine.kernels.compilation import kernel
+from engine.kernels.consulting import remember_agent
 from engine.kernels.deadlines import schedule_contact
 from engine.kernels.joining import start_wait
 from engine.kernels.recording import mark_queue, record_contact
@@ -49,6 +50,8 @@ def back_off_ms(table: Table, contact: int) -> int:
 def postpone(table: Table, contact: int, due_ms: int, reason: int) -> None:
     """Schedule a contact that neither waits nor is held. O(log contacts)."""
     contacts = open_contacts(table)
+    if contacts.agent[contact] >= 0:
+        remember_agent(table, contact)
     contacts.agent[contact] = -1
     # Age runs on from here once it is due.
     start_wait(table, contact)

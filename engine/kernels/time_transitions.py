@@ -9,23 +9,22 @@ from engine.kernels.agent_life import (
     settle_agent,
 )
 from engine.kernels.boundary import Table, open_agents, open_cell, open_contacts
-from engine.kernels.columns import (
-    AGENT_HEAP_COUNT,
-    CONTACT_HEAP_COUNT,
-    NEXT_DUE_MS,
-    NOW_MS,
-)
+from engine.kernels.capacity import rest_begins
+from engine.kernels.columns import AGENT_HEAP_COUNT, CONTACT_HEAP_COUNT, NEXT_DUE_MS, NOW_MS
 from engine.kernels.compilation import kernel
+from engine.kernels.consulting import OVER
 from engine.kernels.contact_life import (
     complete,
+    end_contact,
     fail_offer,
     forget,
     relax,
+    release_from_state,
     rescind,
     return_to_queue,
     trim_ended,
 )
-from engine.kernels.deadlines import next_deadline, schedule_agent
+from engine.kernels.deadlines import next_deadline, schedule_agent, schedule_contact
 from engine.kernels.matching import match_returned, schedule_wait
 from engine.kernels.recording import begin_call, has_effect_room, record_contact
 from engine.kernels.scheduling import unschedule
@@ -38,6 +37,11 @@ _QUEUED = int(ContactState.QUEUED)
 _OFFERED = int(ContactState.OFFERED)
 _WRAP_UP = int(ContactState.WRAP_UP)
 _SCHEDULED = int(ContactState.SCHEDULED)
+_ASSIGNED = int(ContactState.ASSIGNED)
+_INTERRUPTED = int(ContactState.INTERRUPTED)
+_CANCELLED = int(ContactState.CANCELLED)
+_E_CANCELLED = int(EffectKind.CONTACT_CANCELLED)
+_R_CONSULT_OVER = int(Reason.CONSULT_OVER)
 _E_OFFER_EXPIRED = int(EffectKind.OFFER_EXPIRED)
 _R_OFFER_EXPIRED = int(Reason.OFFER_EXPIRED)
 _R_MAX_WAIT = int(Reason.MAX_WAIT)
@@ -61,7 +65,9 @@ def recover(table: Table) -> int:
         is_waiting = contacts.state[contact] == _QUEUED
         while contacts.state[contact] == _OFFERED:
             rescind(table, contact, _R_RESTARTED)
-        if is_waiting:
+        if contacts.consults_for[contact] == OVER:
+            schedule_contact(table, contact, now_ms)
+        elif is_waiting:
             # Delays that ran out meanwhile are no deadlines any more: every agent is looked at.
             schedule_wait(table, contact)
     for agent in range(agents.presence.shape[0]):
@@ -76,6 +82,21 @@ def recover(table: Table) -> int:
 
 
 @kernel
+def _leave_consult(table: Table, contact: int) -> None:
+    """End a consult about a contact that left its agent's hands. As `settle_agent`."""
+    contacts = open_contacts(table)
+    was_held = contacts.state[contact] in (_ASSIGNED, _INTERRUPTED)
+    agent = release_from_state(table, contact, _R_CONSULT_OVER)
+    end_contact(table, contact, _CANCELLED, _E_CANCELLED, _R_CONSULT_OVER)
+    if was_held:
+        rest_begins(table, agent)
+    else:
+        contacts.agent[contact] = -1
+    if agent >= 0:
+        settle_agent(table, agent)
+
+
+@kernel
 def contact_due(table: Table, contact: int) -> None:
     """
     Handle a contact whose deadline has come, by its state.
@@ -87,6 +108,8 @@ def contact_due(table: Table, contact: int) -> None:
     state = contacts.state[contact]
     if HAS_ENDED[state]:
         forget(table, contact)
+    elif contacts.consults_for[contact] == OVER:
+        _leave_consult(table, contact)
     elif state == _OFFERED:
         record_contact(table, _E_OFFER_EXPIRED, contact, 0, _R_OFFER_EXPIRED)
         agent = fail_offer(table, contact, _R_OFFER_EXPIRED, 0)

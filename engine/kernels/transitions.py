@@ -29,11 +29,9 @@ from engine.kernels.assignment_transitions import (
 )
 from engine.kernels.boundary import Table, open_cell
 from engine.kernels.capacity import refresh_room, report_agent
-from engine.kernels.columns import (
-    NEXT_CONTACT,
-    NEXT_DUE_MS,
-)
+from engine.kernels.columns import NEXT_CONTACT, NEXT_DUE_MS
 from engine.kernels.compilation import entry, kernel
+from engine.kernels.consult_transitions import consult, may_consult, transfer
 from engine.kernels.contact_life import forget, restore_contact
 from engine.kernels.contact_transitions import cancel, pick, report, requeue, route, update
 from engine.kernels.deadlines import next_deadline
@@ -67,6 +65,8 @@ _END_WRAP_UP = int(Operation.END_WRAP_UP)
 _RELEASE = int(Operation.RELEASE)
 _PICK = int(Operation.PICK)
 _SCHEDULE = int(Operation.SCHEDULE)
+_CONSULT = int(Operation.CONSULT)
+_TRANSFER = int(Operation.TRANSFER)
 _AGENT_CHANGED = int(Operation.AGENT_CHANGED)
 _SET_PRESENCE = int(Operation.SET_PRESENCE)
 _HEARTBEAT = int(Operation.HEARTBEAT)
@@ -88,7 +88,7 @@ _READ_CONTACT = int(Operation.READ_CONTACT)
 _SET_HOURS = int(Operation.SET_HOURS)
 _READ_AGENT = int(Operation.READ_AGENT)
 _READ_REFUSALS = int(Operation.READ_REFUSALS)
-_READ_AHEAD = int(Operation.READ_AHEAD)
+_READ_MAY_CONSULT = int(Operation.READ_MAY_CONSULT)
 _APPLIED = int(Refusal.NONE)
 
 
@@ -105,6 +105,8 @@ def _apply_to_contact(table: Table, operation: int) -> int:
         return pick(table)
     if operation == _SCHEDULE:
         return schedule(table)
+    if operation == _CONSULT:
+        return consult(table)
     return update(table)
 
 
@@ -121,6 +123,8 @@ def _apply_in_hand(table: Table, operation: int) -> int:
         return end_wrap_up(table)
     if operation == _RELEASE:
         return release(table)
+    if operation == _TRANSFER:
+        return transfer(table)
     return fail_attempt(table)
 
 
@@ -165,6 +169,8 @@ def _apply_quietly(table: Table, operation: int) -> int:
         schedule_lease(table, request[IN_AGENT])
     elif operation == _RESTORE_OFFER:
         link_offer(table, request[IN_ROW])
+    elif operation == _READ_MAY_CONSULT:
+        return may_consult(table)
     elif operation < _MARK_CONTACT:
         _read(table, operation)
     elif operation == _SET_HOURS:

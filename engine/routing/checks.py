@@ -9,10 +9,7 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Final
 
-from engine.commands import (
-    Relaxation,
-    Requirements,
-)
+from engine.commands import Relaxation, Requirements
 from engine.limits import (
     ATTRIBUTE_BYTES_MAX,
     ATTRIBUTES_MAX,

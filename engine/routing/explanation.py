@@ -6,17 +6,9 @@ one agent at a time, with every reason named.
 from typing import Final
 
 from engine.commands import Requirements
-from engine.kernels.columns import (
-    LEVELS,
-    NOW_MS,
-)
+from engine.kernels.columns import LEVELS, NOW_MS
 from engine.kernels.eligibility import EVERYONE
-from engine.kernels.requests import (
-    IN_CONTACT,
-    OUT_ELIGIBLE,
-    OUT_REFUSED,
-    Operation,
-)
+from engine.kernels.requests import IN_CONTACT, OUT_ELIGIBLE, OUT_REFUSED, Operation
 from engine.lifecycle import Presence, RefusalReason
 from engine.limits import EXCLUSIONS_MAX
 from engine.state.cell import CellState

@@ -16,10 +16,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from engine.definitions import (
-    Hours,
-    OpeningPeriod,
-)
+from engine.definitions import Hours, OpeningPeriod
 from engine.lifecycle import RejectionReason
 from engine.limits import NEVER_MS
 

@@ -13,6 +13,8 @@ from engine.commands import (
     AcceptOffer,
     CancelContact,
     CompleteAssignment,
+    CompleteTransfer,
+    Consult,
     DeclineOffer,
     DeleteAgent,
     DeleteQueue,
@@ -34,11 +36,7 @@ from engine.commands import (
     UpsertAgent,
     UpsertQueue,
 )
-from engine.definitions import (
-    ChannelCapacity,
-    Hours,
-    OpeningPeriod,
-)
+from engine.definitions import ChannelCapacity, Hours, OpeningPeriod
 from engine.lifecycle import (
     AgentKind,
     CancelReason,
@@ -133,6 +131,19 @@ def _requeue_contact(checks: Checks, command: RequeueContact) -> None:
     checks.attributes(command.attributes)
 
 
+def _consult(checks: Checks, command: Consult) -> None:
+    checks.name("contact_id", command.contact_id)
+    checks.name("agent_id", command.agent_id)
+    checks.name("consult_id", command.consult_id)
+    checks.name("queue_id", command.queue_id, may_be_empty=True)
+    if command.priority is not None:
+        checks.number("priority", command.priority, -PRIORITY_MAX, PRIORITY_MAX)
+    checks.requirements(command.requirements)
+    if command.relaxation:
+        checks.relaxation(command.relaxation)
+    checks.attributes(command.attributes)
+
+
 def _cancel_contact(checks: Checks, command: CancelContact) -> None:
     checks.name("contact_id", command.contact_id)
     checks.member("reason", command.reason, CancelReason)
@@ -148,7 +159,12 @@ def _offer(checks: Checks, command: AcceptOffer | DeclineOffer) -> None:
 
 def _assignment(
     checks: Checks,
-    command: CompleteAssignment | EndWrapUp | FailAttempt | OfferContact | ReleaseAssignment,
+    command: CompleteAssignment
+    | CompleteTransfer
+    | EndWrapUp
+    | FailAttempt
+    | OfferContact
+    | ReleaseAssignment,
 ) -> None:
     checks.name("contact_id", command.contact_id)
     checks.name("agent_id", command.agent_id)
@@ -330,6 +346,8 @@ _RULES: Final[dict[type, Callable[[Checks, Never], None]]] = {
     DeclineOffer: _offer,
     ScheduleContact: _schedule_contact,
     FailAttempt: _assignment,
+    Consult: _consult,
+    CompleteTransfer: _assignment,
     OfferContact: _assignment,
     CompleteAssignment: _assignment,
     EndWrapUp: _assignment,

@@ -19,16 +19,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.commands import (
-    Requirements,
-    Route,
-)
-from engine.kernels.columns import (
-    ABANDONED,
-    ABANDONED_MS_SUM,
-    LEVELS,
-    WAIT_MS_SUM,
-)
+from engine.commands import Requirements, Route
+from engine.kernels.columns import ABANDONED, ABANDONED_MS_SUM, LEVELS, WAIT_MS_SUM
 from engine.kernels.requests import (
     IN_CONTACT,
     IN_OPERATION,

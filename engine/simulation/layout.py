@@ -6,17 +6,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from engine.commands import (
-    RelaxationStep,
-    Requirements,
-    SkillRequirement,
-    UpsertAgent,
-    UpsertQueue,
-)
-from engine.definitions import (
-    AgentSkill,
-    ScoreWeights,
-)
+from engine.commands import RelaxationStep, Requirements, SkillRequirement, UpsertAgent, UpsertQueue
+from engine.definitions import AgentSkill, ScoreWeights
 from engine.engine import Engine
 from engine.kernels import floor_columns as c
 from engine.kernels.columns import W_SKILL

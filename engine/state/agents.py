@@ -10,10 +10,7 @@ import orjson
 from numpy.typing import NDArray
 
 from engine.commands import UpsertAgent
-from engine.definitions import (
-    AgentSkill,
-    ChannelCapacity,
-)
+from engine.definitions import AgentSkill, ChannelCapacity
 from engine.effects import FIRST_TEXT_REASON, EffectColumn, Reason
 from engine.encoding import kept_json
 from engine.kernels.columns import (
@@ -24,12 +21,7 @@ from engine.kernels.columns import (
     OUTCOME_SUM,
     RATED,
 )
-from engine.kernels.requests import (
-    IN_AGENT,
-    IN_OPERATION,
-    OUT_OCCUPANCY_PPB,
-    Operation,
-)
+from engine.kernels.requests import IN_AGENT, IN_OPERATION, OUT_OCCUPANCY_PPB, Operation
 from engine.lifecycle import AgentKind, Channel, Presence
 from engine.limits import CAPACITY_MAX, ESTIMATE_PRIOR
 from engine.state.names import Names

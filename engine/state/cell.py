@@ -5,20 +5,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from engine.commands import (
-    Requirements,
-    UpsertAgent,
-)
+from engine.commands import Requirements, UpsertAgent
 from engine.effects import encode_effects
 from engine.kernels.columns import EFFECT_COUNT
-from engine.kernels.requests import (
-    IN_AGENT,
-    IN_CONTACT,
-    IN_OPERATION,
-    IN_QUEUE,
-    IN_ROW,
-    Operation,
-)
+from engine.kernels.requests import IN_AGENT, IN_CONTACT, IN_OPERATION, IN_QUEUE, IN_ROW, Operation
 from engine.lifecycle import HAS_ENDED, ContactState, Intake
 from engine.limits import EFFECTS_PER_CALL, Limits
 from engine.refusals import CommandRefused, Refusal, violation
@@ -178,11 +168,13 @@ class CellState:
         """Remove an agent that holds no contacts; contacts no longer name it or pass it over."""
         contacts = self.store.columns.contacts
         is_passed_over = contacts.excluded_agent == row
-        names_it = (contacts.agent == row) | is_passed_over.any(axis=1)
+        had_it = contacts.past_agent == row
+        names_it = (contacts.agent == row) | is_passed_over.any(axis=1) | had_it.any(axis=1)
         for contact in np.flatnonzero(names_it & (contacts.state > 0)):
             self.run_on(Operation.MARK_CONTACT, IN_CONTACT, int(contact))
         contacts.excluded_agent[is_passed_over] = -1
         contacts.excluded_until_ms[is_passed_over] = 0
+        contacts.past_agent[had_it] = -1
         contacts.agent[contacts.agent == row] = -1
         self.agents.remove(row)
         self.classes.agent_moved(self.agents.slots.ids[row])

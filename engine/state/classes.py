@@ -12,11 +12,7 @@ run out.
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from engine.commands import (
-    Relaxation,
-    RelaxationStep,
-    Requirements,
-)
+from engine.commands import Relaxation, RelaxationStep, Requirements
 from engine.lifecycle import Channel
 from engine.refusals import CommandRefused
 from engine.state.names import Names

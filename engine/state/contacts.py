@@ -59,6 +59,10 @@ class ContactView:
     schedule: Schedule
     attempts: int
     interrupted_ms: int
+    # The consult about it, and the contact it is a consult about; "" for none.
+    consult_id: str
+    consults_for_id: str
+    past_agent_rows: tuple[int, ...]
 
 
 class Said(NamedTuple):
@@ -155,7 +159,14 @@ class ContactRows:
             ),
             attempts=int(contacts.attempts[row]),
             interrupted_ms=self._interrupted_ms(row, now_ms),
+            consult_id=self._id_of(int(contacts.consult[row])),
+            consults_for_id=self._id_of(int(contacts.consults_for[row])),
+            past_agent_rows=tuple(one for one in contacts.past_agent[row].tolist() if one >= 0),
         )
+
+    def _id_of(self, row: int) -> str:
+        """Id of a contact, "" for none."""
+        return self.slots.ids[row] if row >= 0 else ""
 
     def _interrupted_ms(self, row: int, now_ms: int) -> int:
         """How long its handling was interrupted, up to now."""

@@ -8,10 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.commands import Requirements
-from engine.kernels.columns import (
-    DECISION_COUNT,
-    FIRST_DECISION,
-)
+from engine.kernels.columns import DECISION_COUNT, FIRST_DECISION
 from engine.kernels.side_columns import (
     D_AGENT,
     D_AT_MS,

@@ -2,11 +2,7 @@
 
 from typing import Final
 
-from engine.definitions import (
-    Hours,
-    HoursException,
-    OpeningPeriod,
-)
+from engine.definitions import Hours, HoursException, OpeningPeriod
 from engine.lifecycle import Day
 from engine.limits import NEVER_MS
 

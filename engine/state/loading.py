@@ -218,10 +218,25 @@ def _check_references(cell: CellState, rows: NDArray[np.int64]) -> None:
     is_held = np.isin(state, HELD_STATES)
     is_sound = has_queue & has_agent & (state > ContactState.FREE) & (state < len(ContactState))
     is_sound &= ~is_held | (agent >= 0)
+    is_sound &= np.isin(contacts.past_agent[rows], [-1, *cell.agents.slots.rows()]).all(axis=1)
+    is_sound &= _refer_to_each_other(rows, contacts.consult, contacts.consults_for)
+    is_sound &= _refer_to_each_other(rows, contacts.consults_for, contacts.consult)
     if not is_sound.all():
         row = int(rows[np.argmin(is_sound)])
         message = f"contact {cell.contacts.slots.ids[row]!r}, row {row}: state or references"
         raise DamagedRow(message)
+
+
+def _refer_to_each_other(
+    rows: NDArray[np.int64], there: NDArray[np.int64], back: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """(rows,): where a row refers to another of them, that one refers back to it."""
+    others = there[rows]
+    is_link = others >= 0
+    is_known = np.isin(others, rows)
+    refers_back = back[np.where(is_known, others, 0)] == rows
+    sound: NDArray[np.bool_] = ~is_link | (is_known & refers_back)
+    return sound
 
 
 def _unpack(cell: CellState, table: RowTable, deltas: Sequence[RowDelta]) -> NDArray[np.int64]:

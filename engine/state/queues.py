@@ -8,9 +8,7 @@ import orjson
 from numpy.typing import NDArray
 
 from engine.commands import UpsertQueue
-from engine.definitions import (
-    ScoreWeights,
-)
+from engine.definitions import ScoreWeights
 from engine.encoding import kept_json
 from engine.kernels.columns import TOTALS
 from engine.lifecycle import Intake, QueueOrder, Strategy, WrapUpMode

@@ -3,19 +3,14 @@
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from engine.kernels.columns import (
-    AGENT_ROWS,
-    CONTACT_ROWS,
-    ESTIMATE_ROWS,
-    OFFER_ROWS,
-    QUEUE_ROWS,
-)
+from engine.kernels.columns import AGENT_ROWS, CONTACT_ROWS, ESTIMATE_ROWS, OFFER_ROWS, QUEUE_ROWS
 
 # Version of every record and payload below; raise it with any change of their meaning. What older
 # versions wrote is read as well.
 # 1: as first released. 2: relaxation of contacts, in their payload and beside their failed offers.
 # 3: occupancy and estimates of agents, outcomes of queues, several offers of one contact, and where
-# decisions are numbered from. 4: scheduled and interrupted contacts.
+# decisions are numbered from. 4: scheduled and interrupted contacts, and
+# consults.
 SCHEMA_VERSION: Final = 4
 
 

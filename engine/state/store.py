@@ -27,10 +27,7 @@ from engine.kernels.columns import (
     Bitsets,
     Cell,
 )
-from engine.kernels.requests import (
-    OUTCOME_PLACES,
-    REQUEST_PLACES,
-)
+from engine.kernels.requests import OUTCOME_PLACES, REQUEST_PLACES
 from engine.kernels.shapes import Element
 from engine.kernels.side_columns import Estimates
 from engine.kernels.transitions import apply

@@ -2,9 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from engine.definitions import (
-    ScoreWeights,
-)
+from engine.definitions import ScoreWeights
 from engine.lifecycle import Strategy
 
 

@@ -9,19 +9,12 @@ from google.protobuf.message import Message
 from adapters.configuration.cell import NewerEngine, require_known
 from adapters.configuration.fields import OUTPUT_ONLY, fill, plain
 from adapters.definitions import agent_definition, queue_definition
-from engine.commands import (
-    UpsertAgent,
-    UpsertQueue,
-)
-from engine.definitions import (
-    ScoreWeights,
-)
+from engine.commands import UpsertAgent, UpsertQueue
+from engine.definitions import ScoreWeights
 from headgate.v1.agent_pb2 import Agent, AgentSkill
 from headgate.v1.contact_pb2 import Contact
 from headgate.v1.queue_pb2 import Queue, Strategy
-from tests.engine.drawing_definitions import (
-    HOURS,
-)
+from tests.engine.drawing_definitions import HOURS
 
 PROTO = Path(__file__).resolve().parents[2] / "proto" / "headgate" / "v1"
 

@@ -5,11 +5,7 @@ import asyncio
 import pytest
 
 from adapters.commit_log import CommitGroup
-from adapters.event_hub import (
-    BUFFERED_EVENTS_MAX,
-    EventHub,
-    Subscription,
-)
+from adapters.event_hub import BUFFERED_EVENTS_MAX, EventHub, Subscription
 from adapters.memory_log import MemoryLog, MemoryStore
 from engine.effects import Effect, EffectKind, encode_effects
 from engine.lifecycle import HAS_ENDED, ContactState

@@ -31,10 +31,7 @@ from engine.commands import (
     UpsertAgent,
     UpsertQueue,
 )
-from engine.definitions import (
-    AgentSkill,
-    ChannelCapacity,
-)
+from engine.definitions import AgentSkill, ChannelCapacity
 from engine.effects import EffectKind
 from engine.engine import Engine
 from engine.lifecycle import (
@@ -52,9 +49,7 @@ from engine.lifecycle import (
 from engine.limits import DAY_MS, FORTNIGHT_MS, Limits
 from engine.routing.validation import validate
 from headgate.v1 import agent_pb2, contact_pb2, event_pb2, queue_pb2, routing_service_pb2
-from tests.engine.drawing_definitions import (
-    HOURS,
-)
+from tests.engine.drawing_definitions import HOURS
 
 LIMITS = Limits(contacts_max=100, agents_max=10, queues_max=10, ended_max=10)
 NOW_MS = 1_700_000_000_000

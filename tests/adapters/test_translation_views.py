@@ -23,9 +23,7 @@ from engine.commands import (
     UpsertAgent,
     UpsertQueue,
 )
-from engine.definitions import (
-    AgentSkill,
-)
+from engine.definitions import AgentSkill
 from engine.effects import Effect, EffectKind
 from engine.engine import Engine
 from engine.lifecycle import CancelReason, Channel, Intake, Presence, WrapUpMode

@@ -103,6 +103,15 @@ def test_email_of_the_example_is_put_aside_for_a_call_and_goes_on(server: Served
         )
 
 
+def test_call_of_the_example_is_handed_over_by_who_asked(server: Served) -> None:
+    """With what was noted for the one who was asked."""
+    for told in told_twice("warm_transfer.py", server):
+        assert told == (
+            "ruth speaks with Ada\nomar is asked: may she have a refund?\n"
+            "omar has the call now, after ruth\n"
+        )
+
+
 def test_weights_of_the_example_change_who_is_offered_contacts(server: Served) -> None:
     """Four times the quicker agent, and then one after the other."""
     for told in told_twice("quicker_agent.py", server):

@@ -12,10 +12,7 @@ from engine.commands import (
     SkillPreference,
     SkillRequirement,
 )
-from engine.lifecycle import (
-    Channel,
-    ContactState,
-)
+from engine.lifecycle import Channel, ContactState
 from tests.engine.reference_floor import Floor
 from tests.engine.reference_subjects import RefContact
 

@@ -5,11 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from engine.commands import (
-    Command,
-    Recover,
-    Route,
-)
+from engine.commands import Command, Recover, Route
 from engine.engine import Engine, Outcome
 from engine.lifecycle import RejectionReason
 from engine.limits import NEVER_MS, Limits
@@ -186,6 +182,9 @@ def contact_view(engine: Engine, contact_id: str, now_ms: int) -> View:
         "taken": view.relaxation_steps_taken,
         "schedule": tuple(view.schedule),
         "attempts": view.attempts,
+        "consult": view.consult_id,
+        "consults_for": view.consults_for_id,
+        "past_agents": [agents[row] for row in view.past_agent_rows],
         "interrupted_ms": view.interrupted_ms,
     }
 
@@ -226,6 +225,9 @@ def _reference_contact(floor: Floor, contact: RefContact) -> View:
             contact.retry_ms,
         ),
         "attempts": contact.attempts,
+        "consult": contact.consult.contact_id if contact.consult else "",
+        "consults_for": contact.consults_for.contact_id if contact.consults_for else "",
+        "past_agents": [one for one in contact.past_agents if one],
         "interrupted_ms": contact.interrupted_ms
         + (floor.now_ms - contact.put_aside_ms if contact.state.name == "INTERRUPTED" else 0),
     }

@@ -8,6 +8,8 @@ from engine.commands import (
     CancelContact,
     Command,
     CompleteAssignment,
+    CompleteTransfer,
+    Consult,
     DeclineOffer,
     EndWrapUp,
     Expire,
@@ -21,11 +23,7 @@ from engine.commands import (
     ScheduleContact,
     UpdateContact,
 )
-from engine.lifecycle import (
-    CancelReason,
-    Channel,
-    ContactState,
-)
+from engine.lifecycle import CancelReason, Channel, ContactState
 from tests.engine.choices import (
     CHANNELS,
     Draw,
@@ -58,6 +56,11 @@ IN_HANDS: Final = (ContactState.ASSIGNED, ContactState.INTERRUPTED)
 def draw_command(draw: Draw, floor: Floor) -> Command:
     """Any command; those that move contacts are drawn more often than those that define things."""
     return draw(KINDS)(draw, floor)
+
+
+def draw_in_hand(draw: Draw, floor: Floor) -> Command:
+    """A command on contacts, mostly on those that agents hold."""
+    return draw(IN_HAND_KINDS)(draw, floor)
 
 
 def _route(draw: Draw, floor: Floor) -> Command:
@@ -101,6 +104,28 @@ def _schedule_contact(draw: Draw, floor: Floor) -> Command:
         draw(({}, {"note": "call"})),
         any_etag(draw),
     )
+
+
+def _consult(draw: Draw, floor: Floor) -> Command:
+    known = tuple(floor.contacts)
+    consult_id = draw(known) if known and seldom(draw, 10) else f"c{floor.next_contact}"
+    return Consult(
+        *_assignment(draw, floor, ContactState.ASSIGNED),
+        consult_id,
+        draw(("", any_queue_id(draw, floor))),
+        draw((None, None, 2)),
+        requirements(draw),
+        relaxation(draw),
+        draw(({}, {"note": "asked"})),
+    )
+
+
+def _complete_transfer(draw: Draw, floor: Floor) -> Command:
+    consulted = [one for one in floor.contacts.values() if one.consult]
+    if consulted and not seldom(draw, 8):
+        contact = draw(consulted)
+        return CompleteTransfer(contact.contact_id, contact.agent_id)
+    return CompleteTransfer(*_assignment(draw, floor, *IN_HANDS))
 
 
 def _fail_attempt(draw: Draw, floor: Floor) -> Command:
@@ -212,7 +237,7 @@ KINDS: Final[tuple[Callable[[Draw, Floor], Command], ...]] = (
     *(_complete, set_presence) * 12,
     *(_end_wrap_up, _decline) * 6,
     *(_update, _requeue, _cancel, _release, _offer_contact, _schedule_contact) * 4,
-    *(_fail_attempt,) * 4,
+    *(_fail_attempt, _consult, _complete_transfer) * 4,
     *(upsert_agent, upsert_queue, heartbeat, _expire) * 3,
     *(set_intake,) * 4,
     reset_estimates,
@@ -220,3 +245,14 @@ KINDS: Final[tuple[Callable[[Draw, Floor], Command], ...]] = (
     delete_queue,
     _recover,
 )  # fmt: skip
+
+# Where most offers are accepted: agents consult, transfer and interrupt.
+IN_HAND_KINDS: Final[tuple[Callable[[Draw, Floor], Command], ...]] = (
+    *(_accept,) * 24,
+    *(_route,) * 12,
+    *(_consult, _complete_transfer) * 8,
+    *(_complete, _end_wrap_up) * 4,
+    *(_fail_attempt, _schedule_contact) * 2,
+    *(_decline, _release, _requeue, _cancel, _update, _offer_contact, _expire, set_presence),
+    _recover,
+)

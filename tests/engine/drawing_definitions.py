@@ -59,6 +59,14 @@ def reset_estimates(draw: Draw, floor: Floor) -> Command:
     return ResetEstimates(any_agent_id(draw, floor), draw(("", any_queue_id(draw, floor))))
 
 
+CALLS_FIRST: Final = (
+    ChannelCapacity(Channel.VOICE, 2),
+    ChannelCapacity(Channel.CHAT, 1, 0, (Channel.VOICE,)),
+    ChannelCapacity(Channel.EMAIL, 1, 3, (Channel.VOICE,)),
+    ChannelCapacity(Channel.CALLBACK, 1),
+)
+
+
 def upsert_agent(draw: Draw, floor: Floor) -> Command:
     queue_ids: tuple[str, ...] = tuple(
         queue_id
@@ -70,6 +78,7 @@ def upsert_agent(draw: Draw, floor: Floor) -> Command:
     channels: tuple[ChannelCapacity, ...] = draw((
         (),
         (),
+        CALLS_FIRST,
         (ChannelCapacity(Channel.VOICE, 3), ChannelCapacity(Channel.CHAT, 1, 2)),
         (ChannelCapacity(Channel.CHAT, 2), ChannelCapacity(Channel.EMAIL, 1, 1)),
         (

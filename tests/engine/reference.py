@@ -14,6 +14,8 @@ from engine.commands import (
     AcceptOffer,
     CancelContact,
     CompleteAssignment,
+    CompleteTransfer,
+    Consult,
     DeclineOffer,
     DeleteAgent,
     DeleteQueue,
@@ -41,6 +43,7 @@ from engine.lifecycle import CancelReason, ContactState, Trigger
 from engine.limits import NEVER_MS, Limits
 from engine.refusals import Refusal
 from tests.engine import reference_definitions as definitions
+from tests.engine.reference_consulting import ask, check_consult, consult_of, hand_over
 from tests.engine.reference_floor import Floor, Refused, merged
 from tests.engine.reference_moves import (
     assign,
@@ -49,17 +52,12 @@ from tests.engine.reference_moves import (
     match_new,
     match_returned,
     pass_over,
-    record_contact,
     return_to_queue,
     start_wait,
     take_from_agent,
 )
-from tests.engine.reference_scheduling import (
-    check_times,
-    closed_then,
-    put_off,
-    try_later,
-)
+from tests.engine.reference_recording import record_contact
+from tests.engine.reference_scheduling import check_times, closed_then, put_off, try_later
 from tests.engine.reference_subjects import RefContact
 from tests.engine.reference_time import (
     call,
@@ -70,6 +68,8 @@ from tests.engine.reference_time import (
     settle_agent,
 )
 from tests.engine.reference_transitions import (
+    admit,
+    admit_later,
     end_handling,
     move,
     named_agent,
@@ -78,9 +78,10 @@ from tests.engine.reference_transitions import (
     open_contact,
     own,
     pick,
+    receive,
     require_class,
     require_names,
-    take_in,
+    require_row,
     where_it_stands,
     withdraw,
 )
@@ -106,6 +107,8 @@ class Reference:
             RequeueContact: self.requeue,
             ScheduleContact: self.schedule,
             FailAttempt: self.fail_attempt,
+            Consult: self.consult,
+            CompleteTransfer: self.complete_transfer,
             CancelContact: self.cancel,
             AcceptOffer: self.accept,
             DeclineOffer: self.decline,
@@ -173,11 +176,15 @@ class Reference:
             contact.keep_to(schedule)
         contact.plan()
         require_class(self.floor, contact.alike)
-        contact.row = self.floor.contact_rows.take(self.floor.limits.contacts_max)
-        self.floor.next_contact += 1
-        return call(
-            self.floor, lambda: take_in(self.floor, contact, queue, schedule.due_at_ms, closed)
-        )
+        require_row(self.floor)
+
+        def take_in() -> Outcome:
+            receive(self.floor, contact, queue)
+            if schedule.due_at_ms > self.floor.now_ms:
+                return admit_later(self.floor, contact, schedule.due_at_ms, closed)
+            return admit(self.floor, contact, queue)
+
+        return call(self.floor, take_in)
 
     def update(self, command: UpdateContact) -> Outcome:
         contact = open_contact(self.floor, command.contact_id, command.etag)
@@ -251,6 +258,26 @@ class Reference:
             return try_later(self.floor, contact, agent, command)
 
         return call(self.floor, fail)
+
+    def consult(self, command: Consult) -> Outcome:
+        contact = open_contact(self.floor, command.contact_id)
+        known = self.floor.contacts.get(command.consult_id)
+        if known is not None:
+            if contact.consult is not known:
+                raise Refused(Refusal.CONTACT_EXISTS)
+            return where_it_stands(self.floor, known)._replace(already_known=True)
+        check_consult(contact, named_agent(self.floor, command.agent_id))
+        queue = named_queue(self.floor, command.queue_id or contact.queue_id)
+        require_names(self.floor, command.requirements, command.relaxation)
+        asked = consult_of(self.floor, contact, command, queue)
+        require_class(self.floor, asked.alike)
+        require_row(self.floor)
+        return call(self.floor, lambda: ask(self.floor, contact, asked, queue))
+
+    def complete_transfer(self, command: CompleteTransfer) -> Outcome:
+        contact = open_contact(self.floor, command.contact_id)
+        agent = named_agent(self.floor, command.agent_id)
+        return call(self.floor, lambda: hand_over(self.floor, contact, agent))
 
     def cancel(self, command: CancelContact) -> Outcome:
         contact = open_contact(self.floor, command.contact_id)

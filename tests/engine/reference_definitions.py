@@ -19,7 +19,8 @@ from engine.engine import Outcome
 from engine.lifecycle import ContactState, Intake, Presence
 from engine.refusals import Refusal
 from tests.engine.reference_floor import Floor, Refused
-from tests.engine.reference_moves import forget, record_agent, record_queue
+from tests.engine.reference_moves import forget
+from tests.engine.reference_recording import record_agent, record_queue
 from tests.engine.reference_subjects import RefAgent, RefQueue
 from tests.engine.reference_time import (
     call,
@@ -82,6 +83,8 @@ def delete_agent(floor: Floor, command: DeleteAgent) -> Outcome:
     for contact in floor.contacts.values():
         if contact.agent_id == agent.agent_id:
             contact.agent_id = ""
+        names = (("" if one == agent.agent_id else one) for one in contact.past_agents)
+        contact.past_agents = list(names)
         for entry in contact.passed_over:
             if entry.agent_id == agent.agent_id:
                 entry.agent_id, entry.until_ms = "", 0

@@ -10,12 +10,7 @@ from collections.abc import Iterator, Mapping
 from itertools import count
 
 from engine.commands import Requirements
-from engine.kernels.columns import (
-    COMPLETED,
-    HANDLE_MS_SUM,
-    OUTCOME_SUM,
-    RATED,
-)
+from engine.kernels.columns import COMPLETED, HANDLE_MS_SUM, OUTCOME_SUM, RATED
 from engine.lifecycle import ContactState, Intake, QueueOrder, RejectionReason
 from engine.limits import Limits
 from engine.refusals import Refusal

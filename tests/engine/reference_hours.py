@@ -8,10 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from engine.definitions import (
-    Hours,
-    OpeningPeriod,
-)
+from engine.definitions import Hours, OpeningPeriod
 from engine.lifecycle import RejectionReason
 from engine.limits import NEVER_MS
 

@@ -9,7 +9,7 @@ from functools import partial
 from engine.effects import EffectKind
 from engine.lifecycle import ContactState
 from tests.engine.reference_floor import Floor
-from tests.engine.reference_moves import has_effect_room, record_contact
+from tests.engine.reference_recording import has_effect_room, record_contact
 from tests.engine.reference_subjects import RefAgent, RefContact
 
 ASSIGNED, INTERRUPTED = ContactState.ASSIGNED, ContactState.INTERRUPTED

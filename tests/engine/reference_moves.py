@@ -24,8 +24,9 @@ from engine.kernels.columns import (
     WAIT_MS_SUM,
 )
 from engine.lifecycle import ContactState, Intake
-from engine.limits import EFFECT_ROOM_MIN, ESTIMATE_MEMORY, NEVER_MS
+from engine.limits import ESTIMATE_MEMORY, NEVER_MS
 from tests.engine.reference_floor import Floor
+from tests.engine.reference_recording import has_effect_room, record_contact, record_other
 from tests.engine.reference_subjects import RefAgent, RefContact, RefOffer
 
 _TOTAL_OF_END = {
@@ -35,44 +36,6 @@ _TOTAL_OF_END = {
     ContactState.CANCELLED: CANCELLED,
     ContactState.REJECTED: REJECTED,
 }
-
-
-def has_effect_room(floor: Floor) -> bool:
-    return len(floor.effects) + EFFECT_ROOM_MIN <= floor.effects_max
-
-
-def record_contact(
-    floor: Floor, kind: EffectKind, contact: RefContact, detail: int = 0, reason: str = ""
-) -> None:
-    wait_ms = (contact.accepted_ms or floor.now_ms) - contact.queued_ms
-    expires_ms = contact.until_ms if contact.offer else 0
-    floor.effects.append((
-        int(kind), floor.now_ms, contact.contact_id, contact.queue_id, contact.agent_id,
-        contact.offer_id, expires_ms, wait_ms, detail, reason,
-    ))  # fmt: skip
-    contact.version += 1
-
-
-def record_other(floor: Floor, kind: EffectKind, offer: RefOffer, reason: str = "") -> None:
-    contact = offer.contact
-    wait_ms = (contact.accepted_ms or floor.now_ms) - contact.queued_ms
-    floor.effects.append((
-        int(kind), floor.now_ms, contact.contact_id, contact.queue_id, offer.agent_id,
-        f"o{offer.sequence:x}.{contact.row:x}", contact.until_ms, wait_ms, 0, reason,
-    ))  # fmt: skip
-    contact.version += 1
-
-
-def record_agent(
-    floor: Floor, kind: EffectKind, agent: RefAgent, detail: int = 0, reason: str = ""
-) -> None:
-    floor.effects.append(
-        (int(kind), floor.now_ms, "", "", agent.agent_id, "", 0, 0, detail, reason)
-    )
-
-
-def record_queue(floor: Floor, kind: EffectKind, queue_id: str, detail: int) -> None:
-    floor.effects.append((int(kind), floor.now_ms, "", queue_id, "", "", 0, 0, detail, ""))
 
 
 def start_wait(floor: Floor, contact: RefContact) -> None:
@@ -91,6 +54,8 @@ def set_expiry(floor: Floor, contact: RefContact) -> None:
 
 
 def postpone(floor: Floor, contact: RefContact, due_ms: int, reason: str = "") -> None:
+    if contact.agent_id:
+        remember_agent(contact)
     contact.agent_id = ""
     start_wait(floor, contact)
     contact.state = ContactState.SCHEDULED
@@ -109,6 +74,7 @@ def take_from_agent(floor: Floor, contact: RefContact) -> RefAgent:
     agent = floor.agents[contact.agent_id]
     agent.note_occupancy(floor.now_ms)
     agent.held.remove(contact)
+    end_consult(floor, contact)
     contact.cost = 0
     contact.offer = 0
     return agent
@@ -172,7 +138,26 @@ def release_from_state(floor: Floor, contact: RefContact, reason: str = "") -> R
     return take_from_agent(floor, contact)
 
 
+def end_consult(floor: Floor, contact: RefContact) -> None:
+    asked = contact.consult
+    if asked:
+        contact.consult = asked.consults_for = None
+        asked.is_over, asked.due_ms = True, floor.now_ms
+
+
+def part(asked: RefContact) -> None:
+    if asked.consults_for:
+        asked.consults_for.consult = None
+    asked.consults_for, asked.is_over = None, False
+
+
+def remember_agent(contact: RefContact) -> None:
+    contact.past_agents = [contact.agent_id, *contact.past_agents][:4]
+
+
 def return_to_queue(floor: Floor, contact: RefContact, reason: str) -> None:
+    if contact.state in (ContactState.ASSIGNED, ContactState.INTERRUPTED):
+        remember_agent(contact)
     contact.agent_id = ""
     if contact.expires_ms <= floor.now_ms:
         if not floor.can_fall_back(contact):
@@ -216,14 +201,18 @@ def pass_over(floor: Floor, contact: RefContact, agent: RefAgent, retry_after_ms
             delay_ms = min(delay_ms, max(definition.reoffer_delay_only_agent_ms, 0))
     if delay_ms == 0:
         return
-    entries = contact.passed_over
     rest_ms = definition.reoffer_delay_only_agent_ms
     if floor.is_crowded(contact) and rest_ms > 0:
         contact.rests_until_ms = floor.now_ms + rest_ms
+    exclude(contact, agent, floor.now_ms + delay_ms)
+
+
+def exclude(contact: RefContact, agent: RefAgent, until_ms: int) -> None:
+    entries = contact.passed_over
     own = [entry for entry in entries if entry.agent_id == agent.agent_id]
     # Where none is free, the entry that ends first makes room.
     entry = own[0] if own else min(entries, key=lambda entry: entry.until_ms)
-    entry.agent_id, entry.until_ms = agent.agent_id, floor.now_ms + delay_ms
+    entry.agent_id, entry.until_ms = agent.agent_id, until_ms
 
 
 def fail_offer(floor: Floor, contact: RefContact, reason: str, retry_after_ms: int = 0) -> RefAgent:
@@ -239,6 +228,7 @@ def end(
     floor: Floor, contact: RefContact, state: ContactState, kind: EffectKind, reason: str = ""
 ) -> None:
     contact.state = state
+    part(contact)
     contact.ended_ms = floor.now_ms
     floor.open_count -= 1
     totals = floor.queue_of(contact).totals

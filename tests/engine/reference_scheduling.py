@@ -4,11 +4,7 @@ The reference router's contacts that are put off.
 Compare `engine.kernels.scheduling` and `schedule_transitions`.
 """
 
-from engine.commands import (
-    FailAttempt,
-    Schedule,
-    ScheduleContact,
-)
+from engine.commands import FailAttempt, Schedule, ScheduleContact
 from engine.effects import EffectKind
 from engine.engine import Outcome
 from engine.lifecycle import TRANSITIONS, ContactState, RejectionReason, Trigger

@@ -100,6 +100,11 @@ class RefContact:
     )
     rests_until_ms: int = 0
     window_ms: int = 0
+    # The consult about it; what it is a consult about, and whether that is over.
+    consult: "RefContact | None" = None
+    consults_for: "RefContact | None" = None
+    is_over: bool = False
+    past_agents: list[str] = field(default_factory=list)
     attempts: int = 0
     attempts_max: int = 0
     retry_ms: int = 0

@@ -15,24 +15,28 @@ from tests.engine.reference_hours import MINUTE_MS, closed_in, next_change_ms
 from tests.engine.reference_interrupting import interrupt_and_resume
 from tests.engine.reference_moves import (
     complete,
+    end,
     fail_offer,
     forget,
-    has_effect_room,
     keep_waiting,
     match_backlog,
     match_freed,
     match_returned,
-    record_agent,
-    record_contact,
-    record_other,
-    record_queue,
     relax,
+    release_from_state,
     remove_other,
     rescind,
     return_to_queue,
     start_wait,
     take_from_agent,
     take_up,
+)
+from tests.engine.reference_recording import (
+    has_effect_room,
+    record_agent,
+    record_contact,
+    record_other,
+    record_queue,
 )
 from tests.engine.reference_subjects import WORKING, RefAgent, RefContact, RefQueue
 
@@ -174,9 +178,24 @@ def run_due(floor: Floor) -> None:
         forget(floor, floor.ended[0])
 
 
+def leave_consult(floor: Floor, contact: RefContact) -> None:
+    was_held = contact.state in (ContactState.ASSIGNED, ContactState.INTERRUPTED)
+    agent = release_from_state(floor, contact, "consult_over")
+    kind = EffectKind.CONTACT_CANCELLED
+    end(floor, contact, ContactState.CANCELLED, kind, "consult_over")
+    if agent and was_held:
+        agent.ends_contact(floor.now_ms)
+    if not was_held:
+        contact.agent_id = ""
+    if agent:
+        settle_agent(floor, agent)
+
+
 def contact_due(floor: Floor, contact: RefContact) -> None:
     if not contact.is_open:
         forget(floor, contact)
+    elif contact.is_over:
+        leave_consult(floor, contact)
     elif contact.state is ContactState.OFFERED:
         record_contact(floor, EffectKind.OFFER_EXPIRED, contact, 0, "offer_expired")
         agent = fail_offer(floor, contact, "offer_expired")
@@ -216,7 +235,9 @@ def recover_floor(floor: Floor) -> None:
         is_waiting = contact.state is ContactState.QUEUED
         while contact.state is ContactState.OFFERED:
             rescind(floor, contact, "restarted")
-        if is_waiting:
+        if contact.is_over:
+            contact.due_ms = floor.now_ms
+        elif is_waiting:
             keep_waiting(floor, contact)
     for agent in floor.agents_by_row():
         renew_lease(floor, agent)

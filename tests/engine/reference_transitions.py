@@ -4,19 +4,10 @@ The reference router's transitions: what one command does to contacts and agents
 Compare `engine.kernels.contact_transitions` and `assignment_transitions`.
 """
 
-from engine.commands import (
-    Relaxation,
-    Requirements,
-    UpsertAgent,
-)
+from engine.commands import Relaxation, Requirements, UpsertAgent
 from engine.effects import EffectKind
 from engine.engine import Outcome
-from engine.kernels.columns import (
-    OUTCOME_SUM,
-    RATED,
-    RECEIVED,
-    SHORT_ABANDONED,
-)
+from engine.kernels.columns import OUTCOME_SUM, RATED, RECEIVED, SHORT_ABANDONED
 from engine.lifecycle import (
     TRANSITIONS,
     ContactState,
@@ -35,19 +26,20 @@ from tests.engine.reference_moves import (
     bring_forward,
     complete,
     end,
+    end_consult,
     fall_back,
     issue,
     match_new,
     match_returned,
     moved_mean,
+    part,
     pass_over,
     postpone,
-    record_agent,
-    record_contact,
     release_from_state,
     return_to_queue,
     start_wait,
 )
+from tests.engine.reference_recording import record_agent, record_contact
 from tests.engine.reference_subjects import Kind, RefAgent, RefContact, RefQueue
 from tests.engine.reference_time import renew_lease, schedule_lease, settle_agent
 
@@ -70,23 +62,31 @@ def where_it_stands(floor: Floor, contact: RefContact) -> Outcome:
     )
 
 
-def take_in(
-    floor: Floor, contact: RefContact, queue: RefQueue, due_ms: int, closed_then: RejectionReason
-) -> Outcome:
+def receive(floor: Floor, contact: RefContact, queue: RefQueue) -> None:
+    contact.row = floor.contact_rows.take(floor.limits.contacts_max)
+    floor.next_contact += 1
     floor.contacts[contact.contact_id] = contact
     floor.open_count += 1
     start_wait(floor, contact)
     queue.totals[RECEIVED] += 1
     record_contact(floor, EffectKind.CONTACT_RECEIVED, contact)
-    if due_ms > floor.now_ms:
-        if queue.intake is Intake.CLOSED:
-            closed_then = RejectionReason.QUEUE_CLOSED
-        contact.rejection = closed_then
-        if closed_then:
-            end(floor, contact, ContactState.REJECTED, EffectKind.CONTACT_REJECTED)
-        else:
-            postpone(floor, contact, due_ms)
-    elif queue.intake is Intake.CLOSED:
+
+
+def admit_later(
+    floor: Floor, contact: RefContact, due_ms: int, closed_then: RejectionReason
+) -> Outcome:
+    if floor.queue_of(contact).intake is Intake.CLOSED:
+        closed_then = RejectionReason.QUEUE_CLOSED
+    contact.rejection = closed_then
+    if closed_then:
+        end(floor, contact, ContactState.REJECTED, EffectKind.CONTACT_REJECTED)
+    else:
+        postpone(floor, contact, due_ms)
+    return where_it_stands(floor, contact)
+
+
+def admit(floor: Floor, contact: RefContact, queue: RefQueue) -> Outcome:
+    if queue.intake is Intake.CLOSED:
         turn_away(floor, contact, RejectionReason.QUEUE_CLOSED)
     elif queue.closed_for is not RejectionReason.NONE:
         turn_away(floor, contact, queue.closed_for)
@@ -199,6 +199,8 @@ def pick(floor: Floor, contact: RefContact, agent: RefAgent, ignores_capacity: b
 def end_handling(floor: Floor, contact: RefContact, outcome: float | None) -> Outcome:
     if contact.state is ContactState.INTERRUPTED:
         go_on(floor, contact)
+    end_consult(floor, contact)
+    part(contact)
     if outcome is not None:
         rate(floor, contact, round(outcome * 1_000))
     definition = floor.queue_of(contact).definition
@@ -276,6 +278,12 @@ def require_names_of(floor: Floor, agent: UpsertAgent) -> None:
     tags = floor.tags | set(agent.tags)
     tags |= {tag for one in asked for tag in one.tags + one.tags_any + one.tags_none}
     if len(skills) > SKILLS_MAX or len(tags) > TAGS_MAX:
+        raise Refused(Refusal.LIMIT_REACHED)
+
+
+def require_row(floor: Floor) -> None:
+    """There is room for one more contact."""
+    if len(floor.contact_rows.used) >= floor.limits.contacts_max:
         raise Refused(Refusal.LIMIT_REACHED)
 
 

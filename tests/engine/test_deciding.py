@@ -21,9 +21,7 @@ from engine.lifecycle import Channel, DecisionKind, Presence, RefusalReason, Str
 from engine.limits import Limits
 from engine.routing.explanation import reasons_against, refusals_now
 from engine.state.decisions import decision_id_of, decision_number
-from tests.engine.choices import (
-    SeededDraw,
-)
+from tests.engine.choices import SeededDraw
 from tests.engine.comparing import Pair
 from tests.engine.drawing import draw_command
 

@@ -16,9 +16,7 @@ from engine.commands import (
     UpsertAgent,
     UpsertQueue,
 )
-from engine.definitions import (
-    AgentSkill,
-)
+from engine.definitions import AgentSkill
 from engine.effects import decode_effects
 from engine.engine import Engine
 from engine.lifecycle import Channel, ContactState, Presence, Strategy, WrapUpMode
@@ -26,10 +24,7 @@ from engine.limits import Limits
 from engine.refusals import CommandRefused
 from engine.state.cell import Group
 from tests.engine import invariants
-from tests.engine.choices import (
-    STEPS_MS,
-    SeededDraw,
-)
+from tests.engine.choices import STEPS_MS, SeededDraw
 from tests.engine.comparing import Pair
 from tests.engine.drawing import draw_command
 from tests.engine.reference_floor import Floor

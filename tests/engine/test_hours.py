@@ -5,11 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from engine.definitions import (
-    Hours,
-    HoursException,
-    OpeningPeriod,
-)
+from engine.definitions import Hours, HoursException, OpeningPeriod
 from engine.lifecycle import Day, RejectionReason
 from engine.limits import NEVER_MS
 from engine.routing.hours import closed_for, next_change_ms, next_opening_or_closing_ms

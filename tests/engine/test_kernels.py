@@ -24,9 +24,7 @@ from engine.commands import (
     UpsertAgent,
     UpsertQueue,
 )
-from engine.definitions import (
-    AgentSkill,
-)
+from engine.definitions import AgentSkill
 from engine.kernels.bits import bit_count, has_bit, lowest_bit, set_bit
 from engine.kernels.boundary import COMPILED
 from engine.kernels.capacity import refresh_room

@@ -9,6 +9,8 @@ from engine.commands import (
     CancelContact,
     Command,
     CompleteAssignment,
+    CompleteTransfer,
+    Consult,
     DeclineOffer,
     EndWrapUp,
     Expire,
@@ -83,11 +85,16 @@ def _way_to(state: ContactState, trigger: Trigger) -> list[tuple[Command, int]]:
         (CompleteAssignment("c1", "a1"), 1_000),
         (EndWrapUp("c1", "a1"), 1_000),
     ]
+    in_hand, aside, call = handled[:3], "a1", "o2.1"
+    if trigger is Trigger.TRANSFER:
+        in_hand, call = _consulted(route, "c1", "c0"), "o3.2"
+    elif trigger is Trigger.END_CONSULT:
+        in_hand, aside, call = _consulted(route, "c0", "c1"), "a2", "o4.2"
     ways: dict[ContactState, list[tuple[Command, int]]] = {
         ContactState.FREE: [],
         ContactState.QUEUED: handled[:1],
         ContactState.OFFERED: handled[:2],
-        ContactState.ASSIGNED: handled[:3],
+        ContactState.ASSIGNED: in_hand,
         ContactState.WRAP_UP: handled[:4],
         ContactState.COMPLETED: handled,
         ContactState.ABANDONED: [
@@ -105,13 +112,26 @@ def _way_to(state: ContactState, trigger: Trigger) -> list[tuple[Command, int]]:
             (SetIntake("q1", Intake.OPEN), 1_000),
         ],
         ContactState.INTERRUPTED: [
-            *handled[:3],
-            (Route("c2", "q1", Channel.VIDEO), 1_000),
-            (AcceptOffer("o2.1", "a1"), 1_000),
+            *in_hand,
+            (Route("call", "q1", Channel.VIDEO, priority=9), 1_000),
+            (OfferContact("call", aside), 1_000),
+            (AcceptOffer(call, aside), 1_000),
         ],
         ContactState.SCHEDULED: [(route._replace(schedule=later), 1_000)],
     }
     return ways[state]
+
+
+def _consulted(route: Route, about: str, consult: str) -> list[tuple[Command, int]]:
+    """Commands after which a1 handles a contact and a2 a consult about it."""
+    return [
+        (route._replace(contact_id=about), 1_000),
+        (SetPresence("a1", Presence.AVAILABLE), 1_000),
+        (AcceptOffer("o1.0", "a1"), 1_000),
+        (Consult(about, "a1", consult), 1_000),
+        (SetPresence("a2", Presence.AVAILABLE), 1_000),
+        (AcceptOffer("o2.1", "a2"), 1_000),
+    ]
 
 
 def _try(engine: Engine, trigger: Trigger) -> None:
@@ -140,8 +160,11 @@ def _try(engine: Engine, trigger: Trigger) -> None:
         Trigger.COME_DUE: Expire(),
         Trigger.FAIL_ATTEMPT: FailAttempt("c1", "a1"),
         Trigger.EXHAUST_ATTEMPTS: FailAttempt("c1", "a1"),
+        Trigger.CONSULT: Consult("c1", "a1", "c0"),
+        Trigger.TRANSFER: CompleteTransfer("c1", "a1"),
+        Trigger.END_CONSULT: CompleteAssignment("c0", "a1"),
         Trigger.INTERRUPT: AcceptOffer("o2.1", "a1"),
-        Trigger.RESUME: ReleaseAssignment("c2", "a1"),
+        Trigger.RESUME: ReleaseAssignment("call", "a1"),
     }
     # An offer lasts 20 s; a contact that is to expire waits 10 s at most, and relaxes after 5 s.
     passed_ms = {

@@ -15,9 +15,7 @@ from engine.commands import (
     UpsertAgent,
     UpsertQueue,
 )
-from engine.definitions import (
-    AgentSkill,
-)
+from engine.definitions import AgentSkill
 from engine.engine import Engine
 from engine.lifecycle import CancelReason, Channel, ContactState, Presence
 from engine.limits import SKILLS_MAX, TAGS_MAX, Limits

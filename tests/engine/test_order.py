@@ -15,9 +15,7 @@ from engine.commands import (
     UpsertAgent,
     UpsertQueue,
 )
-from engine.definitions import (
-    AgentSkill,
-)
+from engine.definitions import AgentSkill
 from engine.engine import Engine
 from engine.lifecycle import Channel, ContactState, Intake, Presence
 

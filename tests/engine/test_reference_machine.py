@@ -6,7 +6,7 @@ that only thousands of commands lead to. After every command outcome, refusal, n
 every view must agree, and every invariant must hold.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import pytest
@@ -23,20 +23,15 @@ from engine.commands import (
     UpsertAgent,
     UpsertQueue,
 )
-from engine.lifecycle import Presence, Strategy
+from engine.definitions import AgentSkill
+from engine.lifecycle import Presence, Strategy, Trigger
 from engine.limits import Limits
 from tests.engine import invariants
-from tests.engine.choices import (
-    STEPS_MS,
-    Draw,
-    SeededDraw,
-    seldom,
-)
+from tests.engine.choices import SKILLS, STEPS_MS, TAGS, Draw, SeededDraw, seldom
 from tests.engine.comparing import Pair
-from tests.engine.drawing import (
-    KINDS,
-    draw_command,
-)
+from tests.engine.drawing import KINDS, draw_command, draw_in_hand
+from tests.engine.drawing_definitions import CALLS_FIRST
+from tests.engine.reference_floor import Floor
 
 T = TypeVar("T")
 
@@ -84,10 +79,12 @@ class Run:
         self.pair.seal()
         invariants.check(self.pair.engine)
 
-    def walk(self, draw: Draw, steps: int) -> None:
+    def walk(
+        self, draw: Draw, steps: int, choose: Callable[[Draw, Floor], Command] = draw_command
+    ) -> None:
         """Take many random steps."""
         for number in range(steps):
-            self.step(draw_command(draw, self.pair.reference.floor))
+            self.step(choose(draw, self.pair.reference.floor))
             if not seldom(draw, 3):
                 self.seal()
                 if number % 16 == 0:
@@ -173,3 +170,27 @@ def test_walk_of_random_commands_agrees_with_the_reference(
 ) -> None:
     """Long lives lead where short ones do not: recycled rows, worn-out names, deep backlogs."""
     Run(limits).walk(SeededDraw(seed), steps)
+
+
+def test_walk_among_agents_with_full_hands_agrees_with_the_reference() -> None:
+    """Consults, transfers and interruptions need offers that are accepted, one after another."""
+    run = Run(ROOMY)
+    for queue_id in ("q0", "q1"):
+        run.step(UpsertQueue(queue_id, broadcast_max=1 + (queue_id == "q1")))
+    for agent_id in ("a0", "a1", "a2", "a3", "a4"):
+        run.step(
+            UpsertAgent(
+                agent_id,
+                queue_ids=("q0", "q1"),
+                skills=tuple(AgentSkill(skill, 4) for skill in SKILLS),
+                tags=TAGS,
+                capacity=3,
+                channels=CALLS_FIRST,
+                missed_offers_max=-1,
+            )
+        )
+        run.step(SetPresence(agent_id, Presence.AVAILABLE))
+    run.walk(SeededDraw(11), 1_500, draw_in_hand)
+    seen = run.pair.tracer.seen
+    assert {Trigger.CONSULT, Trigger.TRANSFER, Trigger.END_CONSULT} <= {one for _, one in seen}
+    assert {Trigger.INTERRUPT, Trigger.RESUME} <= {one for _, one in seen}

@@ -19,9 +19,7 @@ from engine.commands import (
     UpsertAgent,
     UpsertQueue,
 )
-from engine.definitions import (
-    AgentSkill,
-)
+from engine.definitions import AgentSkill
 from engine.effects import EffectKind
 from engine.engine import Engine
 from engine.lifecycle import CancelReason, Channel, ContactState, Presence

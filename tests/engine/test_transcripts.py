@@ -9,10 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.commands import (
-    Command,
-    Recover,
-)
+from engine.commands import Command, Recover
 from engine.lifecycle import TRANSITIONS
 from engine.limits import Limits
 from engine.refusals import CommandRefused, Refusal

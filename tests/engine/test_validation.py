@@ -27,13 +27,7 @@ from engine.commands import (
     UpsertAgent,
     UpsertQueue,
 )
-from engine.definitions import (
-    AgentSkill,
-    ChannelCapacity,
-    Hours,
-    HoursException,
-    OpeningPeriod,
-)
+from engine.definitions import AgentSkill, ChannelCapacity, Hours, HoursException, OpeningPeriod
 from engine.engine import Engine
 from engine.lifecycle import (
     AgentKind,

@@ -15,11 +15,7 @@ from engine.commands import (
     UpsertQueue,
 )
 from engine.engine import Engine
-from engine.kernels.columns import (
-    ESTIMATE_ERROR_MS_SUM,
-    ESTIMATED,
-    ESTIMATES_EXCEEDED,
-)
+from engine.kernels.columns import ESTIMATE_ERROR_MS_SUM, ESTIMATED, ESTIMATES_EXCEEDED
 from engine.lifecycle import CancelReason, Channel, EstimateStatus, Intake, Presence
 from engine.refusals import CommandRefused, Refusal
 from engine.routing.wait_estimate import (

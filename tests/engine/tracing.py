@@ -16,6 +16,8 @@ _TRIGGER_OF = {
     EffectKind.CONTACT_ABANDONED: Trigger.ABANDON,
     EffectKind.CONTACT_CANCELLED: Trigger.WITHDRAW,
     EffectKind.CONTACT_SCHEDULED: Trigger.SCHEDULE,
+    EffectKind.CONTACT_CONSULTED: Trigger.CONSULT,
+    EffectKind.CONTACT_TRANSFERRED: Trigger.TRANSFER,
     EffectKind.CONTACT_INTERRUPTED: Trigger.INTERRUPT,
     EffectKind.CONTACT_RESUMED: Trigger.RESUME,
 }
@@ -90,13 +92,8 @@ class LifeTracer:
             self._return(effect)
         elif kind is EffectKind.CONTACT_EXPIRED:
             self._expire(effect)
-        elif kind is EffectKind.CONTACT_COMPLETED:
-            is_wrapped_up = state is ContactState.WRAP_UP
-            trigger = Trigger.END_WRAP_UP if is_wrapped_up else Trigger.COMPLETE_WITHOUT_WRAP_UP
-            self._move(contact_id, trigger)
         else:
-            failed = effect.reason == "attempt_failed"
-            self._move(contact_id, Trigger.FAIL_ATTEMPT if failed else _TRIGGER_OF[kind])
+            self._move(contact_id, _trigger_of(kind, effect.reason, state))
 
     def _expire(self, effect: Effect) -> None:
         contact_id = effect.contact_id
@@ -150,3 +147,15 @@ class LifeTracer:
         assert following is not None, (contact_id, state.name, trigger.name)
         self.seen.add((state, trigger))
         self.states[contact_id] = following
+
+
+def _trigger_of(kind: EffectKind, reason: str, state: ContactState) -> Trigger:
+    """What pulled an effect that tells of one move."""
+    if reason == "attempt_failed":
+        return Trigger.FAIL_ATTEMPT
+    if reason == "consult_over" and state in _IN_HANDS:
+        return Trigger.END_CONSULT
+    if kind is EffectKind.CONTACT_COMPLETED:
+        is_wrapped_up = state is ContactState.WRAP_UP
+        return Trigger.END_WRAP_UP if is_wrapped_up else Trigger.COMPLETE_WITHOUT_WRAP_UP
+    return _TRIGGER_OF[kind]

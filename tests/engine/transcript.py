@@ -18,12 +18,7 @@ one before; `show` prints a view.
 
 from engine.effects import Effect, EffectKind
 from engine.engine import Engine, Outcome
-from engine.lifecycle import (
-    ContactState,
-    Intake,
-    Presence,
-    RejectionReason,
-)
+from engine.lifecycle import ContactState, Intake, Presence, RejectionReason
 from engine.limits import Limits
 from engine.refusals import CommandRefused
 from engine.state.agents import QueueEstimate
@@ -105,6 +100,7 @@ class Stage:
             }
             return f"{agent.presence.name} {subject}{_words(told)}"
         contact = read.contact(subject, line.at_ms)
+        agents = self.engine.cell.agents.slots.ids
         told = {
             "etag": contact.etag,
             "queue": self.engine.cell.queues.slots.ids[contact.queue_row],
@@ -118,6 +114,9 @@ class Stage:
             "window": contact.schedule.window_ends_at_ms,
             "attempts": contact.attempts,
             "interrupted": contact.interrupted_ms,
+            "consult": contact.consult_id,
+            "consults_for": contact.consults_for_id,
+            "past": ",".join(agents[row] for row in contact.past_agent_rows),
             "ended": contact.ended_at_ms,
             "attributes": ",".join(f"{key}:{value}" for key, value in contact.attributes.items()),
         }

@@ -8,6 +8,8 @@ from engine.commands import (
     CancelContact,
     Command,
     CompleteAssignment,
+    CompleteTransfer,
+    Consult,
     DeclineOffer,
     DeleteAgent,
     DeleteQueue,
@@ -186,6 +188,19 @@ def _requeue(subject: str, words: Words) -> Command:
     )
 
 
+def _consult(subject: str, words: Words) -> Command:
+    return Consult(
+        subject,
+        words.pop("agent"),
+        words.pop("as"),
+        words.pop("queue", ""),
+        requirements=_requirements(words),
+        relaxation=_relaxation(words),
+        attributes=_attributes(words),
+        **_integers(words, priority="priority"),
+    )
+
+
 def _agent(subject: str, words: Words) -> Command:
     channels = (item.split(":") for item in _list(words, "channels"))
     skills = (item.split(":") for item in _list(words, "skills"))
@@ -275,6 +290,8 @@ _COMMANDS: dict[str, Callable[[str, Words], Command]] = {
     "route": _route,
     "update": _update,
     "requeue": _requeue,
+    "consult": _consult,
+    "transfer": lambda id_, words: CompleteTransfer(id_, words.pop("agent")),
     "schedule": _schedule_contact,
     "fail_attempt": lambda id_, words: FailAttempt(
         id_, words.pop("agent"), int(words.pop("after", "0"))

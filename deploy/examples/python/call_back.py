@@ -20,11 +20,7 @@ from headgate.v1.offer_service_pb2 import (
 )
 from headgate.v1.queue_pb2 import Queue
 from headgate.v1.queue_service_pb2 import UpsertQueueRequest
-from headgate.v1.routing_service_pb2 import (
-    GetContactRequest,
-    RouteRequest,
-    ScheduleContactRequest,
-)
+from headgate.v1.routing_service_pb2 import GetContactRequest, RouteRequest, ScheduleContactRequest
 
 ADDRESS: Final = os.environ.get("HEADGATE_ADDRESS", "127.0.0.1:7443")
 
