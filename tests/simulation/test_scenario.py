@@ -214,12 +214,12 @@ def test_a_run_after_one_that_grew_is_as_if_it_were_the_first() -> None:
         changed(
             streams__calls__arrivals={"per_minute": 30},
             streams__calls__patience={"exponential": "3h"},
-            horizon={"length": "2h", "replications": 4},
+            horizon={"length": "1h", "replications": 2},
         )
     )
     reused = Floor(overloaded)
     sizes = set()
-    for replication in range(4):
+    for replication in range(2):
         fresh = Floor(overloaded, replication)
         for floor in (fresh, reused):
             while floor.run(1_000_000):
