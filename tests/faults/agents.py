@@ -94,6 +94,12 @@ class Desktop(Client):
         if what < 0.25:
             await self.ask(offer_service_pb2.ReleaseAssignmentRequest(**held))
             return
+        if what < 0.35:
+            failed = offer_service_pb2.FailAttemptRequest(
+                contact_id=offer.contact_id, agent_id=offer.agent_id
+            )
+            await self.ask(failed)
+            return
         reply = await self.ask(
             offer_service_pb2.CompleteAssignmentRequest(
                 contact_id=held["contact_id"], agent_id=held["agent_id"]

@@ -134,10 +134,16 @@ _LEADS_TO: Final[dict[str, tuple[str, tuple[object, ...]]]] = {
     "CancelContact": ("contact_id", (EffectKind.CONTACT_ABANDONED,)),
     # A contact whose wait is over by then ends.
     "RequeueContact": ("contact_id", ("moved", EffectKind.CONTACT_EXPIRED)),
+    "ScheduleContact": (
+        "contact_id",
+        (EffectKind.CONTACT_SCHEDULED, "kept_place", EffectKind.CONTACT_EXPIRED),
+    ),
+    "FailAttempt": ("contact_id", (EffectKind.CONTACT_SCHEDULED, EffectKind.CONTACT_EXPIRED)),
     "UpdateContact": ("contact_id", (EffectKind.CONTACT_UPDATED,)),
     "UpsertAgent": ("agent.agent_id", (EffectKind.AGENT_UPSERTED,)),
     "UpsertQueue": ("queue.queue_id", (EffectKind.QUEUE_UPSERTED,)),
 }
+_TOLD_BY_REASON: Final = ("moved", "released", "kept_place")
 # What only a request does, each once: everybody has an answer in the end.
 _COUNTED: Final = (
     EffectKind.CONTACT_UPDATED,
@@ -154,7 +160,7 @@ _COUNTED: Final = (
 def _key(effect: Effect) -> tuple[object, ...]:
     """What an event has in common with the request that led to it."""
     kind = EffectKind(effect.kind)
-    if kind is EffectKind.CONTACT_REQUEUED and effect.reason in ("moved", "released"):
+    if kind is EffectKind.CONTACT_REQUEUED and effect.reason in _TOLD_BY_REASON:
         return effect.reason, effect.contact_id
     if effect.offer_id and kind in (EffectKind.OFFER_ACCEPTED, EffectKind.OFFER_DECLINED):
         return kind, effect.offer_id

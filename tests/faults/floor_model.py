@@ -27,8 +27,9 @@ _OFFER_FAILS = (
 _MAY_END_AS = {
     ContactState.REJECTED: (ContactState.QUEUED,),
     ContactState.COMPLETED: (ContactState.ASSIGNED, ContactState.WRAP_UP),
-    ContactState.ABANDONED: (ContactState.QUEUED,),
-    ContactState.EXPIRED: (ContactState.QUEUED,),
+    ContactState.ABANDONED: (ContactState.QUEUED, ContactState.SCHEDULED),
+    # Assigned where that was the last attempt.
+    ContactState.EXPIRED: (ContactState.QUEUED, ContactState.SCHEDULED, ContactState.ASSIGNED),
     ContactState.CANCELLED: (ContactState.QUEUED,),
 }
 
@@ -50,6 +51,8 @@ class ModelContact:
         Its place among all contacts received.
     is_pristine
         It has only waited since it came, so it keeps its place in line.
+    due_ms
+        What it was last scheduled for.
     states
         Every state it was in, with the time of the commit, seconds.
     """
@@ -61,6 +64,7 @@ class ModelContact:
     steps_taken: int = 0
     agent_id: str = ""
     offer_id: str = ""
+    due_ms: int = 0
     states: list[tuple[float, ContactState]] = field(default_factory=list)
 
     @property
@@ -159,8 +163,17 @@ class FloorModel:
         elif kind is EffectKind.CONTACT_WRAP_UP_STARTED:
             _require(state is ContactState.ASSIGNED, f"wrap-up while {state.name}")
             state = ContactState.WRAP_UP
+        elif kind is EffectKind.CONTACT_SCHEDULED:
+            allowed = (ContactState.QUEUED, ContactState.ASSIGNED, ContactState.SCHEDULED)
+            _require(state in allowed, f"scheduled while {state.name}")
+            _require(effect.detail > effect.at_ms, "scheduled for a time that has passed")
+            self._let_go(effect.contact_id, contact)
+            contact.is_pristine, contact.due_ms = False, effect.detail
+            state = ContactState.SCHEDULED
         elif kind is EffectKind.CONTACT_REQUEUED:
-            allowed = (ContactState.QUEUED, ContactState.ASSIGNED)
+            allowed = (ContactState.QUEUED, ContactState.ASSIGNED, ContactState.SCHEDULED)
+            is_early = effect.reason == "due" and effect.at_ms < contact.due_ms
+            _require(not is_early, "due before its time")
             _require(state in allowed, f"requeued while {state.name}")
             self._let_go(effect.contact_id, contact)
             contact.is_pristine = False

@@ -106,10 +106,19 @@ class Gateway(Client):
         what = self.random.random()
         if what < 0.4:
             return routing_service_pb2.GetContactRequest(contact_id=contact_id)
-        if what < 0.6:
+        if what < 0.55:
+            # For so much later as the gateway's clock has it, which may be now for the engine's.
+            request = routing_service_pb2.ScheduleContactRequest(contact_id=contact_id)
+            if self.random.random() < 0.7:
+                ahead_ms = self.random.randint(1, 4_000)
+                request.schedule.due_at_ms = self.around.wall_ms() + ahead_ms
+            request.schedule.attempts_max = self.random.choice((1, 3))
+            request.schedule.retry_delay_ms = 1_000
+            return request
+        if what < 0.7:
             reason = CancelReason.CANCEL_REASON_ABANDONED
             return routing_service_pb2.CancelContactRequest(contact_id=contact_id, reason=reason)
-        if what < 0.8:
+        if what < 0.85:
             queue_id = self.random.choice(self._asking.queue_ids)
             return routing_service_pb2.RequeueContactRequest(
                 contact_id=contact_id, queue_id=queue_id

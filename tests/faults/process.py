@@ -113,6 +113,10 @@ class Surroundings:
     is_disk_full: bool = False
     wall_ahead_ms: int = 0
 
+    def wall_ms(self) -> int:
+        """The time by a clock that nobody sets, milliseconds since the Unix epoch."""
+        return _WALL_MS + int(self.time.now_s * 1_000)
+
     def strike(self, fault: str) -> None:
         """Count a fault."""
         self.struck[fault] = self.struck.get(fault, 0) + 1
@@ -242,7 +246,7 @@ class Process:
         around = self._around
         return Clock(
             not_before_ms,
-            lambda: _WALL_MS + int(around.time.now_s * 1_000) + around.wall_ahead_ms,
+            lambda: around.wall_ms() + around.wall_ahead_ms,
             lambda: int(around.time.now_s * 1e9),
         )
 

@@ -122,9 +122,11 @@ class World:
             process.loop.is_stopped = process.is_over
 
     def _draw_queues(self) -> list[Queue]:
-        return [self._draw_queue(f"q{number}") for number in range(self.random.randint(1, 3))]
+        # Each may fall back to the one before.
+        names = ["", *(f"q{number}" for number in range(self.random.randint(1, 3)))]
+        return [self._draw_queue(name, names[place]) for place, name in enumerate(names[1:])]
 
-    def _draw_queue(self, queue_id: str) -> Queue:
+    def _draw_queue(self, queue_id: str, before: str) -> Queue:
         mode = self.random.choice(
             (
                 WrapUpMode.WRAP_UP_MODE_NONE,
@@ -139,6 +141,7 @@ class World:
             wrap_up_ms=700 if mode == WrapUpMode.WRAP_UP_MODE_TIMED else 0,
             max_wait_ms=self.random.choice((0, 8_000)),
             max_length=self.random.choice((0, 0, 4)),
+            fallback_queue_id=self.random.choice(("", before)),
             reoffer_delay_ms=2_000,
             reoffer_delay_only_agent_ms=self.random.choice((-1, 500)),
         )
