@@ -10,10 +10,14 @@ from engine.commands import (
     AcceptOffer,
     CancelContact,
     CompleteAssignment,
+    CompleteTransfer,
+    Consult,
     DeclineOffer,
     Expire,
     RequeueContact,
     Route,
+    Schedule,
+    ScheduleContact,
     SetPresence,
     UpdateContact,
     UpsertAgent,
@@ -272,3 +276,42 @@ def test_caller_of_a_busy_queue_passes_one_who_waited_longer_elsewhere() -> None
         floor.route(f"young{number}")
     floor.sign_in("a", "q", "other")
     assert floor.holder("old") == "a"
+
+
+def test_callback_jumps_the_line_or_loses_its_place() -> None:
+    """Twilio's callback plugin: callbacks went before waiting callers, or began at age 0."""
+    floor = Floor("ann")
+    floor.present("ann", Presence.AWAY)
+    floor.route("first")
+    floor.pass_time(10_000)
+    floor.route("second")
+    keep = ScheduleContact("first", Schedule(), Channel.CALLBACK)
+    floor.engine.apply(keep, floor.now_ms)
+    later = Schedule(floor.now_ms + 60_000)
+    floor.engine.apply(Route("appointment", "q", Channel.CALLBACK, schedule=later), floor.now_ms)
+    floor.pass_time(120_000)
+    floor.present("ann", Presence.AVAILABLE)
+    order = []
+    for contact_id in ("first", "second", "appointment"):
+        assert floor.holder(contact_id) == "ann"
+        order.append(contact_id)
+        cancel = CancelContact(contact_id, CancelReason.WITHDRAWN)
+        floor.engine.apply(cancel, floor.now_ms)
+    assert order == ["first", "second", "appointment"]
+
+
+def test_transferred_call_forgets_what_was_said() -> None:
+    """Several boards: the next agent asks all over again, and the caller queues as if new."""
+    floor = Floor("ann", "bob")
+    floor.route("call", attributes={"name": "Ada"}, routing_age_ms=30_000)
+    floor.engine.apply(AcceptOffer(floor.view("call").offer_id, "ann"), floor.now_ms)
+    ask = Consult("call", "ann", "question", attributes={"note": "card blocked"})
+    floor.engine.apply(ask, floor.now_ms)
+    floor.engine.apply(AcceptOffer(floor.view("question").offer_id, "bob"), floor.now_ms)
+    floor.engine.apply(CompleteTransfer("call", "ann"), floor.now_ms)
+    call = floor.view("call")
+    assert floor.holder("call") == "bob"
+    assert (call.attributes, call.routing_age_ms) == (
+        {"name": "Ada", "note": "card blocked"},
+        30_000,
+    )
