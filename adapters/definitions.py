@@ -93,4 +93,5 @@ def queue_definition(definition: UpsertQueue) -> queue_pb2.Queue:
         fallback_queue_id=definition.fallback_queue_id,
         hours=None if definition.hours is None else _hours(definition.hours),
         short_abandon_ms=definition.short_abandon_ms,
+        matching_window_ms=definition.matching_window_ms,
     )

@@ -43,7 +43,14 @@ _WHY: Final = {
     DecisionKind.DECISION_KIND_FREED: "when the agent got room",
     DecisionKind.DECISION_KIND_BACKLOG: "when the agent looked at the backlog",
     DecisionKind.DECISION_KIND_PICKED: "because somebody chose the agent",
+    DecisionKind.DECISION_KIND_WINDOW: "when the queue's matching window ended",
 }
+# Choices of an agent for a contact, not of a contact for an agent.
+_OF_AGENTS: Final = (
+    DecisionKind.DECISION_KIND_ROUTED,
+    DecisionKind.DECISION_KIND_UPDATED,
+    DecisionKind.DECISION_KIND_WINDOW,
+)
 
 
 def sentences(
@@ -91,15 +98,16 @@ def _why_waiting(engine: Engine, contact: ContactView, told: ExplainResponse) ->
 
 def _of_decision(decision: Decision) -> Iterator[str]:
     when = _WHY.get(decision.kind, "")
+    if not decision.agent_id and decision.eligible > 0:
+        could = f"{_agents(decision.eligible)} could be offered it"
+        yield f"{could} {when}; it is offered when the queue's matching window ends."
+        return
     if not decision.agent_id:
         reasons = _listed(decision.refused) or "no agent serves the queue"
         yield f"Nobody was found {when}: {reasons}."
         return
     yield f"{decision.agent_id} was chosen {when} ({decision.decision_id})."
-    if decision.kind in (
-        DecisionKind.DECISION_KIND_ROUTED,
-        DecisionKind.DECISION_KIND_UPDATED,
-    ):
+    if decision.kind in _OF_AGENTS:
         yield f"{_agents(decision.eligible)} could be offered it."
     elif decision.kind != DecisionKind.DECISION_KIND_PICKED:
         first = ", past the starvation bound" if decision.starving else ""
@@ -108,6 +116,15 @@ def _of_decision(decision: Decision) -> Iterator[str]:
             f"{decision.waiting} waited in its queue."
         )
     yield from _of_scores(decision.scores)
+    if decision.kind == DecisionKind.DECISION_KIND_WINDOW and _is_second_better(decision.scores):
+        yield (
+            "The second suits it better, but the batch as a whole less: another contact has the "
+            "second, or the second has been occupied for too long."
+        )
+
+
+def _is_second_better(scores: Sequence[Score]) -> bool:
+    return len(scores) == 2 and scores[1].total > scores[0].total
 
 
 def _of_scores(scores: Sequence[Score]) -> Iterator[str]:

@@ -157,6 +157,7 @@ def queue_message(view: QueueView) -> queue_pb2.Queue:
 def snapshot_message(snapshot: QueueSnapshot, now_ms: int) -> queue_pb2.QueueSnapshot:
     """Live state of a queue."""
     totals = snapshot.totals.tolist()
+    windows = snapshot.window_totals.tolist()
     answered_within = totals[columns.ANSWERED_WITHIN]
     counted = totals[columns.ANSWERED] + totals[columns.ABANDONED] - totals[columns.SHORT_ABANDONED]
     message = queue_pb2.QueueSnapshot(
@@ -188,6 +189,10 @@ def snapshot_message(snapshot: QueueSnapshot, now_ms: int) -> queue_pb2.QueueSna
         estimated_total=totals[columns.ESTIMATED],
         estimate_error_ms_sum=totals[columns.ESTIMATE_ERROR_MS_SUM],
         estimates_exceeded_total=totals[columns.ESTIMATES_EXCEEDED],
+        window_batches_total=windows[columns.WINDOW_BATCHES],
+        window_contacts_total=windows[columns.WINDOW_CONTACTS],
+        window_agents_total=windows[columns.WINDOW_AGENTS],
+        window_matched_total=windows[columns.WINDOW_MATCHED],
     )
     if counted > 0:
         message.service_level = answered_within / counted

@@ -288,6 +288,30 @@ _QUEUE_TOTALS: Final = (
     ),
 )
 
+# Of queues that have matching windows only, or had.
+_WINDOW_TOTALS: Final = (
+    (
+        "headgate_queue_window_batches_total",
+        "Batches assigned at the end of matching windows.",
+        columns.WINDOW_BATCHES,
+    ),
+    (
+        "headgate_queue_window_contacts_total",
+        "Waiting contacts in those batches; / batches = the mean size of a batch.",
+        columns.WINDOW_CONTACTS,
+    ),
+    (
+        "headgate_queue_window_agents_total",
+        "Agents with room in those batches. With one agent or one contact each, windows only wait.",
+        columns.WINDOW_AGENTS,
+    ),
+    (
+        "headgate_queue_window_matched_total",
+        "Contacts that were offered to an agent by those batches.",
+        columns.WINDOW_MATCHED,
+    ),
+)
+
 
 _Cells = Sequence[tuple[str, Engine]]
 
@@ -315,6 +339,20 @@ def _render_queues(cells: _Cells) -> Iterable[str]:
         for queues, labels in labelled:
             values = queues.totals[:, place].tolist()
             yield "".join(f"{metric}{label}{values[row]}\n" for label, row in labels)
+    for metric, text, place in _WINDOW_TOTALS:
+        yield f"# HELP {metric} {text}\n# TYPE {metric} counter\n"
+        for queues, labels in labelled:
+            values = queues.window_totals[:, place].tolist()
+            is_shown = _have_windows(queues)
+            shown = (item for item in labels if is_shown[item[1]])
+            yield "".join(f"{metric}{label}{values[row]}\n" for label, row in shown)
+
+
+def _have_windows(queues: columns.Queues) -> list[bool]:
+    """Which rows of queues have matching windows, or had."""
+    had = queues.window_totals[:, columns.WINDOW_BATCHES] > 0
+    is_meant: list[bool] = (had | (queues.matching_window_ms > 0)).tolist()
+    return is_meant
 
 
 def _render_cells(cells: _Cells) -> Iterable[str]:

@@ -288,5 +288,6 @@ def queue_command(queue: queue_pb2.Queue) -> UpsertQueue:
         fallback_queue_id=queue.fallback_queue_id,
         hours=hours_of(queue.hours) if queue.HasField("hours") else None,
         short_abandon_ms=queue.short_abandon_ms,
+        matching_window_ms=queue.matching_window_ms,
         etag=queue.etag,
     )

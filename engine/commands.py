@@ -345,6 +345,8 @@ class UpsertQueue(NamedTuple):
     # None = always open.
     hours: Hours | None = None
     short_abandon_ms: int = 0
+    # How long offers are gathered, to be made as a batch; 0 = each is made at once.
+    matching_window_ms: int = 0
     etag: str = ""
 
 

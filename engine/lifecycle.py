@@ -284,6 +284,8 @@ class DecisionKind(IntEnum):
     BACKLOG = 5
     # Somebody chose the agent.
     PICKED = 6
+    # A matching window ended: the best assignment of contacts to agents as a whole.
+    WINDOW = 7
 
 
 class Day(IntEnum):

@@ -60,6 +60,12 @@ WEEKLY_PERIODS_MAX: Final = 64
 HOURS_EXCEPTIONS_MAX: Final = 366
 EXCEPTION_PERIODS_MAX: Final = 8
 
+# Longest a queue may gather contacts and agents before it assigns them to each other.
+MATCHING_WINDOW_MS_MAX: Final = 1_000
+# Waiting contacts assigned in one batch; what is left is assigned in the next, at the same moment.
+# Twice as many would take four times the room, and eight times as long to assign.
+BATCH_CONTACTS_MAX: Final = 32
+
 # Agents a contact may be offered to at a time.
 BROADCAST_MAX: Final = 32
 

@@ -16,11 +16,12 @@ from engine.kernels.boundary import (
 from engine.kernels.capacity import refresh_room
 from engine.kernels.columns import NOW_MS
 from engine.kernels.compilation import kernel
-from engine.kernels.deadlines import schedule_agent
+from engine.kernels.deadlines import schedule_agent, schedule_window
 from engine.kernels.estimates import forget_estimates, forget_queue
 from engine.kernels.recording import record_agent, record_queue
 from engine.kernels.requests import IN_AGENT, IN_QUEUE, IN_REASON, IN_VALUE, OUT_COUNT, OUT_STATE
 from engine.kernels.waiting import refresh_waiting_queue
+from engine.kernels.windows import is_window_open
 from engine.lifecycle import ContactState, Intake, Presence
 from engine.limits import NEVER_MS
 from engine.refusals import Refusal
@@ -112,9 +113,31 @@ def heartbeat(table: Table) -> int:
 
 @kernel
 def queue_changed(table: Table) -> int:
-    """Take note of a queue's new definition, written before. O(1)."""
-    record_queue(table, _E_QUEUE, open_cell(table).request[IN_QUEUE], 0)
+    """
+    Take note of a queue's new definition, written before.
+
+    Where it has no matching windows any more, what waits for one is offered at once. O(log queues),
+    and `_look_at_backlog`.
+    """
+    queue = open_cell(table).request[IN_QUEUE]
+    refresh_waiting_queue(table, queue)
+    record_queue(table, _E_QUEUE, queue, 0)
+    if is_window_open(table, queue) and open_queues(table).matching_window_ms[queue] == 0:
+        schedule_window(table, queue, NEVER_MS)
+        _look_at_backlog(table, queue)
     return _APPLIED
+
+
+@kernel
+def _look_at_backlog(table: Table, queue: int) -> None:
+    """Make a queue's agents due at once. O(agents / 64 + agents of the queue x log agents)."""
+    bitsets = open_bitsets(table)
+    now_ms = open_cell(table).scalar[NOW_MS]
+    for word in range(bitsets.queue_agents.shape[1]):
+        members = bitsets.queue_agents[queue, word] & bitsets.working_agents[0, word]
+        while members != np.uint64(0):
+            schedule_agent(table, (word << 6) + lowest_bit(members), now_ms)
+            members &= members - np.uint64(1)
 
 
 @kernel
@@ -127,6 +150,7 @@ def delete_queue(table: Table) -> int:
     """
     queue = open_cell(table).request[IN_QUEUE]
     forget_queue(table, queue)
+    schedule_window(table, queue, NEVER_MS)
     record_queue(table, _E_QUEUE_DELETED, queue, 0)
     return _APPLIED
 
@@ -151,20 +175,15 @@ def set_intake(table: Table) -> int:
     Open, pause or close a queue.
 
     Once it may offer again its agents are made due at once, to look at the backlog.
-    O(agents / 64 + agents of the queue x log agents).
+    As `_look_at_backlog`.
     """
     cell = open_cell(table)
     queues = open_queues(table)
-    bitsets = open_bitsets(table)
     queue = cell.request[IN_QUEUE]
     was_paused = queues.intake[queue] == _PAUSED
     queues.intake[queue] = cell.request[IN_VALUE]
     refresh_waiting_queue(table, queue)
     record_queue(table, _E_INTAKE, queue, queues.intake[queue])
     if was_paused and queues.intake[queue] != _PAUSED:
-        for word in range(bitsets.queue_agents.shape[1]):
-            members = bitsets.queue_agents[queue, word] & bitsets.working_agents[0, word]
-            while members != np.uint64(0):
-                schedule_agent(table, (word << 6) + lowest_bit(members), cell.scalar[NOW_MS])
-                members &= members - np.uint64(1)
+        _look_at_backlog(table, queue)
     return _APPLIED

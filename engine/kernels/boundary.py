@@ -37,10 +37,9 @@ from engine.kernels.columns import (
     Classes,
     Contacts,
     Queues,
-    Requirements,
 )
 from engine.kernels.shapes import Shape
-from engine.kernels.side_columns import Decisions, Estimates, Offers
+from engine.kernels.side_columns import Batch, Decisions, Estimates, Offers, Requirements
 
 COMPILED: Final = not config.DISABLE_JIT
 
@@ -67,6 +66,7 @@ class ColumnSet(NamedTuple):
     requirements: Requirements
     bitsets: Bitsets
     decisions: Decisions
+    batch: Batch
     cell: Cell
 
 
@@ -234,4 +234,5 @@ open_classes: Final[Callable[[Table], Classes]] = opener(Classes)
 open_requirements: Final[Callable[[Table], Requirements]] = opener(Requirements)
 open_bitsets: Final[Callable[[Table], Bitsets]] = opener(Bitsets)
 open_decisions: Final[Callable[[Table], Decisions]] = opener(Decisions)
+open_batch: Final[Callable[[Table], Batch]] = opener(Batch)
 open_cell: Final[Callable[[Table], Cell]] = opener(Cell)

@@ -17,12 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.kernels.shapes import F64, I8, I64, Bits, PerChannel, Records, Row, Shape
-from engine.kernels.side_columns import Decisions, Estimates, Offers
+from engine.kernels.side_columns import Batch, Decisions, Estimates, Offers, Requirements
 from engine.limits import (
     EXCLUSIONS_MAX,
     PAST_AGENTS_MAX,
     PROFICIENCY_MAX,
-    REQUIREMENT_ITEMS_MAX,
     SKILLS_MAX,
 )
 
@@ -150,6 +149,8 @@ class Agents(NamedTuple):
     missed: I64
     # Misses in a row that send it away; 0 = never.
     missed_max: I64
+    # Place among the agents of the batch being assigned, -1 for none.
+    batch_place: Row
     presence_since_ms: I64
     # Reason code of the presence.
     presence_reason: I64
@@ -196,6 +197,13 @@ ESTIMATE_ERROR_MS_SUM: Final = 17
 ESTIMATES_EXCEEDED: Final = 18
 FALLBACKS: Final = 19
 TOTALS: Final = 20
+
+# Totals of a queue's matching windows, columns of Queues.window_totals.
+WINDOW_BATCHES: Final = 0
+WINDOW_CONTACTS: Final = 1
+WINDOW_AGENTS: Final = 2
+WINDOW_MATCHED: Final = 3
+WINDOW_TOTALS: Final = 4
 
 # Score weights per queue, columns of Queues.weight, in the order of
 # `engine.definitions.ScoreWeights`; `engine.kernels.scoring` states the formula.
@@ -247,6 +255,13 @@ class Queues(NamedTuple):
     # Queue that its contacts fall back to.
     fallback: Row
     short_abandon_ms: I64
+    # How long offers are gathered into a batch, 0 = not at all; when the open window ends, and its
+    # place in the heap of windows, -1 while none is open.
+    matching_window_ms: I64
+    window_ends_ms: I64
+    window_position: Row
+    # Batches assigned, their contacts, their agents, and the contacts that got one.
+    window_totals: Annotated[NDArray[np.int64], Shape(np.int64, WINDOW_TOTALS)]
     # Contacts that count, at most RECENT_HANDLED_MAX, and their mean handling time with wrap-up.
     recent_handled: I64
     recent_handle_ms: I64
@@ -262,6 +277,8 @@ class Queues(NamedTuple):
     version: I64
     is_dirty: I8
     dirty: Row
+    # Heap of rows by window_ends_ms, its length in Cell.
+    window_heap: Row
 
 
 class Classes(NamedTuple):
@@ -287,31 +304,6 @@ class Classes(NamedTuple):
     fallback: Row
 
 
-class Requirements(NamedTuple):
-    """One row per distinct requirement; items beyond the count are not read."""
-
-    skill_count: I64
-    skill: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX)]
-    # Least proficiency, 1 to 5.
-    level: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX)]
-    preferred_count: I64
-    preferred_skill: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX)]
-    preferred_weight: Annotated[NDArray[np.float64], Shape(np.float64, REQUIREMENT_ITEMS_MAX)]
-    # Tags that must all, of which one must, and of which none may be carried.
-    tag_count: I64
-    tag: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX)]
-    any_tag_count: I64
-    any_tag: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX)]
-    no_tag_count: I64
-    no_tag: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX)]
-    # The only candidates, where there are any; -1 for those who do not exist.
-    agent_count: I64
-    agent: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX, -1)]
-    # Agents that are a better match than others; -1 as above.
-    preferred_agent_count: I64
-    preferred_agent: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX, -1)]
-
-
 class Bitsets(NamedTuple):
     """Sets of agents and queues, 64 to a word; bit i of word w stands for row 64 w + i."""
 
@@ -329,8 +321,10 @@ class Bitsets(NamedTuple):
     working_agents: Bits
     # (1, agent words): agents whose presence is AVAILABLE.
     available_agents: Bits
-    # (1, queue words): queues with waiting contacts that may be offered.
+    # (1, queue words): queues with waiting contacts that may be offered at once, and those with
+    # waiting contacts that may be offered when a matching window ends.
     waiting_queues: Bits
+    windowed_queues: Bits
 
 
 # What a durable row describes, as `engine.state.rows.RowTable` has it.
@@ -372,7 +366,10 @@ DECISIONS_MAX: Final = 23
 RUNNER_UP: Final = 24
 # Agents it chose from.
 ELIGIBLE: Final = 25
-SCALARS: Final = 26
+# Open matching windows, and queues that have windows at all.
+WINDOW_HEAP_COUNT: Final = 26
+WINDOWED_COUNT: Final = 27
+SCALARS: Final = 28
 
 
 class Cell(NamedTuple):
@@ -396,5 +393,6 @@ LAYOUTS: Final = (
     Requirements,
     Bitsets,
     Decisions,
+    Batch,
     Cell,
 )

@@ -21,6 +21,7 @@ from engine.kernels.contact_life import (
     release_from_state,
     return_to_queue,
 )
+from engine.kernels.deadlines import schedule_window
 from engine.kernels.deciding import decide
 from engine.kernels.joining import can_fall_back, fall_back, refer_to_class, start_wait
 from engine.kernels.matching import match_new, match_returned
@@ -45,6 +46,7 @@ from engine.kernels.requests import (
 )
 from engine.kernels.scheduling import postpone, set_schedule
 from engine.kernels.waiting import join_class, leave_class, position_of
+from engine.kernels.windows import is_window_open
 from engine.lifecycle import (
     HAS_ENDED,
     CancelReason,
@@ -112,6 +114,22 @@ def report(table: Table, contact: int) -> None:
     out[OUT_POSITION] = 0
     if contacts.state[contact] == _QUEUED:
         out[OUT_POSITION] = position_of(table, contact)
+
+
+@kernel
+def ends_window(table: Table) -> bool:
+    """
+    Have the matching window of a queue that is full end now, if one is open, before a contact is
+    routed to it: who waits for that alone need not keep others out. False otherwise. O(log queues).
+    """
+    cell = open_cell(table)
+    queues = open_queues(table)
+    queue = open_classes(table).queue[cell.request[IN_CLASS]]
+    is_full = 0 < queues.max_length[queue] <= queues.waiting[queue]
+    if is_full and is_window_open(table, queue):
+        schedule_window(table, queue, cell.scalar[NOW_MS])
+        return True
+    return False
 
 
 @kernel

@@ -1,5 +1,6 @@
 """
-Deadlines: two binary heaps, one over contacts and one over agents, each row at most once.
+Deadlines: binary heaps over contacts, over agents, and over queues whose matching window is open,
+each row at most once.
 
 A row's place in its heap is a column, so moving or removing a deadline costs O(log n) and leaves
 nothing behind. Equal deadlines come in the order of their rows.
@@ -8,8 +9,12 @@ nothing behind. Equal deadlines come in the order of their rows.
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.kernels.boundary import Table, open_agents, open_cell, open_contacts
-from engine.kernels.columns import AGENT_HEAP_COUNT, CONTACT_HEAP_COUNT
+from engine.kernels.boundary import Table, open_agents, open_cell, open_contacts, open_queues
+from engine.kernels.columns import (
+    AGENT_HEAP_COUNT,
+    CONTACT_HEAP_COUNT,
+    WINDOW_HEAP_COUNT,
+)
 from engine.kernels.compilation import kernel
 from engine.limits import NEVER_MS
 
@@ -131,6 +136,21 @@ def schedule_agent(table: Table, agent: int, at_ms: int) -> None:
 
 
 @kernel
+def schedule_window(table: Table, queue: int, at_ms: int) -> None:
+    """Set when a queue's matching window ends; NEVER_MS for none open. O(log queues)."""
+    queues = open_queues(table)
+    scalar = open_cell(table).scalar
+    queues.window_ends_ms[queue] = at_ms
+    scalar[WINDOW_HEAP_COUNT] = reschedule(
+        queues.window_heap,
+        queues.window_position,
+        queues.window_ends_ms,
+        scalar[WINDOW_HEAP_COUNT],
+        queue,
+    )
+
+
+@kernel
 def next_deadline(table: Table) -> int:
     """Time of the earliest deadline, milliseconds, NEVER_MS when there is none. O(1)."""
     contacts = open_contacts(table)
@@ -141,4 +161,7 @@ def next_deadline(table: Table) -> int:
         earliest_ms = contacts.due_ms[contacts.heap[0]]
     if cell.scalar[AGENT_HEAP_COUNT] > 0:
         earliest_ms = min(earliest_ms, agents.due_ms[agents.heap[0]])
+    if cell.scalar[WINDOW_HEAP_COUNT] > 0:
+        queues = open_queues(table)
+        earliest_ms = min(earliest_ms, queues.window_ends_ms[queues.window_heap[0]])
     return earliest_ms

@@ -55,6 +55,7 @@ from engine.kernels.side_columns import (
 from engine.lifecycle import DecisionKind, RefusalReason
 
 _UPDATED = int(DecisionKind.UPDATED)
+_WINDOW = int(DecisionKind.WINDOW)
 _NOT_SIGNED_IN = int(RefusalReason.NOT_SIGNED_IN)
 _NOT_AVAILABLE = int(RefusalReason.NOT_AVAILABLE)
 _LACKS_SKILL = int(RefusalReason.LACKS_SKILL)
@@ -163,7 +164,7 @@ def decide(table: Table, contact: int, agent: int, runner_up: int, kind: int) ->
         count_refusals(table, contact)
     for item in range(REASONS + 1):
         fact[D_REFUSED + item] = cell.outcome[OUT_REFUSED + item] if is_counted else 0
-    if kind <= _UPDATED and not is_counted:
+    if (kind <= _UPDATED or kind == _WINDOW) and not is_counted:
         fact[D_ELIGIBLE] = scalar[ELIGIBLE]
     term = decisions.term[place]
     its_fit = 0.0

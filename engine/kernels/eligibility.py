@@ -13,12 +13,13 @@ from engine.kernels.boundary import (
     Table,
     open_agents,
     open_bitsets,
+    open_cell,
     open_classes,
     open_contacts,
     open_requirements,
 )
 from engine.kernels.capacity import has_room
-from engine.kernels.columns import LEVELS
+from engine.kernels.columns import LEVELS, NOW_MS
 from engine.kernels.compilation import kernel
 from engine.limits import EXCLUSIONS_MAX
 
@@ -148,6 +149,21 @@ def is_excluded(table: Table, contact: int, agent: int, now_ms: int) -> bool:
         if is_meant and contacts.excluded_until_ms[contact, place] > now_ms:
             return True
     return False
+
+
+@kernel
+def first_allowed(table: Table, class_row: int, agent: int) -> int:
+    """
+    First contact of a class that did not recently fail with the agent, -1 for none.
+
+    O(contacts passed over).
+    """
+    contacts = open_contacts(table)
+    now_ms = open_cell(table).scalar[NOW_MS]
+    contact = open_classes(table).head[class_row]
+    while contact >= 0 and is_excluded(table, contact, agent, now_ms):
+        contact = contacts.following[contact]
+    return contact
 
 
 @kernel

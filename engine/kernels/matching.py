@@ -7,6 +7,9 @@ looked at at once and an agent never sits beside a contact it could take. Where 
 appears (a new contact, a freed agent) one search is enough; where both do, every offer is checked
 from both sides, so that neither order nor strategy depends on who is looked at first.
 
+Queues with matching windows take no part in this: their `match_` calls only see to it that one is
+open, and what waits is assigned when it ends (`windows`, `batching`).
+
 Where a docstring counts searches, one is a run of `best_agent` or `best_contact`.
 """
 
@@ -30,6 +33,7 @@ from engine.kernels.deadlines import schedule_contact
 from engine.kernels.deciding import decide
 from engine.kernels.eligibility import (
     exclusion_ends,
+    first_allowed,
     is_crowded,
     is_excluded,
     meets_class,
@@ -39,6 +43,7 @@ from engine.kernels.offering import assign, is_offered_to, issue, offer_to_anoth
 from engine.kernels.recording import has_effect_room
 from engine.kernels.scoring import fit, is_better_tie, score_agent, standing_of
 from engine.kernels.waiting import is_before, leave_class
+from engine.kernels.windows import is_windowed, open_window, open_windows_for
 from engine.lifecycle import ContactState, DecisionKind, Intake, QueueOrder
 from engine.limits import NEVER_MS, PRIORITY_MAX
 
@@ -126,21 +131,6 @@ def best_agent(table: Table, contact: int) -> int:
 
 
 @kernel
-def first_allowed(table: Table, class_row: int, agent: int) -> int:
-    """
-    First contact of a class that did not recently fail with the agent, -1 for none.
-
-    O(contacts passed over).
-    """
-    contacts = open_contacts(table)
-    now_ms = open_cell(table).scalar[NOW_MS]
-    contact = open_classes(table).head[class_row]
-    while contact >= 0 and is_excluded(table, contact, agent, now_ms):
-        contact = contacts.following[contact]
-    return contact
-
-
-@kernel
 def _newest_allowed(table: Table, class_row: int, agent: int) -> int:
     """
     Last contact of a class that did not recently fail with the agent, -1 for none.
@@ -180,7 +170,8 @@ def _newest_contact(table: Table, agent: int, queue: int) -> int:
 @kernel
 def best_contact(table: Table, agent: int) -> int:
     """
-    Row of the waiting contact with the greatest claim on an agent, -1 when it can take none.
+    Row of the waiting contact with the greatest claim on an agent, of queues without matching
+    windows; -1 when it can take none.
 
     The head's claim bounds its class, so the contacts behind it are looked at only where the head
     recently failed with the agent. Where the queue that goes first is LIFO, its newest contact of
@@ -228,6 +219,17 @@ def offer(table: Table, contact: int, agent: int) -> None:
 
     O(channels + log contacts), and one search per further offer.
     """
+    offer_to_one(table, contact, agent)
+    offer_to_more(table, contact)
+
+
+@kernel
+def offer_to_one(table: Table, contact: int, agent: int) -> None:
+    """
+    Offer a waiting contact to an agent with room for it, who may accept offers as they are made.
+
+    O(channels + log contacts).
+    """
     agents = open_agents(table)
     contacts = open_contacts(table)
     leave_class(table, contact)
@@ -235,6 +237,16 @@ def offer(table: Table, contact: int, agent: int) -> None:
     issue(table, contact, agent, cost, _NONE)
     if agents.auto_accept[agent] > 0:
         assign(table, contact)
+
+
+@kernel
+def offer_to_more(table: Table, contact: int) -> None:
+    """
+    Offer a contact that has just been offered to as many more as its queue says, unless it was
+    accepted at once. One search per offer made.
+    """
+    contacts = open_contacts(table)
+    if contacts.state[contact] != _OFFERED:
         return
     for _ in range(1, open_queues(table).broadcast_max[contacts.queue[contact]]):
         another = best_agent(table, contact)
@@ -284,10 +296,13 @@ def match_new(table: Table, contact: int, kind: int) -> bool:
     """
     Offer a contact that has just joined its class to the best agent; True when offered.
 
-    No agent with room has anything better to do, for it would have been offered that before.
-    One search.
+    No agent with room has anything better to do, for it would have been offered that before. Where
+    the queue has matching windows it waits for the end of one. One search.
     """
     agent = find_agent(table, contact)
+    if agent >= 0 and is_windowed(table, contact):
+        open_window(table, open_contacts(table).queue[contact])
+        agent = -1
     runner_up = open_cell(table).scalar[RUNNER_UP] if agent >= 0 else -1
     decide(table, contact, agent, runner_up, kind)
     if agent < 0:
@@ -311,12 +326,15 @@ def match_returned(table: Table, contact: int) -> None:
 
     A contact comes back together with the room it took, and perhaps with other contacts. So the
     agent it would go to is offered the best of its backlog, and the contact looks again until it is
-    offered itself or nobody has room. When effects run out of room it is made due at once.
-    Two searches per offer made.
+    offered itself or nobody has room, or has a matching window begin. When effects run out of room
+    it is made due at once. Two searches per offer made.
     """
     contacts = open_contacts(table)
     while contacts.state[contact] == _QUEUED:
         agent = find_agent(table, contact)
+        if agent >= 0 and is_windowed(table, contact):
+            open_window(table, contacts.queue[contact])
+            agent = -1
         if agent < 0:
             schedule_wait(table, contact)
             return
@@ -337,6 +355,7 @@ def match_freed(table: Table, agent: int) -> bool:
     while has_effect_room(table):
         contact = best_contact(table, agent)
         if contact < 0:
+            open_windows_for(table, agent)
             return True
         _take_up(table, contact, agent, _FREED)
     return False
@@ -352,6 +371,7 @@ def match_backlog(table: Table, agent: int) -> bool:
     while has_effect_room(table):
         contact = best_contact(table, agent)
         if contact < 0:
+            open_windows_for(table, agent)
             return True
         chosen = best_agent(table, contact)
         _take_up(table, best_contact(table, chosen), chosen, _BACKLOG)

@@ -31,6 +31,7 @@ from engine.kernels.columns import (
     QUEUE_DIRTY_COUNT,
     QUEUE_ROWS,
     TOTALS,
+    WINDOW_TOTALS,
 )
 from engine.kernels.compilation import entry, kernel
 from engine.limits import ATTEMPTS_MAX, ESTIMATES_MAX, EXCLUSIONS_MAX, PAST_AGENTS_MAX
@@ -53,7 +54,8 @@ AGENT_WIDTH: Final = 11
 OFFER_WIDTH: Final = 4
 ESTIMATE_WIDTH: Final = 1 + 5 * ESTIMATES_MAX
 _QUEUE_PLAIN: Final = 2 + TOTALS
-QUEUE_WIDTH: Final = _QUEUE_PLAIN + 2
+_QUEUE_WINDOWS: Final = _QUEUE_PLAIN + 2
+QUEUE_WIDTH: Final = _QUEUE_WINDOWS + WINDOW_TOTALS
 
 
 @kernel
@@ -258,6 +260,8 @@ def _pack_queues(table: Table, out: NDArray[np.int64]) -> None:
             record[2 + item] = q.totals[row, item]
         record[_QUEUE_PLAIN] = q.recent_handled[row]
         record[_QUEUE_PLAIN + 1] = q.recent_handle_ms[row]
+        for item in range(WINDOW_TOTALS):
+            record[_QUEUE_WINDOWS + item] = q.window_totals[row, item]
 
 
 @kernel
@@ -270,6 +274,8 @@ def _unpack_queue(table: Table, row: int, record: NDArray[np.int64]) -> None:
         q.totals[row, item] = record[2 + item]
     q.recent_handled[row] = record[_QUEUE_PLAIN]
     q.recent_handle_ms[row] = record[_QUEUE_PLAIN + 1]
+    for item in range(WINDOW_TOTALS):
+        q.window_totals[row, item] = record[_QUEUE_WINDOWS + item]
 
 
 @entry

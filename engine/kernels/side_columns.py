@@ -1,5 +1,6 @@
 """
-Columns beside those of contacts, agents and queues: further offers, estimates, decision records.
+Columns beside those of contacts, agents and queues: requirements, further offers, estimates,
+decision records, and the batch a matching window ends with.
 """
 
 from typing import Annotated, Final, NamedTuple
@@ -7,9 +8,34 @@ from typing import Annotated, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.kernels.shapes import I8, I64, Row, Shape
+from engine.kernels.shapes import F64, I8, I64, Row, Shape
 from engine.lifecycle import RefusalReason
-from engine.limits import ESTIMATES_MAX
+from engine.limits import BATCH_CONTACTS_MAX, ESTIMATES_MAX, REQUIREMENT_ITEMS_MAX
+
+
+class Requirements(NamedTuple):
+    """One row per distinct requirement; items beyond the count are not read."""
+
+    skill_count: I64
+    skill: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX)]
+    # Least proficiency, 1 to 5.
+    level: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX)]
+    preferred_count: I64
+    preferred_skill: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX)]
+    preferred_weight: Annotated[NDArray[np.float64], Shape(np.float64, REQUIREMENT_ITEMS_MAX)]
+    # Tags that must all, of which one must, and of which none may be carried.
+    tag_count: I64
+    tag: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX)]
+    any_tag_count: I64
+    any_tag: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX)]
+    no_tag_count: I64
+    no_tag: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX)]
+    # The only candidates, where there are any; -1 for those who do not exist.
+    agent_count: I64
+    agent: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX, -1)]
+    # Agents that are a better match than others; -1 as above.
+    preferred_agent_count: I64
+    preferred_agent: Annotated[NDArray[np.int64], Shape(np.int64, REQUIREMENT_ITEMS_MAX, -1)]
 
 
 class Offers(NamedTuple):
@@ -65,7 +91,7 @@ D_WAITING: Final = 13
 D_STARVES: Final = 14
 D_REQUIREMENT: Final = 15
 # One place per RefusalReason, where nobody was found; then those who could be offered the contact,
-# ROUTED and UPDATED only.
+# ROUTED, UPDATED and WINDOW only.
 D_REFUSED: Final = 16
 REASONS: Final = len(RefusalReason)
 D_ELIGIBLE: Final = D_REFUSED + REASONS
@@ -81,3 +107,36 @@ class Decisions(NamedTuple):
 
     fact: Annotated[NDArray[np.int64], Shape(np.int64, FACTS)]
     term: Annotated[NDArray[np.float64], Shape(np.float64, TERMS)]
+
+
+# Agents of a batch: the best of each contact, of whom one is always left for it.
+BATCH_AGENTS_MAX: Final = BATCH_CONTACTS_MAX * BATCH_CONTACTS_MAX
+
+# The best agents of each contact of a batch, best first; a width that several columns share.
+BestAgents = Annotated[NDArray[np.int64], Shape(np.int64, BATCH_CONTACTS_MAX, -1)]
+
+
+class Batch(NamedTuple):
+    """
+    Waiting contacts of one queue and agents with room, while they are assigned to each other: one
+    row per contact, in the order in which they go. Means nothing between two calls.
+    """
+
+    contact: Row
+    # Agents that could be offered it, and how many of them stand in `agent`.
+    eligible: I64
+    agent_count: I64
+    agent: BestAgents
+    # 1 where the agent has been occupied for too long.
+    is_worn: BestAgents
+    # Score of the agent and claim of the contact together.
+    value: Annotated[NDArray[np.float64], Shape(np.float64, BATCH_CONTACTS_MAX)]
+    # Place of the agent it gets in `chosen_from`, -1 for none.
+    chosen: Row
+    # (BATCH_AGENTS_MAX,): agents of the batch.
+    chosen_from: Row
+    # (EFFECTS_PER_CALL,): contacts offered by this batch and those before it.
+    offered: Row
+    # (BATCH_CONTACTS_MAX * BATCH_AGENTS_MAX,): what each pair is worth, contact by contact, 0 where
+    # it cannot be.
+    worth: F64

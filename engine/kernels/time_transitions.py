@@ -8,9 +8,16 @@ from engine.kernels.agent_life import (
     schedule_lease,
     settle_agent,
 )
-from engine.kernels.boundary import Table, open_agents, open_cell, open_contacts
+from engine.kernels.batching import end_window
+from engine.kernels.boundary import Table, open_agents, open_cell, open_contacts, open_queues
 from engine.kernels.capacity import rest_begins
-from engine.kernels.columns import AGENT_HEAP_COUNT, CONTACT_HEAP_COUNT, NEXT_DUE_MS, NOW_MS
+from engine.kernels.columns import (
+    AGENT_HEAP_COUNT,
+    CONTACT_HEAP_COUNT,
+    NEXT_DUE_MS,
+    NOW_MS,
+    WINDOW_HEAP_COUNT,
+)
 from engine.kernels.compilation import kernel
 from engine.kernels.consulting import OVER
 from engine.kernels.contact_life import (
@@ -24,12 +31,19 @@ from engine.kernels.contact_life import (
     return_to_queue,
     trim_ended,
 )
-from engine.kernels.deadlines import next_deadline, schedule_agent, schedule_contact
+from engine.kernels.deadlines import (
+    next_deadline,
+    schedule_agent,
+    schedule_contact,
+    schedule_window,
+)
 from engine.kernels.matching import match_returned, schedule_wait
 from engine.kernels.recording import begin_call, has_effect_room, record_contact
 from engine.kernels.scheduling import unschedule
 from engine.kernels.waiting import leave_class
+from engine.kernels.windows import is_window_open
 from engine.lifecycle import HAS_ENDED, ContactState, Presence
+from engine.limits import NEVER_MS
 from engine.refusals import Refusal
 
 _APPLIED = int(Refusal.NONE)
@@ -77,6 +91,9 @@ def recover(table: Table) -> int:
             # Those who hold contacts may have been about to give them back when the engine stopped.
             if agents.presence[agent] != _OFFLINE or agents.contact_count[agent] > 0:
                 schedule_agent(table, agent, now_ms)
+    # Agents that look at the backlog begin anew what windows it needs.
+    while open_cell(table).scalar[WINDOW_HEAP_COUNT] > 0:
+        schedule_window(table, open_queues(table).window_heap[0], NEVER_MS)
     begin_call(table)
     return _APPLIED
 
@@ -132,24 +149,49 @@ def contact_due(table: Table, contact: int) -> None:
 
 
 @kernel
+def _window_before(table: Table, contact: int) -> int:
+    """
+    Queue whose matching window is to end before a contact that is due is dealt with, -1 for none:
+    for it would expire, and may get an agent yet. O(1).
+    """
+    contacts = open_contacts(table)
+    queue = contacts.queue[contact]
+    is_over = contacts.expires_ms[contact] <= open_cell(table).scalar[NOW_MS]
+    if is_over and contacts.state[contact] == _QUEUED and is_window_open(table, queue):
+        return queue
+    return -1
+
+
+@kernel
 def run_due(table: Table) -> None:
     """
-    Handle every deadline that has come, earliest first, while effects have room.
+    Handle every deadline that has come, earliest first, while effects have room: of one moment
+    those of contacts, then of agents, then matching windows.
 
     Then note when the next one comes.
-    O(what came due x (log contacts + log agents)), and three searches per offer made.
+    O(what came due x (log contacts + log agents)), and three searches per offer made, or
+    `end_window`.
     """
     contacts = open_contacts(table)
     agents = open_agents(table)
     scalar = open_cell(table).scalar
-    while next_deadline(table) <= scalar[NOW_MS] and has_effect_room(table):
-        has_contact = scalar[CONTACT_HEAP_COUNT] > 0
-        has_agent = scalar[AGENT_HEAP_COUNT] > 0
-        contact = contacts.heap[0] if has_contact else -1
-        agent = agents.heap[0] if has_agent else -1
-        if has_contact and (not has_agent or contacts.due_ms[contact] <= agents.due_ms[agent]):
+    due_ms = next_deadline(table)
+    while due_ms <= scalar[NOW_MS] and has_effect_room(table):
+        contact, agent, queue = -1, -1, -1
+        if scalar[CONTACT_HEAP_COUNT] > 0 and contacts.due_ms[contacts.heap[0]] == due_ms:
+            contact = contacts.heap[0]
+            queue = _window_before(table, contact)
+        elif scalar[AGENT_HEAP_COUNT] > 0 and agents.due_ms[agents.heap[0]] == due_ms:
+            agent = agents.heap[0]
+        else:
+            queue = open_queues(table).window_heap[0]
+        if queue >= 0:
+            # Called here alone: wherever it is called, its code is compiled once more.
+            end_window(table, queue)
+        elif contact >= 0:
             contact_due(table, contact)
         else:
             agent_due(table, agent)
+        due_ms = next_deadline(table)
     trim_ended(table)
     scalar[NEXT_DUE_MS] = next_deadline(table)

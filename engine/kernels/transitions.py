@@ -33,7 +33,15 @@ from engine.kernels.columns import NEXT_CONTACT, NEXT_DUE_MS
 from engine.kernels.compilation import entry, kernel
 from engine.kernels.consult_transitions import consult, may_consult, transfer
 from engine.kernels.contact_life import forget, restore_contact
-from engine.kernels.contact_transitions import cancel, pick, report, requeue, route, update
+from engine.kernels.contact_transitions import (
+    cancel,
+    ends_window,
+    pick,
+    report,
+    requeue,
+    route,
+    update,
+)
 from engine.kernels.deadlines import next_deadline
 from engine.kernels.deciding import count_refusals
 from engine.kernels.estimates import mark_estimates, reset_estimates
@@ -227,6 +235,8 @@ def apply_request(table: Table) -> int:
         cell.scalar[NEXT_DUE_MS] = next_deadline(table)
         return refusal
     begin_call(table)
+    if operation == _ROUTE and ends_window(table):
+        run_due(table)
     if _ROUTE <= operation < _ACCEPT:
         refusal = _apply_to_contact(table, operation)
     elif _ACCEPT <= operation < _AGENT_CHANGED:

@@ -50,11 +50,13 @@ def key_offset_ms(table: Table, class_row: int) -> int:
 
 @kernel
 def refresh_waiting_queue(table: Table, queue: int) -> None:
-    """Bring the set of queues with contacts to offer up to date. O(1)."""
+    """Bring the sets of queues with contacts to offer up to date. O(1)."""
     queues = open_queues(table)
     bitsets = open_bitsets(table)
     is_waiting = queues.waiting[queue] > 0 and queues.intake[queue] != _PAUSED
-    set_bit(bitsets.waiting_queues[0], queue, is_waiting)
+    is_windowed = queues.matching_window_ms[queue] > 0
+    set_bit(bitsets.waiting_queues[0], queue, is_waiting and not is_windowed)
+    set_bit(bitsets.windowed_queues[0], queue, is_waiting and is_windowed)
 
 
 @kernel

@@ -57,6 +57,7 @@ from engine.limits import (
     FORTNIGHT_MS,
     HOURS_EXCEPTIONS_MAX,
     LEASE_MS_MIN,
+    MATCHING_WINDOW_MS_MAX,
     NEVER_MS,
     PRIORITY_MAX,
     PROFICIENCY_MAX,
@@ -274,6 +275,8 @@ def _upsert_queue(checks: Checks, command: UpsertQueue) -> None:
         _hours(checks, command.hours)
     checks.number("queue.priority", command.priority, -PRIORITY_MAX, PRIORITY_MAX)
     checks.number("queue.short_abandon_ms", command.short_abandon_ms, 0, DAY_MS)
+    window_ms = command.matching_window_ms
+    checks.number("queue.matching_window_ms", window_ms, 0, MATCHING_WINDOW_MS_MAX)
 
 
 def _hours(checks: Checks, hours: Hours) -> None:

@@ -23,6 +23,8 @@ from engine.simulation.scenario import Scenario
 _CONTACTS_MAX: Final = 2_000_000
 # Seeds and replications are spread over the keys by an odd stride.
 _STRIDE: Final = 0x9E3779B97F4A7C15
+# Large columns that mean nothing between two calls.
+_SCRATCH: Final = ("effects", "worth")
 
 
 class Floor:
@@ -126,12 +128,12 @@ _Copies = list[list[NDArray[Element]]]
 
 
 def _copies(columns: ColumnSet | c.FloorColumns) -> _Copies:
-    """Values of every column but the effects, of which none are there to be read."""
+    """Values of every column but those of which none are there to be read."""
     copies: _Copies = []
     for group in columns:
         named: dict[str, NDArray[Element]] = group._asdict()
         copies.append(
-            [(column[:0] if name == "effects" else column).copy() for name, column in named.items()]
+            [(column[:0] if name in _SCRATCH else column).copy() for name, column in named.items()]
         )
     return copies
 

@@ -305,6 +305,7 @@ def _queue_command(name: str, queue: SimulatedQueue, wraps_up: bool) -> UpsertQu
         reoffer_delay_ms=round(queue.reoffer_delay),
         reoffer_delay_only_agent_ms=min(1_000, round(queue.reoffer_delay)),
         priority_age_ms=round(queue.priority_age),
+        matching_window_ms=round(queue.matching_window),
     )
 
 

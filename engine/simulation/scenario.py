@@ -14,6 +14,7 @@ from engine.limits import (
     CAPACITY_MAX,
     DAY_MS,
     FORTNIGHT_MS,
+    MATCHING_WINDOW_MS_MAX,
     PRIORITY_MAX,
     PROFICIENCY_MAX,
     RELAXATION_STEPS_MAX,
@@ -62,6 +63,8 @@ class SimulatedQueue(Declared):
         Age from which a contact goes before all that are younger in this sense; 0 for none.
     skill_per_waiting
         Weight of the skill term for each contact that waits: the longer queue goes first.
+    matching_window
+        How long offers are gathered into a batch; 0 for not at all.
     """
 
     service_level_within: Positive = 20_000
@@ -76,6 +79,7 @@ class SimulatedQueue(Declared):
     offer_timeout: Positive = DAY_MS
     reoffer_delay: Duration = Field(default=30_000, ge=0, le=DAY_MS)
     priority_age: Positive = 60_000
+    matching_window: Duration = Field(default=0, ge=0, le=MATCHING_WINDOW_MS_MAX)
 
 
 class StaffingStep(Declared):

@@ -9,7 +9,7 @@ from engine.commands import Requirements, UpsertAgent
 from engine.effects import encode_effects
 from engine.kernels.columns import EFFECT_COUNT
 from engine.kernels.requests import IN_AGENT, IN_CONTACT, IN_OPERATION, IN_QUEUE, IN_ROW, Operation
-from engine.lifecycle import HAS_ENDED, ContactState, Intake
+from engine.lifecycle import HAS_ENDED, ContactState
 from engine.limits import EFFECTS_PER_CALL, Limits
 from engine.refusals import CommandRefused, Refusal, violation
 from engine.state import agents as agent_rows
@@ -186,10 +186,8 @@ class CellState:
         for contact in np.flatnonzero(ended):
             self.run_on(Operation.FORGET_CONTACT, IN_CONTACT, int(contact))
         self.classes.drop_queue(row)
-        columns.queues.intake[row] = Intake.NONE
-        columns.queues.fallback[row] = -1
         self.hours.set(row, None)
-        self.queues.slots.retire(row)
+        self.queues.retire(row)
 
     def take_group(self) -> Group:
         """Hand over effects and changed rows; free the rows of what is gone."""

@@ -219,7 +219,7 @@ class DecisionRows:
         assert fact[D_NUMBER] == number
         names = self._names[place]
         kind = DecisionKind(fact[D_KIND])
-        is_counted = kind in (DecisionKind.ROUTED, DecisionKind.UPDATED)
+        is_counted = kind in (DecisionKind.ROUTED, DecisionKind.UPDATED, DecisionKind.WINDOW)
         return DecisionView(
             number=number,
             at_ms=fact[D_AT_MS],

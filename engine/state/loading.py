@@ -46,7 +46,7 @@ _WIDTHS: Final = {
 # Widths of older versions, which wrote the same columns in the same order and then no more.
 _OLDER_WIDTHS: Final = {
     RowTable.CELL: (3,),
-    RowTable.QUEUE: (15, 17),
+    RowTable.QUEUE: (15, 17, 24),
     RowTable.AGENT: (8,),
     RowTable.CONTACT: (36,),
 }

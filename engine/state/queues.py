@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from engine.commands import UpsertQueue
 from engine.definitions import ScoreWeights
 from engine.encoding import kept_json
-from engine.kernels.columns import TOTALS
+from engine.kernels.columns import TOTALS, WINDOWED_COUNT
+from engine.kernels.solving import prepare
 from engine.lifecycle import Intake, QueueOrder, Strategy, WrapUpMode
 from engine.limits import NEVER_MS
 from engine.state import hours
@@ -56,6 +57,8 @@ class QueueSnapshot:
     agents_free: int
     agents_signed_in: int
     totals: NDArray[np.int64]
+    # (WINDOW_TOTALS,), of its matching windows, likewise.
+    window_totals: NDArray[np.int64]
 
 
 class QueueRows:
@@ -88,6 +91,7 @@ class QueueRows:
         queues.order[row] = command.order
         queues.priority[row] = command.priority
         queues.short_abandon_ms[row] = command.short_abandon_ms
+        self._set_window(row, command.matching_window_ms)
         if len(self.payloads) <= row:
             self.payloads.extend([b""] * (row + 1 - len(self.payloads)))
         fields = command._replace(etag="")._asdict()
@@ -95,11 +99,27 @@ class QueueRows:
         self.payloads[row] = kept_json({**fields, **parts})
         self.payload_is_new.add(row)
 
+    def _set_window(self, row: int, window_ms: int) -> None:
+        queues, scalar = self._store.columns.queues, self._store.scalar
+        if window_ms > 0:
+            prepare()
+        scalar[WINDOWED_COUNT] += (window_ms > 0) - int(queues.matching_window_ms[row] > 0)
+        queues.matching_window_ms[row] = window_ms
+
+    def retire(self, row: int) -> None:
+        """Take a queue without open contacts out of its row."""
+        queues = self._store.columns.queues
+        queues.intake[row] = Intake.NONE
+        queues.fallback[row] = -1
+        self._set_window(row, 0)
+        self.slots.retire(row)
+
     def clear(self, row: int) -> None:
         """Make a row ready for a new queue."""
         queues = self._store.columns.queues
         queues.intake[row] = Intake.OPEN
         queues.totals[row] = _NO_TOTALS
+        queues.window_totals[row] = 0
         queues.version[row] = 0
         queues.recent_handled[row] = 0
         queues.recent_handle_ms[row] = 0
@@ -134,6 +154,7 @@ class QueueRows:
             agents_free=int(np.bitwise_count(free).sum()),
             agents_signed_in=int(((member_presence > 0) & (member_presence < 5)).sum()),
             totals=queues.totals[row].copy(),
+            window_totals=queues.window_totals[row].copy(),
         )
 
     def _oldest_wait_ms(self, row: int, now_ms: int) -> int:

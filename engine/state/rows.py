@@ -9,8 +9,8 @@ from engine.kernels.columns import AGENT_ROWS, CONTACT_ROWS, ESTIMATE_ROWS, OFFE
 # versions wrote is read as well.
 # 1: as first released. 2: relaxation of contacts, in their payload and beside their failed offers.
 # 3: occupancy and estimates of agents, outcomes of queues, several offers of one contact, and where
-# decisions are numbered from. 4: scheduled and interrupted contacts, and
-# consults.
+# decisions are numbered from. 4: scheduled and interrupted contacts, consults, and totals of
+# matching windows.
 SCHEMA_VERSION: Final = 4
 
 

@@ -29,10 +29,17 @@ from engine.kernels.columns import (
 )
 from engine.kernels.requests import OUTCOME_PLACES, REQUEST_PLACES
 from engine.kernels.shapes import Element
-from engine.kernels.side_columns import Estimates
+from engine.kernels.side_columns import BATCH_AGENTS_MAX, Batch, Estimates
 from engine.kernels.transitions import apply
 from engine.lifecycle import CHANNEL_SLOTS
-from engine.limits import NEVER_MS, SKILLS_MAX, TAGS_MAX, Limits
+from engine.limits import (
+    BATCH_CONTACTS_MAX,
+    EFFECTS_PER_CALL,
+    NEVER_MS,
+    SKILLS_MAX,
+    TAGS_MAX,
+    Limits,
+)
 from engine.refusals import BadConfiguration, CommandRefused, Refusal, violation
 
 _WORD: Final = 64
@@ -176,7 +183,15 @@ class Store:
                 "working_agents": (1, agent_words),
                 "available_agents": (1, agent_words),
                 "waiting_queues": (1, queue_words),
+                "windowed_queues": (1, queue_words),
             }[name]
+        if layout is Batch:
+            rows = {
+                "chosen_from": BATCH_AGENTS_MAX,
+                "offered": EFFECTS_PER_CALL,
+                "worth": BATCH_CONTACTS_MAX * BATCH_AGENTS_MAX,
+            }
+            return rows.get(name, BATCH_CONTACTS_MAX), width
         if layout is Cell:
             return {
                 "scalar": (SCALARS, 1),

@@ -88,6 +88,23 @@ def busy_engine() -> Engine:
     return engine
 
 
+def test_windows_are_told_of_queues_that_have_them() -> None:
+    """Batches and what was in them; queues without say nothing, for there may be ten thousand."""
+    engine = engine_of("plain", "desk")
+    engine.apply(UpsertQueue("desk", matching_window_ms=500), NOW_MS)
+    for number in range(2):
+        engine.apply(UpsertAgent(f"a{number}", queue_ids=("desk", "plain")), NOW_MS)
+        engine.apply(SetPresence(f"a{number}", Presence.AVAILABLE), NOW_MS)
+    for number in range(3):
+        engine.apply(Route(f"c{number}", "desk", Channel.VOICE), NOW_MS)
+    engine.apply(Expire(), NOW_MS + 500)
+    families = parsed(Metrics(), ("blue", engine))
+    for name, expected in (("batches", 1), ("contacts", 2), ("agents", 2), ("matched", 2)):
+        family = families[f"headgate_queue_window_{name}"]
+        assert [sample.labels["queue"] for sample in family.samples] == ["desk"], name
+        assert family.samples[0].value == expected, name
+
+
 def test_page_without_cells_parses() -> None:
     """A scrape may come before any cell is there."""
     families = parsed(Metrics())

@@ -130,6 +130,7 @@ def test_queue_without_fields_has_the_defaults_of_the_contract() -> None:
         fallback_queue_id="",
         hours=None,
         short_abandon_ms=0,
+        matching_window_ms=0,
     )
     validate(command)
 
@@ -263,6 +264,7 @@ def queues(draw: st.DrawFn) -> UpsertQueue:
         fallback_queue_id=draw(st.sampled_from(("", "other"))),
         order=draw(st.sampled_from(QueueOrder)),
         short_abandon_ms=draw(st.integers(0, DAY_MS)),
+        matching_window_ms=draw(st.integers(0, 1_000)),
         etag="1",
     )
 

@@ -189,6 +189,7 @@ INVALID: list[tuple[Any, set[str]]] = [
     (queue(reoffer_delay_ms=-2), {"queue.reoffer_delay_ms"}),
     (queue(priority_age_ms=-1), {"queue.priority_age_ms"}),
     (queue(short_abandon_ms=-1), {"queue.short_abandon_ms"}),
+    (queue(matching_window_ms=1_001), {"queue.matching_window_ms"}),
     (UpdateContactRequest(contact_id="waits", priority=2_000), {"priority"}),
     (RequeueContactRequest(contact_id="waits", priority=2_000), {"priority"}),
     (CancelContactRequest(contact_id="waits"), {"reason"}),

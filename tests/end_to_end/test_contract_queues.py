@@ -64,6 +64,7 @@ async def test_queue_is_kept_as_it_was_written(client: Client, name: str) -> Non
         reoffer_delay_only_agent_ms=100,
         priority_age_ms=1_000,
         short_abandon_ms=2_000,
+        matching_window_ms=250,
         weights=ScoreWeights(skill=2, idle=0),
         starvation_bound_ms=90_000,
         broadcast_max=2,

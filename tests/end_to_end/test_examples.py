@@ -120,6 +120,16 @@ def test_weights_of_the_example_change_who_is_offered_contacts(server: Served) -
         assert turns in ("in turn: quinn sloan quinn sloan", "in turn: sloan quinn sloan quinn")
 
 
+def test_callers_of_the_example_are_served_together(server: Served) -> None:
+    """One of two without a window, both with one, and the reason in words."""
+    for told in told_twice("best_together.py", server):
+        at_once, why, together = told.splitlines()
+        assert at_once == "offered at once: ann nobody"
+        assert together == "together: bob ann"
+        assert "bob was chosen when the queue's matching window ended" in why
+        assert "the batch as a whole less" in why
+
+
 def test_desk_of_the_example_rings_together_and_one_picks_up(server: Served) -> None:
     """And a supervisor's choice rings alone."""
     for told in told_twice("ring_all.py", server):

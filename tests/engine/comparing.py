@@ -300,6 +300,7 @@ def queue_view(engine: Engine, queue_id: str) -> View:
         "agents_free": snapshot.agents_free,
         "agents_signed_in": snapshot.agents_signed_in,
         "totals": snapshot.totals.tolist(),
+        "window_totals": snapshot.window_totals.tolist(),
     }
 
 
@@ -328,4 +329,5 @@ def _reference_queue(floor: Floor, queue: RefQueue) -> View:
         "agents_free": sum(any(map(agent.has_room, channels)) for agent in members),  # type: ignore[arg-type]
         "agents_signed_in": sum(agent.presence.name != "OFFLINE" for agent in members),
         "totals": queue.totals,
+        "window_totals": queue.window_totals,
     }

@@ -256,3 +256,5 @@ IN_HAND_KINDS: Final[tuple[Callable[[Draw, Floor], Command], ...]] = (
     *(_decline, _release, _requeue, _cancel, _update, _offer_contact, _expire, set_presence),
     _recover,
 )
+# Each once, by name: for floors on which some are wanted more than others.
+BY_NAME: Final = {kind.__name__.removeprefix("_"): kind for kind in KINDS}

@@ -22,10 +22,12 @@ from engine.kernels.columns import (
     NEXT_DUE_MS,
     OPEN_COUNT,
     QUEUE_DIRTY_COUNT,
+    WINDOW_HEAP_COUNT,
+    WINDOWED_COUNT,
 )
 from engine.kernels.eligibility import EVERYONE
 from engine.lifecycle import HAS_ENDED, HELD_STATES, Channel, ContactState, Intake, Presence
-from engine.limits import NEVER_MS
+from engine.limits import MATCHING_WINDOW_MS_MAX, NEVER_MS
 
 
 def check(engine: Engine) -> None:
@@ -48,6 +50,8 @@ def check(engine: Engine) -> None:
          CONTACT_HEAP_COUNT),
         (columns.agents.heap, columns.agents.due_ms, columns.agents.heap_position,
          AGENT_HEAP_COUNT),
+        (columns.queues.window_heap, columns.queues.window_ends_ms, columns.queues.window_position,
+         WINDOW_HEAP_COUNT),
     ):  # fmt: skip
         check_heap(heap, due_ms, position, int(scalar[count]))
     assert scalar[OPEN_COUNT] == np.isin(columns.contacts.state, (1, 2, 3, 4, 10, 11)).sum()
@@ -213,8 +217,20 @@ def _check_sets(engine: Engine, agents: list[int], queues: list[int]) -> None:
     assert _bits(sets.waiting_queues) == {
         (0, queue)
         for queue in queues
-        if columns.queues.waiting[queue] and columns.queues.intake[queue] != Intake.PAUSED
+        if columns.queues.waiting[queue]
+        and columns.queues.intake[queue] != Intake.PAUSED
+        and columns.queues.matching_window_ms[queue] == 0
     }
+    assert _bits(sets.windowed_queues) == {
+        (0, queue)
+        for queue in queues
+        if columns.queues.waiting[queue]
+        and columns.queues.intake[queue] != Intake.PAUSED
+        and columns.queues.matching_window_ms[queue] > 0
+    }
+    windowed = sum(columns.queues.matching_window_ms[queue] > 0 for queue in queues)
+    assert columns.cell.scalar[WINDOWED_COUNT] == windowed
+    assert (columns.agents.batch_place == -1).all()
 
 
 def check_heap(
@@ -233,17 +249,22 @@ def check_heap(
 def _check_nobody_waits_beside_room(
     columns: ColumnSet, rows: list[int], agents: list[int], now_ms: int
 ) -> None:
-    """An agent with room has been offered all it may take."""
+    """An agent with room has been offered all it may take, but for what a window gathers."""
     contacts = columns.contacts
     with_room = {
         int(channel): [agent for agent in agents if has_room(columns, agent, channel)]
         for channel in Channel
     }
+    for queue in range(columns.queues.intake.size):
+        if columns.queues.window_position[queue] >= 0:
+            left_ms = columns.queues.window_ends_ms[queue] - now_ms
+            assert 0 < left_ms <= MATCHING_WINDOW_MS_MAX
     for row in rows:
         queue = contacts.queue[row]
         if (
             contacts.state[row] != ContactState.QUEUED
             or columns.queues.intake[queue] == Intake.PAUSED
+            or columns.queues.window_position[queue] >= 0
         ):
             continue
         passed_over = {

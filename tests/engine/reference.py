@@ -45,12 +45,14 @@ from engine.refusals import Refusal
 from tests.engine import reference_definitions as definitions
 from tests.engine.reference_consulting import ask, check_consult, consult_of, hand_over
 from tests.engine.reference_floor import Floor, Refused, merged
+from tests.engine.reference_matching import (
+    match_new,
+    match_returned,
+)
 from tests.engine.reference_moves import (
     assign,
     complete,
     fail_offer,
-    match_new,
-    match_returned,
     pass_over,
     return_to_queue,
     start_wait,
@@ -61,6 +63,7 @@ from tests.engine.reference_scheduling import check_times, closed_then, put_off,
 from tests.engine.reference_subjects import RefContact
 from tests.engine.reference_time import (
     call,
+    end_window_of_full,
     follow_due_hours,
     forget_what_no_row_tells,
     next_deadline_ms,
@@ -179,6 +182,7 @@ class Reference:
         require_row(self.floor)
 
         def take_in() -> Outcome:
+            end_window_of_full(self.floor, queue)
             receive(self.floor, contact, queue)
             if schedule.due_at_ms > self.floor.now_ms:
                 return admit_later(self.floor, contact, schedule.due_at_ms, closed)

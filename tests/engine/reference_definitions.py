@@ -17,6 +17,7 @@ from engine.commands import (
 from engine.effects import EffectKind
 from engine.engine import Outcome
 from engine.lifecycle import ContactState, Intake, Presence
+from engine.limits import NEVER_MS
 from engine.refusals import Refusal
 from tests.engine.reference_floor import Floor, Refused
 from tests.engine.reference_moves import forget
@@ -136,6 +137,9 @@ def upsert_queue(floor: Floor, command: UpsertQueue) -> Outcome:
 
     def redefine() -> Outcome:
         record_queue(floor, EffectKind.QUEUE_UPSERTED, command.queue_id, 0)
+        if queue.is_window_open and not queue.has_windows:
+            queue.window_ends_ms = NEVER_MS
+            look_at_backlog(floor, queue)
         return Outcome(queue_id=command.queue_id)
 
     outcome = call(floor, redefine)
@@ -166,6 +170,7 @@ def delete_queue(floor: Floor, command: DeleteQueue) -> Outcome:
     def remove() -> Outcome:
         for agent in floor.agents.values():
             agent.forget(queue.queue_id)
+        queue.window_ends_ms = NEVER_MS
         record_queue(floor, EffectKind.QUEUE_DELETED, queue.queue_id, 0)
         return Outcome(queue_id=queue.queue_id)
 

@@ -260,18 +260,9 @@ class Floor:
 
     def best_agent(self, contact: RefContact) -> RefAgent | None:
         """Agent with room who suits the contact best: score, load, idle time, row."""
-        candidates = [
-            agent
-            for agent in self.agents_by_row()
-            if agent.meets(contact)
-            and agent.has_room(contact.channel)
-            and not (contact.state is ContactState.OFFERED and agent.definition.auto_accept)
-            and not self.is_offered_to(contact, agent)
-            and not self.is_passed_over(contact, agent)
-        ]
         goes_round = self.is_crowded(contact)
         return min(
-            candidates,
+            self.takers(contact),
             key=lambda agent: (
                 agent.is_worn(self.now_ms),
                 agent.last_offer if goes_round else -self.score(agent, contact),
@@ -282,6 +273,18 @@ class Floor:
             default=None,
         )
 
+    def takers(self, contact: RefContact) -> list[RefAgent]:
+        """Agents who could be offered a contact that waits, or that others have on offer."""
+        return [
+            agent
+            for agent in self.agents_by_row()
+            if agent.meets(contact)
+            and agent.has_room(contact.channel)
+            and not (contact.state is ContactState.OFFERED and agent.definition.auto_accept)
+            and not self.is_offered_to(contact, agent)
+            and not self.is_passed_over(contact, agent)
+        ]
+
     def best_contact(self, agent: RefAgent) -> RefContact | None:
         """Waiting contact with the greatest claim on an agent; ties to age, then to arrival."""
         claims = []
@@ -289,7 +292,7 @@ class Floor:
             head = alike[0]
             if not agent.meets(head) or not agent.has_room(head.channel):
                 continue
-            if self.queue_of(head).intake is Intake.PAUSED:
+            if self.queue_of(head).intake is Intake.PAUSED or self.queue_of(head).has_windows:
                 continue
             allowed = (one for one in alike if not self.is_passed_over(one, agent))
             contact = next(allowed, None)

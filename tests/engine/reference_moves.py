@@ -23,10 +23,10 @@ from engine.kernels.columns import (
     REJECTED,
     WAIT_MS_SUM,
 )
-from engine.lifecycle import ContactState, Intake
+from engine.lifecycle import ContactState
 from engine.limits import ESTIMATE_MEMORY, NEVER_MS
 from tests.engine.reference_floor import Floor
-from tests.engine.reference_recording import has_effect_room, record_contact, record_other
+from tests.engine.reference_recording import record_contact, record_other
 from tests.engine.reference_subjects import RefAgent, RefContact, RefOffer
 
 _TOTAL_OF_END = {
@@ -266,10 +266,19 @@ def forget(floor: Floor, contact: RefContact) -> None:
 
 
 def offer(floor: Floor, contact: RefContact, agent: RefAgent) -> None:
+    offer_to_one(floor, contact, agent)
+    offer_to_more(floor, contact)
+
+
+def offer_to_one(floor: Floor, contact: RefContact, agent: RefAgent) -> None:
     floor.leave(contact)
     issue(floor, contact, agent, agent.cost(contact.channel))
     if agent.definition.auto_accept:
         assign(floor, contact)
+
+
+def offer_to_more(floor: Floor, contact: RefContact) -> None:
+    if contact.state is ContactState.ASSIGNED:
         return
     for _ in range(1, floor.queue_of(contact).definition.broadcast_max):
         another = floor.best_agent(contact)
@@ -318,12 +327,6 @@ def assign(floor: Floor, contact: RefContact) -> int:
     return wait_ms
 
 
-def find_agent(floor: Floor, contact: RefContact) -> RefAgent | None:
-    if floor.queue_of(contact).intake is Intake.PAUSED:
-        return None
-    return floor.best_agent(contact)
-
-
 def keep_waiting(floor: Floor, contact: RefContact) -> None:
     ends = [entry.until_ms for entry in contact.passed_over if entry.until_ms > floor.now_ms]
     if contact.rests_until_ms > floor.now_ms:
@@ -341,47 +344,3 @@ def relax(floor: Floor, contact: RefContact) -> None:
         contact.taken += 1
         floor.join(contact)
         record_contact(floor, EffectKind.CONTACT_RELAXED, contact, contact.taken)
-
-
-def match_new(floor: Floor, contact: RefContact) -> None:
-    agent = find_agent(floor, contact)
-    if agent:
-        offer(floor, contact, agent)
-    else:
-        keep_waiting(floor, contact)
-
-
-def match_returned(floor: Floor, contact: RefContact) -> None:
-    while contact.state is ContactState.QUEUED:
-        agent = find_agent(floor, contact)
-        if agent is None:
-            keep_waiting(floor, contact)
-            return
-        if not has_effect_room(floor):
-            contact.due_ms = floor.now_ms
-            return
-        best = floor.best_contact(agent)
-        assert best
-        offer(floor, best, agent)
-
-
-def match_backlog(floor: Floor, agent: RefAgent) -> bool:
-    while has_effect_room(floor):
-        contact = floor.best_contact(agent)
-        if contact is None:
-            return True
-        chosen = floor.best_agent(contact)
-        assert chosen
-        best = floor.best_contact(chosen)
-        assert best
-        offer(floor, best, chosen)
-    return False
-
-
-def match_freed(floor: Floor, agent: RefAgent) -> bool:
-    while has_effect_room(floor):
-        contact = floor.best_contact(agent)
-        if contact is None:
-            return True
-        offer(floor, contact, agent)
-    return False

@@ -12,9 +12,11 @@ from engine.limits import SCHEDULE_AHEAD_MS_MAX
 from engine.refusals import Refusal
 from tests.engine.reference_floor import Floor, Refused
 from tests.engine.reference_hours import MINUTE_MS, closed_in
+from tests.engine.reference_matching import (
+    match_returned,
+)
 from tests.engine.reference_moves import (
     end,
-    match_returned,
     postpone,
     release_from_state,
     return_to_queue,

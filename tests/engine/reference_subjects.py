@@ -15,7 +15,7 @@ from engine.commands import (
     UpsertAgent,
     UpsertQueue,
 )
-from engine.kernels.columns import TOTALS
+from engine.kernels.columns import TOTALS, WINDOW_TOTALS
 from engine.lifecycle import HELD_STATES, Channel, ContactState, Intake, Presence, RejectionReason
 from engine.limits import ESTIMATES_MAX, EXCLUSIONS_MAX, NEVER_MS
 
@@ -337,6 +337,19 @@ class RefQueue:
     closed_for: RejectionReason = RejectionReason.NONE
     hours_change_ms: int = NEVER_MS
     totals: list[int] = field(default_factory=lambda: [0] * TOTALS)
+    # When its matching window ends, and batches, contacts, agents and matches of all so far.
+    window_ends_ms: int = NEVER_MS
+    window_totals: list[int] = field(default_factory=lambda: [0] * WINDOW_TOTALS)
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether it gathers before it offers."""
+        return self.definition.matching_window_ms > 0
+
+    @property
+    def is_window_open(self) -> bool:
+        """Whether it gathers now."""
+        return self.window_ends_ms < NEVER_MS
 
     @property
     def queue_id(self) -> str:

@@ -10,18 +10,21 @@ from typing import TypeVar
 from engine.effects import EffectKind
 from engine.lifecycle import ContactState, Presence, RejectionReason
 from engine.limits import EFFECTS_PER_CALL, NEVER_MS
+from tests.engine.reference_batch import end_window
 from tests.engine.reference_floor import Floor, order_in_class
 from tests.engine.reference_hours import MINUTE_MS, closed_in, next_change_ms
 from tests.engine.reference_interrupting import interrupt_and_resume
+from tests.engine.reference_matching import (
+    match_backlog,
+    match_freed,
+    match_returned,
+)
 from tests.engine.reference_moves import (
     complete,
     end,
     fail_offer,
     forget,
     keep_waiting,
-    match_backlog,
-    match_freed,
-    match_returned,
     relax,
     release_from_state,
     remove_other,
@@ -159,21 +162,30 @@ def next_due_ms(floor: Floor) -> int:
 
 
 def next_deadline_ms(floor: Floor) -> int:
-    """When a contact or an agent comes due; NEVER_MS for none."""
+    """When a contact or an agent comes due, or a window ends; NEVER_MS for none."""
     contacts = (contact.due_ms for contact in floor.contacts.values())
     agents = (agent.due_ms for agent in floor.agents.values())
-    return min(min(contacts, default=NEVER_MS), min(agents, default=NEVER_MS))
+    windows = (queue.window_ends_ms for queue in floor.queues.values())
+    return min(min(due, default=NEVER_MS) for due in (contacts, agents, windows))
 
 
 def run_due(floor: Floor) -> None:
-    """Handle what came due: by time, contacts before agents, then by row."""
-    while next_deadline_ms(floor) <= floor.now_ms and has_effect_room(floor):
+    """Handle what came due: by time, contacts, then agents, then windows, then by row."""
+    while (due_ms := next_deadline_ms(floor)) <= floor.now_ms and has_effect_room(floor):
         contact = min(floor.contacts.values(), key=lambda one: (one.due_ms, one.row), default=None)
         agent = min(floor.agents.values(), key=lambda one: (one.due_ms, one.row), default=None)
-        if contact and (agent is None or contact.due_ms <= agent.due_ms):
-            contact_due(floor, contact)
-        elif agent:
+        if contact and contact.due_ms == due_ms:
+            is_over = contact.state is ContactState.QUEUED and contact.expires_ms <= floor.now_ms
+            if is_over and floor.queue_of(contact).is_window_open:
+                end_window(floor, floor.queue_of(contact))
+            else:
+                contact_due(floor, contact)
+        elif agent and agent.due_ms == due_ms:
             agent_due(floor, agent)
+        else:
+            end_window(
+                floor, min(floor.queues.values(), key=lambda one: (one.window_ends_ms, one.row))
+            )
     while len(floor.ended) > floor.limits.ended_max:
         forget(floor, floor.ended[0])
 
@@ -189,6 +201,13 @@ def leave_consult(floor: Floor, contact: RefContact) -> None:
         contact.agent_id = ""
     if agent:
         settle_agent(floor, agent)
+
+
+def end_window_of_full(floor: Floor, queue: RefQueue) -> None:
+    """Before a contact comes to a full queue: who waits for a window alone keeps nobody out."""
+    if 0 < queue.definition.max_length <= floor.length(queue) and queue.is_window_open:
+        queue.window_ends_ms = floor.now_ms
+        run_due(floor)
 
 
 def contact_due(floor: Floor, contact: RefContact) -> None:
@@ -244,6 +263,8 @@ def recover_floor(floor: Floor) -> None:
         schedule_lease(floor, agent)
         if agent.presence is not Presence.OFFLINE or agent.hands:
             agent.due_ms = floor.now_ms
+    for queue in floor.queues.values():
+        queue.window_ends_ms = NEVER_MS
     begin_call(floor)
 
 

@@ -21,6 +21,10 @@ from engine.limits import ESTIMATE_MEMORY, NEVER_MS, SKILLS_MAX, TAGS_MAX
 from engine.refusals import Refusal
 from tests.engine.reference_floor import Floor, Refused
 from tests.engine.reference_interrupting import go_on
+from tests.engine.reference_matching import (
+    match_new,
+    match_returned,
+)
 from tests.engine.reference_moves import (
     assign,
     bring_forward,
@@ -29,8 +33,6 @@ from tests.engine.reference_moves import (
     end_consult,
     fall_back,
     issue,
-    match_new,
-    match_returned,
     moved_mean,
     part,
     pass_over,

@@ -327,7 +327,7 @@ def test_definition_of_an_older_version_has_the_defaults_of_what_it_lacks() -> N
     assert definition == UpsertQueue("q")
 
 
-@pytest.mark.parametrize("queue_width", [15, 17])
+@pytest.mark.parametrize("queue_width", [15, 17, 24])
 def test_rows_of_older_versions_end_earlier_and_are_read(queue_width: int) -> None:
     """Agents and queues got more columns; what was not written reads as nothing known."""
     pair = Pair()

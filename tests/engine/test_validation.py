@@ -230,6 +230,8 @@ BROKEN: list[tuple[Command, str]] = [
     ),  # below at once
     (QUEUE._replace(priority_age_ms=0), "queue.priority_age_ms"),  # priority worth nothing
     (QUEUE._replace(short_abandon_ms=-1), "queue.short_abandon_ms"),  # negative
+    (QUEUE._replace(matching_window_ms=-1), "queue.matching_window_ms"),  # negative
+    (QUEUE._replace(matching_window_ms=1_001), "queue.matching_window_ms"),  # above a second
     (QUEUE._replace(order=NOT_SET), "queue.order"),  # not set on the wire
     (QUEUE._replace(priority=-1_001), "queue.priority"),  # below the lowest
     (QUEUE._replace(priority=1_001), "queue.priority"),  # above the highest
