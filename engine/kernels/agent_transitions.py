@@ -18,10 +18,10 @@ from engine.kernels.columns import NOW_MS
 from engine.kernels.compilation import kernel
 from engine.kernels.deadlines import schedule_agent, schedule_window
 from engine.kernels.estimates import forget_estimates, forget_queue
+from engine.kernels.matching_windows import is_window_open
 from engine.kernels.recording import record_agent, record_queue
 from engine.kernels.requests import IN_AGENT, IN_QUEUE, IN_REASON, IN_VALUE, OUT_COUNT, OUT_STATE
 from engine.kernels.waiting import refresh_waiting_queue
-from engine.kernels.windows import is_window_open
 from engine.lifecycle import ContactState, Intake, Presence
 from engine.limits import NEVER_MS
 from engine.refusals import Refusal

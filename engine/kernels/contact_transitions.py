@@ -25,6 +25,7 @@ from engine.kernels.deadlines import schedule_window
 from engine.kernels.deciding import decide
 from engine.kernels.joining import can_fall_back, fall_back, refer_to_class, start_wait
 from engine.kernels.matching import match_new, match_returned
+from engine.kernels.matching_windows import is_window_open
 from engine.kernels.offering import assign, is_offered_to, issue
 from engine.kernels.recording import mark_queue, record_contact
 from engine.kernels.requests import (
@@ -46,7 +47,6 @@ from engine.kernels.requests import (
 )
 from engine.kernels.scheduling import postpone, set_schedule
 from engine.kernels.waiting import join_class, leave_class, position_of
-from engine.kernels.windows import is_window_open
 from engine.lifecycle import (
     HAS_ENDED,
     CancelReason,

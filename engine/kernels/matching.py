@@ -8,7 +8,7 @@ appears (a new contact, a freed agent) one search is enough; where both do, ever
 from both sides, so that neither order nor strategy depends on who is looked at first.
 
 Queues with matching windows take no part in this: their `match_` calls only see to it that one is
-open, and what waits is assigned when it ends (`windows`, `batching`).
+open, and what waits is assigned when it ends (`matching_windows`, `batching`).
 
 Where a docstring counts searches, one is a run of `best_agent` or `best_contact`.
 """
@@ -39,11 +39,11 @@ from engine.kernels.eligibility import (
     meets_class,
     skilled_word,
 )
+from engine.kernels.matching_windows import is_windowed, open_window, open_windows_for
 from engine.kernels.offering import assign, is_offered_to, issue, offer_to_another
 from engine.kernels.recording import has_effect_room
 from engine.kernels.scoring import fit, is_better_tie, score_agent, standing_of
 from engine.kernels.waiting import is_before, leave_class
-from engine.kernels.windows import is_windowed, open_window, open_windows_for
 from engine.lifecycle import ContactState, DecisionKind, Intake, QueueOrder
 from engine.limits import NEVER_MS, PRIORITY_MAX
 

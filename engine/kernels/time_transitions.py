@@ -38,10 +38,10 @@ from engine.kernels.deadlines import (
     schedule_window,
 )
 from engine.kernels.matching import match_returned, schedule_wait
+from engine.kernels.matching_windows import is_window_open
 from engine.kernels.recording import begin_call, has_effect_room, record_contact
 from engine.kernels.scheduling import unschedule
 from engine.kernels.waiting import leave_class
-from engine.kernels.windows import is_window_open
 from engine.lifecycle import HAS_ENDED, ContactState, Presence
 from engine.limits import NEVER_MS
 from engine.refusals import Refusal

@@ -1,7 +1,7 @@
 """
 The reference router's choices: who is offered what at once, and where a matching window begins.
 
-Compare `engine.kernels.matching` and `windows`.
+Compare `engine.kernels.matching` and `matching_windows`.
 """
 
 from engine.lifecycle import ContactState, Intake
