@@ -14,7 +14,7 @@ from adapters.cursors import cursor_of
 from adapters.messages import event_message
 from engine.effects import Effect, EffectKind, decode_effects
 from engine.engine import Engine
-from engine.lifecycle import ContactState
+from engine.lifecycle import HAS_ENDED, ContactState
 from headgate.v1 import routing_service_pb2
 from headgate.v1.event_pb2 import Event
 from tests.engine.comparing import every_row, lasting
@@ -251,7 +251,7 @@ def _state(world: World, model: FloorModel) -> Iterator[str]:
             yield f"{contact_ids[row]} is {state.name}, not as the events say"
     known = {contact_ids[row] for row in live.cell.contacts.slots.rows()}
     for contact_id, contact in model.contacts.items():
-        if contact.state < ContactState.COMPLETED and contact_id not in known:
+        if not HAS_ENDED[contact.state] and contact_id not in known:
             yield f"{contact_id} is open by the events, and gone"
     for row in live.cell.agents.slots.rows():
         agent_id = live.cell.agents.slots.ids[row]

@@ -153,7 +153,8 @@ class SessionGateway(Gateway):
         request_id = operation.request.request_id
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._asked_by_id[request_id] = operation, future
-        if operation.method == "Route" and operation.request.contact_id:
+        # Not one that the engine made: it may be named first in another call for it, later.
+        if operation.method == "Route" and operation.request.contact_id.startswith(self.name):
             self._contact_ids.append(operation.request.contact_id)
         while not future.done():
             self._unsent.append(request_id)

@@ -142,6 +142,7 @@ class World:
             max_wait_ms=self.random.choice((0, 8_000)),
             max_length=self.random.choice((0, 0, 4)),
             fallback_queue_id=self.random.choice(("", before)),
+            matching_window_ms=self.random.choice((0, 0, 300)),
             reoffer_delay_ms=2_000,
             reoffer_delay_only_agent_ms=self.random.choice((-1, 500)),
         )
