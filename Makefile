@@ -9,7 +9,8 @@ BIN := .venv/bin
 # Programs from outside Python that the tests use: DEBIAN-PACKAGE=PROGRAM, one a line.
 PROGRAMS := \
   nodejs=node \
-  npm=npm
+  npm=npm \
+  redis-server=redis-server
 
 # Named after what it was made from, so that a change of either file installs again and nothing else does.
 INSTALLED := .venv/installed-$(shell cat requirements.lock pyproject.toml | sha256sum | cut -c1-16)

@@ -12,7 +12,7 @@ watchers, audit and standby, and are kept within a bound.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from engine.state.rows import RowDelta
 
@@ -135,6 +135,12 @@ class InDoubt(CommitLogError):
     """The outcome of a commit is not known; commit the same group with the same token again."""
 
 
+class DoubtRemains(InDoubt):
+    """
+    The log itself tried the same token for as long as it may; trying once more settles nothing.
+    """
+
+
 class LogFull(CommitLogError):
     """There is no room to write; nothing of the group was written."""
 
@@ -199,4 +205,36 @@ class CommitLog(Protocol):
 
     async def release(self) -> None:
         """Give the right up and close; may be called twice."""
+        ...
+
+
+@runtime_checkable
+class LeasedLog(CommitLog, Protocol):
+    """
+    A log whose right lapses unless it is renewed; each commit renews it as well.
+
+    Until another owner acquires, the epoch stays ours, so that a lapsed right may be renewed.
+    """
+
+    @property
+    def renew_every_s(self) -> float:
+        """How long at most may pass between renewals, seconds."""
+        ...
+
+    @property
+    def is_lapsed(self) -> bool:
+        """
+        Whether another owner may have acquired meanwhile, by our own clock.
+
+        Then nothing is to leave the process, neither answers to reads nor offers, until `renew` has
+        returned.
+        """
+        ...
+
+    async def renew(self) -> None:
+        """
+        Renew the right while no commit is under way.
+
+        Raises Fenced or InDoubt.
+        """
         ...

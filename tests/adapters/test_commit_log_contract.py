@@ -1,6 +1,7 @@
 """The contract of `CommitLog`, over every implementation."""
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,28 +19,65 @@ from tests.adapters.commit_log_contract import (
     NOW_MS,
     Bounds,
     LogHarness,
+    RedisHarness,
     commit_all,
     contact,
     group,
     reply,
     token,
 )
+from tests.end_to_end.redis_servers import PROGRAMS, RedisServer, replicated
 
 NewCell = Callable[[Bounds], LogHarness]
 
 
-@pytest.fixture(params=HARNESSES)
-def new_cell(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewCell]:
+# Name of the harness, program and replicas.
+IN_REDIS = {
+    "redis": ("redis", 0),
+    "redis-replicated": ("redis", 1),
+    **(
+        {"valkey": ("valkey", 0), "valkey-replicated": ("valkey", 1)}
+        if "valkey" in PROGRAMS
+        else {}
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], RedisServer]]:
+    """Start a primary with one replica of a program, once, when first asked for."""
+    with contextlib.ExitStack() as running:
+        found: dict[str, RedisServer] = {}
+
+        def server(kind: str) -> RedisServer:
+            if kind not in found:
+                place = tmp_path_factory.mktemp(kind)
+                found[kind] = running.enter_context(replicated(place, 1, kind=kind))[0]
+            return found[kind]
+
+        yield server
+
+
+@pytest.fixture(
+    params=[*HARNESSES, *(pytest.param(name, marks=pytest.mark.needs_redis) for name in IN_REDIS)]
+)
+async def new_cell(
+    request: pytest.FixtureRequest, tmp_path: Path, servers: Callable[[str], RedisServer]
+) -> AsyncIterator[NewCell]:
     """Make a stored cell within bounds; its logs are released at the end."""
     made: list[LogHarness] = []
 
     def make(bounds: Bounds) -> LogHarness:
-        made.append(HARNESSES[request.param](tmp_path, bounds))
+        if request.param in IN_REDIS:
+            kind, replicas = IN_REDIS[request.param]
+            made.append(RedisHarness(servers(kind), replicas, bounds))
+        else:
+            made.append(HARNESSES[request.param](tmp_path, bounds))
         return made[-1]
 
     yield make
     for harness in made:
-        harness.close()
+        await harness.close()
 
 
 @pytest.fixture

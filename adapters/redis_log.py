@@ -1,0 +1,369 @@
+"""
+A cell's log in Redis or Valkey, for a cell that must survive its machine.
+
+Theory of operation. One owner commits, over one connection of its own. A commit is one script that
+compares epoch and chain token, appends the group, changes the rows and renews the lease, or does
+nothing; `WAIT` behind it, in the same write, counts the replicas that have it. Only when enough do
+is the group committed. Whatever else comes back leaves it in doubt, and the same token is sent
+again, to whichever server is primary by then, until its fate is known (`redis_commits`).
+
+Safety rests on epoch and token alone. The lease and its clocks decide when somebody else may take
+over and when a paused owner stops talking, never what is in the log.
+
+What this can promise is what the replicas promise. `replicated` waits for one of them: nothing
+acknowledged is lost when any one copy dies, stops or is cut off, as long as the replica with the
+longest log is promoted. `strict` waits for all of them, and asks each server to sync its disk at
+every write. `relaxed` waits for none.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from redis.exceptions import ResponseError
+
+from adapters.commit_log import (
+    CommitGroup,
+    CommitLogError,
+    Fenced,
+    LoadedState,
+    LogCorrupt,
+    LogFull,
+    LoggedGroup,
+    LogHeld,
+    Ownership,
+    SchemaTooNew,
+)
+from adapters.group_ring import SentGroup
+from adapters.redis_commits import CommitCounts, RedisCommits, Terms, boot_s, evaluated
+from adapters.redis_connection import (
+    Answer,
+    RedisConnection,
+    RedisRefused,
+    RedisUnreachable,
+    code_of,
+)
+from adapters.redis_primary import RedisPrimary
+from adapters.redis_reading import (
+    ReplyGroup,
+    read_groups,
+    read_oldest,
+    read_replies,
+    read_rows,
+)
+from adapters.redis_rows import pack_changes
+from adapters.redis_scripts import ACQUIRE, LAYOUT_VERSION, RELEASE, Keys
+from adapters.redis_server_check import Tier, check_server
+from adapters.sqlite_file import pack_replies
+from engine.state.rows import SCHEMA_VERSION
+
+_log = structlog.get_logger(__name__)
+
+# Of the lease's life: when an owner that could not renew falls silent. The rest is for clocks that
+# run at different speeds.
+_SILENT_AFTER: Final = 0.75
+_RENEW_EVERY: Final = 0.25
+_POLL_S: Final = 0.05
+# Replies go with the groups that follow them; this only clears a cell that is used no more.
+_REPLIES_OUTLIVE_MS: Final = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """
+    How much a log keeps.
+
+    Attributes
+    ----------
+    reply_window_ms
+        How much older than the newest reply a reply may be to be kept, milliseconds, > 0.
+    replies_max
+        Replies kept, > 0; the oldest are dropped first.
+    groups_kept
+        Groups `tail` can return, > 0; the oldest are dropped first, some hundred late.
+    events_bytes_max
+        Bytes of events kept, the last group whatever its size.
+    """
+
+    reply_window_ms: int = 600_000
+    replies_max: int = 1_000_000
+    groups_kept: int = 100_000
+    events_bytes_max: int = 268_435_456
+
+
+class RedisLog:
+    """
+    A `LeasedLog` in Redis.
+
+    Parameters
+    ----------
+    primary
+        Finds the server.
+    keys
+        Keys of the cell.
+    tier
+        What is promised; the server is checked for it when the log is first acquired.
+    terms
+        How the cell is held and when a commit counts.
+    kept
+        How much is kept.
+    counts
+        Where doubts and repairs are counted.
+
+    Attributes
+    ----------
+    answers_at_once
+        False: every method waits for the server.
+    """
+
+    answers_at_once = False
+
+    def __init__(  # noqa: PLR0913  the parts of a log, each made by whoever knows it
+        self,
+        primary: RedisPrimary,
+        keys: Keys,
+        tier: Tier,
+        terms: Terms,
+        kept: Kept,
+        counts: CommitCounts,
+    ) -> None:
+        self._primary = primary
+        self._keys = keys
+        self._tier: Tier = tier
+        self._terms = terms
+        self._kept = kept
+        self._commits = RedisCommits(primary, keys, terms, counts)
+        self._reader: RedisConnection | None = None
+        self._reading = asyncio.Lock()
+        self._reply_groups: deque[ReplyGroup] = deque()
+        self._replies_count = 0
+        self._is_checked = False
+
+    async def acquire(self, owner: str) -> Ownership:
+        """Check the server, wait for another owner's lease to lapse, and begin a new epoch."""
+        commits = self._commits
+        commits.epoch = b""
+        await self._close()
+        commits.owner = owner.encode()
+        give_up_at_s = boot_s() + self._terms.lease_wait_s
+        while True:
+            try:
+                answer = await self._acquire_once()
+                break
+            except LogHeld:
+                if boot_s() >= give_up_at_s:
+                    raise
+            except (RedisUnreachable, RedisRefused) as error:
+                await commits.drop()
+                if boot_s() >= give_up_at_s or isinstance(error, RedisRefused):
+                    message = f"{self._primary}: {error}; check the address and the server"
+                    raise CommitLogError(message) from error
+            await asyncio.sleep(_POLL_S)
+        epoch, token, sequence = answer
+        commits.epoch = b"%d" % epoch
+        sequence = await commits.resume(token, sequence)
+        return Ownership(epoch, bytes.fromhex((commits.end_token or token).decode()), sequence)
+
+    async def load(self) -> LoadedState:
+        """Read rows and replies from the server that was acquired."""
+        self._require_acquired()
+        commits, keys = self._commits, self._keys
+        try:
+            connection = await commits.connected()
+            rows = await read_rows(connection, keys)
+            stored = await read_replies(connection, keys)
+            found = await connection.ask_one(b"HGET", keys.meta, b"epoch")
+        except (RedisUnreachable, RedisRefused) as error:
+            await commits.drop()
+            raise CommitLogError(f"{self._primary}: cannot be read: {error}") from error
+        if found != commits.epoch:
+            raise Fenced(f"{self._primary}: acquired again while its rows were read")
+        self._reply_groups = deque(stored.groups)
+        self._replies_count = len(stored.replies)
+        newest_ms = max((group.at_ms for group in stored.groups), default=0)
+        since_ms = newest_ms - self._kept.reply_window_ms
+        replies = [reply for reply in stored.replies if reply.at_ms >= since_ms]
+        return LoadedState(SCHEMA_VERSION, rows, replies[-self._kept.replies_max :])
+
+    async def commit(self, expected_token: bytes, new_token: bytes, group: CommitGroup) -> int:
+        """Append a group; tries until its fate is known or the time for that is up."""
+        self._require_acquired()
+        sent = SentGroup(
+            expected_token.hex().encode(), new_token.hex().encode(), self._arguments(group)
+        )
+        return await self._commits.append(sent)
+
+    async def tail(self, after_sequence: int, groups_max: int) -> Sequence[LoggedGroup]:
+        """Read groups that are known to be committed, over a connection of its own."""
+        self._require_acquired()
+        async with self._reading:
+            try:
+                reader = await self._open_reader()
+                until = self._commits.confirmed
+                return await read_groups(reader, self._keys, after_sequence, until, groups_max)
+            except (RedisUnreachable, RedisRefused) as error:
+                raise await self._unread(error) from error
+
+    async def oldest_sequence(self) -> int:
+        """Read where the kept groups begin."""
+        self._require_acquired()
+        async with self._reading:
+            try:
+                reader = await self._open_reader()
+                return await read_oldest(reader, self._keys, self._commits.confirmed)
+            except (RedisUnreachable, RedisRefused) as error:
+                raise await self._unread(error) from error
+
+    @property
+    def renew_every_s(self) -> float:
+        """A quarter of the lease's life."""
+        return _RENEW_EVERY * self._terms.lease_ms / 1_000
+
+    @property
+    def is_lapsed(self) -> bool:
+        """Whether the last renewal that succeeded was begun three quarters of its life ago."""
+        silent_after_s = _SILENT_AFTER * self._terms.lease_ms / 1_000
+        return boot_s() > self._commits.renewed_at_s + silent_after_s
+
+    async def renew(self) -> None:
+        """Renew the lease, and see that the replicas know it too."""
+        self._require_acquired()
+        await self._commits.renew()
+
+    async def release(self) -> None:
+        """Let the next owner in at once, if the cell is still ours, and close."""
+        commits = self._commits
+        if commits.epoch:
+            command = evaluated(RELEASE, self._keys[:2], [commits.epoch])
+            commits.epoch = b""
+            # Where nobody answers the lease lapses by itself.
+            with contextlib.suppress(RedisUnreachable, RedisRefused, CommitLogError):
+                connection = await commits.connected()
+                await connection.ask_one(*command)
+        await self._close()
+
+    async def _acquire_once(self) -> tuple[int, bytes, int]:
+        """Epoch, token and sequence number of the log's end; the replicas know the epoch."""
+        commits, terms = self._commits, self._terms
+        connection = await commits.connected(terms.answer_within_s)
+        await self._check(connection)
+        versions = (b"%d" % SCHEMA_VERSION, b"%d" % LAYOUT_VERSION)
+        arguments = (commits.owner, b"%d" % terms.lease_ms, *versions)
+        wait = (b"WAIT", b"%d" % terms.wait_replicas, b"%d" % terms.wait_ms)
+        begun_s = boot_s()
+        answer, replicas = await connection.ask(
+            (evaluated(ACQUIRE, self._keys, arguments), wait), terms.wait_ms / 1_000
+        )
+        match answer:
+            case [0, int(left_ms), bytes(holder)]:
+                raise LogHeld(
+                    f"{self._primary}: held by {holder.decode(errors='replace')} for another "
+                    f"{left_ms} ms; stop it, or let it finish"
+                )
+            case [int(epoch), int(sequence), bytes(token)]:
+                if not (isinstance(replicas, int) and replicas >= terms.wait_replicas):
+                    raise RedisUnreachable(
+                        f"{replicas!r} replicas know the new owner, expected {terms.wait_replicas}"
+                    )
+                commits.renewed_at_s = begun_s
+                return epoch, token, sequence
+            case _:
+                raise self._not_acquired(answer)
+
+    def _not_acquired(self, answer: Answer) -> Exception:
+        """What it means that the script ACQUIRE answered with an error."""
+        if not isinstance(answer, ResponseError):
+            return LogCorrupt(f"{self._primary}: ACQUIRE answered {answer!r}")
+        code = code_of(answer)
+        if code == "NEWER":
+            return SchemaTooNew(
+                f"{self._primary}: written with {str(answer).removeprefix('NEWER ')}, this version "
+                f"reads up to schema {SCHEMA_VERSION} and layout {LAYOUT_VERSION}; "
+                "run the version that wrote it, or a later one"
+            )
+        if code in ("STRANGER", "HEADLESS"):
+            text = str(answer).partition(" ")[2]
+            return LogCorrupt(f"{self._primary}: {text}; restore a copy, or name another prefix")
+        if code in ("OOM", "MISCONF"):
+            return LogFull(f"{self._primary}: no room, nothing was written: {answer}; make room")
+        if code in ("NOPERM", "ERR", "WRONGTYPE"):
+            return CommitLogError(f"{self._primary}: {code} {answer}; check the user's permissions")
+        return RedisUnreachable(f"{code} {answer}")
+
+    async def _check(self, connection: RedisConnection) -> None:
+        """Have the server checked, once; raises CommitLogError where it is not enough."""
+        if self._is_checked:
+            return
+        found = await check_server(connection, self._tier, self._terms.wait_replicas)
+        if found.refusals:
+            raise CommitLogError(
+                f"{self._primary} cannot give durability {self._tier}: "
+                + "; ".join(f"it {text}" for text in found.refusals)
+            )
+        for text in found.warnings:
+            _log.warning("log_server", log=str(self._primary), tier=self._tier, warning=text)
+        _log.info(
+            "log_server_checked",
+            log=str(self._primary),
+            primary=connection.host,
+            server=found.server,
+            replicas=found.replicas,
+            tier=self._tier,
+            waits_for=self._terms.wait_replicas,
+        )
+        self._is_checked = True
+
+    def _arguments(self, group: CommitGroup) -> tuple[bytes, ...]:
+        """What COMMIT is given besides the link in the chain."""
+        kept = self._kept
+        keep_from = 0
+        if group.replies:
+            keep_from = self._kept_from(group.replies[-1].at_ms, len(group.replies))
+        return (
+            b"%d" % kept.groups_kept,
+            b"%d" % kept.events_bytes_max,
+            group.events,
+            pack_changes(group.row_deltas),
+            pack_replies(group.replies),
+            b"%d" % keep_from,
+            b"%d" % (kept.reply_window_ms + _REPLIES_OUTLIVE_MS),
+        )
+
+    def _kept_from(self, at_ms: int, added: int) -> int:
+        """First group whose replies are still wanted when these are added."""
+        groups = self._reply_groups
+        groups.append(ReplyGroup(self._commits.confirmed + 1, at_ms, added))
+        self._replies_count += added
+        since_ms = at_ms - self._kept.reply_window_ms
+        # A group goes whole, so one needed in part stays.
+        while len(groups) > 1 and (
+            groups[0].at_ms < since_ms
+            or self._replies_count - groups[0].replies_count >= self._kept.replies_max
+        ):
+            self._replies_count -= groups.popleft().replies_count
+        return groups[0].sequence
+
+    async def _open_reader(self) -> RedisConnection:
+        if self._reader is None:
+            self._reader = await self._primary.connect(self._terms.answer_within_s)
+        return self._reader
+
+    async def _unread(self, error: Exception) -> CommitLogError:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            await reader.close()
+        return CommitLogError(f"{self._primary}: cannot be read: {error}; read again")
+
+    def _require_acquired(self) -> None:
+        if not self._commits.epoch:
+            raise CommitLogError(f"{self._primary}: not acquired; acquire it first")
+
+    async def _close(self) -> None:
+        await self._commits.drop()
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            await reader.close()

@@ -1,0 +1,75 @@
+"""A cell in Redis for tests: the logs over it, and what a mischievous operator can do to it."""
+
+import itertools
+from dataclasses import dataclass, field, replace
+
+from adapters.redis_address import parse_redis_url
+from adapters.redis_commits import Terms
+from adapters.redis_log import Kept, RedisLog
+from adapters.redis_primary import RedisPrimary
+from adapters.redis_scripts import Keys
+from adapters.redis_server_check import Tier
+from tests.end_to_end.redis_servers import RedisServer
+
+_NUMBERS = itertools.count(1)
+
+# Short, so that a test that waits for it does not wait long; long enough for a busy machine.
+TERMS = Terms(wait_replicas=0, lease_ms=5_000, lease_wait_s=0.0, in_doubt_s=5.0)
+
+
+class Tally:
+    """A count of a test."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def inc(self, amount: float = 1) -> None:
+        """Count so many more."""
+        self.value += int(amount)
+
+
+@dataclass
+class Tallies:
+    """What logs counted."""
+
+    commits_in_doubt: Tally = field(default_factory=Tally)
+    groups_repaired: Tally = field(default_factory=Tally)
+    acknowledged_lost: Tally = field(default_factory=Tally)
+
+
+class RedisCell:
+    """
+    One cell, under a prefix of its own, and the logs opened over it.
+
+    Attributes
+    ----------
+    keys
+        Its keys.
+    tallies
+        What its logs counted.
+    """
+
+    def __init__(self, url: str, terms: Terms = TERMS, kept: Kept | None = None) -> None:
+        self.keys = Keys.of(f"test{next(_NUMBERS)}", "cell")
+        self.tallies = Tallies()
+        self.terms = terms
+        self._url = url
+        self._kept = kept or Kept()
+        self._logs: list[RedisLog] = []
+
+    def log(self, tier: Tier = "relaxed", **terms: float) -> RedisLog:
+        """Make another log over the cell, as a restarted process would."""
+        changed = replace(self.terms, **terms)  # type: ignore[arg-type]
+        primary = RedisPrimary(parse_redis_url(self._url), "cell", changed.answer_within_s)
+        made = RedisLog(primary, self.keys, tier, changed, self._kept, self.tallies)
+        self._logs.append(made)
+        return made
+
+    def break_lease(self, server: RedisServer) -> None:
+        """Let the next owner acquire while the present one lives."""
+        server.run("DEL", self.keys.lease)
+
+    async def close(self) -> None:
+        """Release every log."""
+        for log in self._logs:
+            await log.release()

@@ -1,0 +1,147 @@
+"""Real Redis and Valkey servers for tests: on free ports of the loopback, stopped by pid."""
+
+import contextlib
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import redis
+
+STARTED_WITHIN_S = 10.0
+# The programs there are; Debian has Valkey from its backports on.
+PROGRAMS = tuple(kind for kind in ("redis", "valkey") if shutil.which(f"{kind}-server"))
+# What a server of a cell is set to, but for how often it syncs its disk.
+PLAIN = (
+    *("--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", "everysec"),
+    *("--maxmemory-policy", "noeviction", "--repl-diskless-sync-delay", "0"),
+    *("--protected-mode", "no"),
+)
+
+
+class RedisServer:
+    """
+    A server process.
+
+    Attributes
+    ----------
+    port
+        Where it listens; the same after a restart.
+    process
+        The process.
+    """
+
+    def __init__(self, directory: Path, *flags: str, kind: str = "redis", port: int = 0) -> None:
+        self.directory = directory
+        self.port = port or free_port()
+        self._kind = kind
+        self._flags = flags
+        directory.mkdir(parents=True, exist_ok=True)
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """Its address as the setting `log` has it."""
+        return f"redis://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it, again with what it had on its disk, and wait until it answers."""
+        command = [f"{self._kind}-server", "--port", str(self.port), "--dir", str(self.directory)]
+        with (self.directory / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, *PLAIN, *self._flags], stdout=log, stderr=subprocess.STDOUT
+            )
+        give_up_at = time.monotonic() + STARTED_WITHIN_S
+        while not self._answers():
+            assert self.process.poll() is None, (self.directory / "server.log").read_text()
+            assert time.monotonic() < give_up_at, f"{self._kind} does not answer"
+            time.sleep(0.01)
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator["redis.Redis"]:
+        """Open a client for looking and tampering; not for commits."""
+        made = redis.Redis(port=self.port, protocol=2, socket_timeout=5)
+        try:
+            yield made
+        finally:
+            made.close()
+
+    def run(self, *command: str | bytes | int) -> object:
+        """Run one command; returns its reply."""
+        with self.client() as client:
+            return client.execute_command(*command)
+
+    def info(self, field: str) -> object:
+        """One field of INFO."""
+        with self.client() as client:
+            found: object = client.info()[field]
+        return found
+
+    def await_replicas(self, count: int) -> None:
+        """Wait until so many replicas follow and have what there is."""
+        give_up_at = time.monotonic() + STARTED_WITHIN_S
+        while True:
+            with self.client() as client:
+                found = client.info("replication")
+                online = [
+                    key
+                    for key, item in found.items()
+                    if key.startswith("slave") and isinstance(item, dict)
+                    and item.get("state") == "online"
+                ]  # fmt: skip
+            if len(online) >= count:
+                return
+            assert time.monotonic() < give_up_at, f"{len(online)} of {count} replicas"
+            time.sleep(0.02)
+
+    def pause(self) -> None:
+        """Stop it where it is, as a stalled machine does."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+
+    def _answers(self) -> bool:
+        try:
+            return self.run("PING") is True
+        except redis.ConnectionError:
+            return False
+        except redis.AuthenticationError:
+            return True
+
+
+@contextlib.contextmanager
+def replicated(
+    directory: Path, replicas: int, *flags: str, kind: str = "redis"
+) -> Iterator[list[RedisServer]]:
+    """A primary, first, and replicas that follow it."""
+    servers: list[RedisServer] = []
+    try:
+        servers.append(RedisServer(directory / "primary", *flags, kind=kind))
+        follow = ("--replicaof", f"127.0.0.1 {servers[0].port}")
+        for number in range(replicas):
+            place = directory / f"replica-{number}"
+            servers.append(RedisServer(place, *flags, *follow, kind=kind))
+        servers[0].await_replicas(replicas)
+        yield servers
+    finally:
+        for server in servers:
+            server.kill()
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
