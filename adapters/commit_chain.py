@@ -5,7 +5,7 @@ from typing import Final
 
 import structlog
 
-from adapters.commit_log import CommitGroup, CommitLog, InDoubt, Ownership
+from adapters.commit_log import CommitGroup, CommitLog, DoubtRemains, InDoubt, LeasedLog, Ownership
 
 _log = structlog.get_logger(__name__)
 
@@ -27,6 +27,7 @@ class CommitChain:
     def __init__(self, cell: str, log: CommitLog) -> None:
         self._cell = cell
         self._log = log
+        self._lease = log if isinstance(log, LeasedLog) else None
         self._ownership = Ownership(0, b"", 0)
         self._tokens = Tokens()
 
@@ -34,6 +35,33 @@ class CommitChain:
     def sequence(self) -> int:
         """Sequence number of the last committed group."""
         return self._ownership.sequence
+
+    @property
+    def renew_every_s(self) -> float:
+        """How often to renew while nothing is committed, seconds; 0.0 where nothing can lapse."""
+        return self._lease.renew_every_s if self._lease is not None else 0.0
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether commits do not come through, as far as a lease can tell."""
+        return self._lease is not None and self._lease.is_stalled
+
+    @property
+    def is_lapsed(self) -> bool:
+        """Whether the cell may be another's; see `LeasedLog.is_lapsed`."""
+        return self._lease is not None and self._lease.is_lapsed
+
+    async def renew(self) -> None:
+        """
+        Make sure that the cell is still ours.
+
+        Raises
+        ------
+        CommitLogError
+            As of `LeasedLog.renew`.
+        """
+        if self._lease is not None:
+            await self._lease.renew()
 
     async def begin(self, owner: str) -> None:
         """
@@ -60,11 +88,17 @@ class CommitChain:
         for tried in range(_IN_DOUBT_TRIES):
             try:
                 sequence = await self._log.commit(self._ownership.token, token, group)
+            except DoubtRemains:
+                # The log itself tried for as long as callers may wait.
+                raise
             except InDoubt as doubt:
                 cause = str(doubt)
                 _log.warning("commit_in_doubt", cell=self._cell, tried=tried + 1, error=cause)
                 continue
             self._ownership = Ownership(self._ownership.epoch, token, sequence)
+            # The cell was ours when this was committed; after a pause, is it still?
+            while self.is_lapsed:
+                await self.renew()
             return
         message = f"the outcome of a commit stayed in doubt after {_IN_DOUBT_TRIES} tries: {cause}"
         raise InDoubt(message)

@@ -222,6 +222,11 @@ class LeasedLog(CommitLog, Protocol):
         ...
 
     @property
+    def is_stalled(self) -> bool:
+        """Whether a renewal is overdue: no work should be taken in until commits come through."""
+        ...
+
+    @property
     def is_lapsed(self) -> bool:
         """
         Whether another owner may have acquired meanwhile, by our own clock.

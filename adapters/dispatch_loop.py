@@ -14,12 +14,15 @@ Numbered steps, each the place of a crash test:
 
 If a commit fails the engine's state is ahead of the log and is dropped whole: callers get
 UNAVAILABLE, the rows are loaded again, and only then does the inbox open.
+
+Where the cell is held by a lease, each commit renews it, and `_keep` does while there are none.
+Once it may have lapsed, turns and answers wait until it is renewed: the cell may be another's.
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final
 
 import structlog
@@ -33,7 +36,6 @@ from adapters.commit_log import (
     CommitLog,
     CommitLogError,
     Fenced,
-    LogCorrupt,
     LoggedGroup,
     LogHeld,
     StoredReply,
@@ -42,14 +44,14 @@ from adapters.errors import CallRefused, invalid, overloaded, refused_by_engine,
 from adapters.event_hub import EventHub
 from adapters.methods import Method
 from adapters.metrics import CellMetrics
+from adapters.recovery import recovered
 from adapters.reply_window import ReplyWindow
-from adapters.turn import Call, LoopSettings, Turn, digest_of, repeated
+from adapters.turn import Call, LoopSettings, Turn, digest_of, repeated, run_without_waiting
 from engine.commands import Expire, Recover
 from engine.engine import Engine
 from engine.limits import ID_BYTES_MAX
 from engine.refusals import CommandRefused, violation
 from engine.state.cell import Group
-from engine.state.rows import DamagedRow
 
 _log = structlog.get_logger(__name__)
 
@@ -92,7 +94,6 @@ class DispatchLoop:
         self._owner = ""
         self._log = log
         self._settings = settings
-        self._limits = settings.limits
         self._metrics = metrics
         self._inbox: deque[Call] = deque()
         self._engine = Engine(settings.limits)
@@ -111,8 +112,8 @@ class DispatchLoop:
 
     @property
     def is_open(self) -> bool:
-        """Whether calls are taken."""
-        return self._is_open
+        """Whether calls are taken, and can be committed as far as is known."""
+        return self._is_open and not self._chain.is_lapsed
 
     @property
     def engine(self) -> Engine:
@@ -136,6 +137,8 @@ class DispatchLoop:
         await self._chain.begin(owner)
         await self._load()
         self._open()
+        if self._chain.renew_every_s:
+            self._spawn(self._keep(self._chain.renew_every_s))
 
     async def tail(self, after_sequence: int, groups_max: int) -> Sequence[LoggedGroup]:
         """Committed groups after a sequence number; see `CommitLog.tail`."""
@@ -173,12 +176,12 @@ class DispatchLoop:
             raise unavailable(
                 f"cell {self.cell!r} is not open here: starting, recovering or closing"
             )
-        if len(self._inbox) >= self._settings.inbox_max:
+        is_stalled = self._chain.is_stalled and call.adds_work
+        if is_stalled or len(self._inbox) >= self._settings.inbox_max:
             self._metrics.shed.inc()
-            raise overloaded(
-                f"the inbox of cell {self.cell!r} holds {self._settings.inbox_max} calls",
-                _RETRY_WHEN_FULL_MS,
-            )
+            full = f"the inbox of cell {self.cell!r} holds {self._settings.inbox_max} calls"
+            why = f"the log of cell {self.cell!r} does not answer" if is_stalled else full
+            raise overloaded(why, _RETRY_WHEN_FULL_MS)
         self._inbox.append(call)
         self._schedule_turn()
 
@@ -193,6 +196,9 @@ class DispatchLoop:
         if not self._is_open:
             return
         self._turn_runs = True
+        if self._chain.is_lapsed:
+            self._spawn(self._renew())
+            return
         turn = Turn(now_ms=self._clock.now_ms())
         try:
             self._run_calls(turn)
@@ -205,7 +211,7 @@ class DispatchLoop:
             return
         ending = self._finish(turn, group)
         if self._log.answers_at_once or not turn.must_commit(group):
-            _run_without_waiting(ending)
+            run_without_waiting(ending)
         else:
             self._spawn(ending)
 
@@ -267,16 +273,42 @@ class DispatchLoop:
             self._metrics.count_effects(group.effects)
         # Also without effects, so that the hub knows how far the log reaches.
         self.hub.publish(self._chain.sequence, group.effects)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Let the next turn begin when there is something to run."""
         self._turn_runs = False
         self._arm()
         if self._inbox:
             self._schedule_turn()
 
+    async def _keep(self, every_s: float) -> None:
+        """Renew the lease while nothing is committed, as long as the cell is open."""
+        while True:
+            await asyncio.sleep(every_s)
+            if self._is_open and not (self._turn_runs or self._turn_is_due):
+                self._turn_runs = True
+                await self._renew()
+
+    async def _renew(self) -> None:
+        """Renew the lease in the place of a turn."""
+        if await self._is_logged(self._chain.renew(), Turn(now_ms=self._clock.now_ms())):
+            self._go_on()
+
     async def _is_committed(self, turn: Turn, group: Group) -> bool:
         """Steps 3 and 4; False when the log refused and the turn was dropped."""
         started_ns = time.perf_counter_ns()
+        append = self._chain.append(CommitGroup(group.events, group.row_deltas, turn.kept))
+        if not await self._is_logged(append, turn):
+            return False
+        self._metrics.commit_seconds.observe((time.perf_counter_ns() - started_ns) * 1e-9)
+        self._metrics.group_calls.observe(len(turn.calls))
+        return True
+
+    async def _is_logged(self, work: Awaitable[None], turn: Turn) -> bool:
+        """Have something done to the log; False when it refused and the turn was dropped."""
         try:
-            await self._chain.append(CommitGroup(group.events, group.row_deltas, turn.kept))
+            await work
         except Fenced as error:
             self._lose(turn, error)
         except CommitLogError as error:
@@ -287,8 +319,6 @@ class DispatchLoop:
             self._abandon(turn, _INTERNAL_ERROR)
             _log.exception("commit_failed", cell=self.cell)
         else:
-            self._metrics.commit_seconds.observe((time.perf_counter_ns() - started_ns) * 1e-9)
-            self._metrics.group_calls.observe(len(turn.calls))
             return True
         self._metrics.commit_failures.inc()
         return False
@@ -350,16 +380,8 @@ class DispatchLoop:
 
     async def _load(self) -> None:
         """Make the engine anew from the log, and commit what recovery changes."""
-        state = await self._log.load()
-        engine = Engine(self._limits)
-        try:
-            engine.load(state.rows)
-        except DamagedRow as damaged:
-            message = f"what is stored for cell {self.cell!r} is damaged: {damaged}; restore a copy"
-            raise LogCorrupt(message) from damaged
+        engine, replies = recovered(await self._log.load(), self.cell, self._settings)
         clock = self._clock_not_before(engine.now_ms())
-        replies = ReplyWindow(self._settings.reply_window_ms, self._settings.replies_max)
-        replies.load(state.replies)
         engine.apply(Recover(), clock.now_ms())
         group = engine.take_group()
         if group.row_deltas:
@@ -376,12 +398,3 @@ class DispatchLoop:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _run_without_waiting(work: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine that does not suspend to its end, without the cost of a task."""
-    try:
-        work.send(None)
-    except StopIteration:
-        return
-    raise AssertionError("a log that answers at once has suspended")

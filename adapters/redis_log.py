@@ -66,6 +66,8 @@ _log = structlog.get_logger(__name__)
 # Of the lease's life: when an owner that could not renew falls silent. The rest is for clocks that
 # run at different speeds.
 _SILENT_AFTER: Final = 0.75
+# When it takes no more work in, and how often it renews.
+_STALLED_AFTER: Final = 0.5
 _RENEW_EVERY: Final = 0.25
 _POLL_S: Final = 0.05
 # Replies go with the groups that follow them; this only clears a cell that is used no more.
@@ -224,10 +226,14 @@ class RedisLog:
         return _RENEW_EVERY * self._terms.lease_ms / 1_000
 
     @property
+    def is_stalled(self) -> bool:
+        """Whether the last renewal that succeeded was begun half of the lease's life ago."""
+        return self._is_older_than(_STALLED_AFTER)
+
+    @property
     def is_lapsed(self) -> bool:
         """Whether the last renewal that succeeded was begun three quarters of its life ago."""
-        silent_after_s = _SILENT_AFTER * self._terms.lease_ms / 1_000
-        return boot_s() > self._commits.renewed_at_s + silent_after_s
+        return self._is_older_than(_SILENT_AFTER)
 
     async def renew(self) -> None:
         """Renew the lease, and see that the replicas know it too."""
@@ -346,6 +352,9 @@ class RedisLog:
         ):
             self._replies_count -= groups.popleft().replies_count
         return groups[0].sequence
+
+    def _is_older_than(self, share: float) -> bool:
+        return boot_s() > self._commits.renewed_at_s + share * self._terms.lease_ms / 1_000
 
     async def _open_reader(self) -> RedisConnection:
         if self._reader is None:

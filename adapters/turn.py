@@ -1,7 +1,7 @@
 """What a dispatch loop's turns are made of: calls, their answers, tokens, digests, bounds."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
 from google.protobuf.message import Message
@@ -58,6 +58,11 @@ class Call:
     answer: Callable[[bytes | CallRefused], None]
     is_wanted: Callable[[], bool]
 
+    @property
+    def adds_work(self) -> bool:
+        """Whether it can wait while nothing is committed; what frees agents should not."""
+        return not self.method.is_write or self.method.name == "Route"
+
 
 @dataclass(slots=True)
 class Turn:
@@ -90,3 +95,12 @@ def repeated(kept: tuple[bytes, bytes], request_id: str, digest: bytes) -> bytes
     return CallRefused(
         code_pb2.ALREADY_EXISTS, "REQUEST_ID_REUSED", str(item.expected), violations=(item,)
     )
+
+
+def run_without_waiting(work: Coroutine[None, None, None]) -> None:
+    """Run a coroutine that does not suspend to its end, without the cost of a task."""
+    try:
+        work.send(None)
+    except StopIteration:
+        return
+    raise AssertionError("a log that answers at once has suspended")
