@@ -33,7 +33,8 @@ def main() -> None:
 @click.option("--address", help="Where gRPC listens, HOST:PORT; port 0 picks a free one.")
 @click.option("--metrics-address", help="Where /metrics, /healthz and /readyz listen; '' for none.")
 @click.option("--data-dir", help="Folder of the sqlite files.")
-@click.option("--durability", help="full, normal or memory.")
+@click.option("--log", help="sqlite, or the URL of a Redis: redis://HOST:PORT and other forms.")
+@click.option("--durability", help="full, normal, memory; of Redis relaxed, replicated, strict.")
 @click.option("--cells", help="Cells this process owns, comma-separated.")
 @click.option("--dev/--no-dev", default=None, help="gRPC reflection.")
 @click.option("--channelz/--no-channelz", default=None, help="The channelz service.")
@@ -48,8 +49,9 @@ def serve(config: Path | None, settings: tuple[str, ...], print_config: bool, **
 
     Every setting may come from a flag, an environment variable HEADGATE_<NAME>, the file, or its
     default, in this order. Exit codes: 0 stopped as asked, 1 a bug, 2 wrong usage or setting, 3 the
-    environment refused (port in use, data folder locked or full), 4 a cell was lost: another
-    process took it over, or its file was removed; 128 + signal after a second one.
+    environment refused (port in use, data folder locked or full, Redis out of reach or not fit for
+    the durability), 4 a cell was lost: another process took it over, or its file was removed; 128 +
+    signal after a second one.
     """
     from adapters import settings as settings_module
     from engine.refusals import BadConfiguration

@@ -196,6 +196,26 @@ class _CellFamilies:
             label,
             registry=registry,
         )
+        self.commits_in_doubt = Counter(
+            "headgate_commits_in_doubt",
+            "Tries of a commit to Redis whose outcome was not known, and which were made again.",
+            label,
+            registry=registry,
+        )
+        self.groups_repaired = Counter(
+            "headgate_groups_repaired",
+            "Acknowledged commit groups that Redis had lost in a failover and that were written "
+            "again.",
+            label,
+            registry=registry,
+        )
+        self.acknowledged_lost = Counter(
+            "headgate_acknowledged_lost",
+            "Times that Redis was rolled back further than could be repaired: acknowledged work "
+            "may be gone.",
+            label,
+            registry=registry,
+        )
 
 
 class CellMetrics:
@@ -211,6 +231,9 @@ class CellMetrics:
         self.expired = families.expired.labels(cell)
         self.commit_failures = families.commit_failures.labels(cell)
         self.reloads = families.reloads.labels(cell)
+        self.commits_in_doubt = families.commits_in_doubt.labels(cell)
+        self.groups_repaired = families.groups_repaired.labels(cell)
+        self.acknowledged_lost = families.acknowledged_lost.labels(cell)
         self._events = {
             kind.value: families.events.labels(cell, kind.name.lower()) for kind in EffectKind
         }

@@ -9,13 +9,10 @@ Where a cell's Redis is: the URL of the setting `log`.
 """
 
 import re
-import ssl
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 from urllib.parse import unquote
-
-from adapters.commit_log import CommitLogError
 
 EXPECTED: Final = (
     "'sqlite', or redis://HOST:PORT, redis+sentinel://HOST:PORT,.../SERVICE or "
@@ -53,18 +50,6 @@ class TlsFiles:
     ca: str = ""
     certificate: str = ""
     key: str = ""
-
-    def check(self) -> None:
-        """Raise CommitLogError where a file cannot be used."""
-        try:
-            context = ssl.create_default_context(cafile=self.ca or None)
-            if self.certificate:
-                context.load_cert_chain(self.certificate, self.key or None)
-        except OSError as error:
-            named = ", ".join(filter(None, (self.ca, self.certificate, self.key)))
-            raise CommitLogError(
-                f"TLS to Redis: cannot use {named}: {error.strerror or error}; expected PEM files"
-            ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ from adapters.memory_log import MemoryLog, MemoryStore
 from adapters.metrics import CellMetrics, Metrics
 from adapters.monitoring import Monitoring
 from adapters.process_metrics import version
+from adapters.redis_address import redacted
+from adapters.redis_opening import open_redis_log
 from adapters.settings import Settings
 from adapters.sqlite_log import SqliteLog
 from adapters.turn import LoopSettings
@@ -137,21 +139,21 @@ class Server:
 
     async def _start_cells(self) -> None:
         settings = self.settings
-        if settings.durability != "memory":
+        if settings.is_in_file:
             settings.data_dir.mkdir(parents=True, exist_ok=True)
-        owner = f"{socket.gethostname()}:{os.getpid()}"
+        owner = settings.engine_name or f"{socket.gethostname()}:{os.getpid()}"
         bounds = _loop_settings(settings)
         loops: dict[str, DispatchLoop] = {}
         self.cells = Cells(loops)
         for name in settings.cells:
-            log = _open_log(settings, name)
             metrics = self.metrics.cell(name)
+            log = _open_log(settings, name, metrics)
             loop = DispatchLoop(name, log, bounds, metrics)
             await loop.start(owner)
             loops[name] = loop
             _show(metrics, loop)
             self._tasks.append(asyncio.create_task(self._end_when_lost(loop)))
-            if settings.durability != "memory":
+            if settings.is_in_file:
                 file = DataFile(_path_of(settings, name))
                 metrics.show(**file.sizes())
                 self._tasks.append(asyncio.create_task(self._end_when_gone(name, file)))
@@ -194,7 +196,7 @@ class Server:
             address=f"{self.settings.address.rpartition(':')[0]}:{self.port}",
             metrics_port=self.metrics_port,
             cells=list(self.settings.cells),
-            durability=self.settings.durability,
+            durability=self.settings.promise,
             warm_up_s=round(took_s, 3),
         )
 
@@ -280,7 +282,16 @@ def _path_of(settings: Settings, cell: str) -> Path:
     return settings.data_dir / f"{cell}.sqlite"
 
 
-def _open_log(settings: Settings, cell: str) -> CommitLog:
+def _place_of(settings: Settings, cell: str) -> str:
+    """Where a cell is kept, as it may be shown; "" where nothing is."""
+    if settings.is_in_redis:
+        return f"{redacted(settings.log)} {settings.redis_prefix}:{{{cell}}}"
+    return str(_path_of(settings, cell)) if settings.is_in_file else ""
+
+
+def _open_log(settings: Settings, cell: str, metrics: CellMetrics) -> CommitLog:
+    if settings.is_in_redis:
+        return open_redis_log(settings, cell, metrics)
     path = _path_of(settings, cell)
     if settings.durability == "memory":
         if path.exists():
@@ -288,7 +299,7 @@ def _open_log(settings: Settings, cell: str) -> CommitLog:
         return MemoryLog(MemoryStore())
     return SqliteLog(
         path,
-        durability=settings.durability,
+        durability="normal" if settings.durability == "normal" else "full",
         cell=cell,
         reply_window_ms=settings.reply_window_ms,
         replies_max=settings.replies_max,
@@ -310,7 +321,7 @@ def _tell_loaded(settings: Settings, loop: DispatchLoop) -> None:
     _log.info(
         "cell_loaded",
         cell=loop.cell,
-        path="" if settings.durability == "memory" else str(_path_of(settings, loop.cell)),
+        path=_place_of(settings, loop.cell),
         sequence=loop.hub.sequence,
         contacts={state.name.lower(): states[state] for state in list(ContactState)[1:]},
         agents=len(cell.agents.slots),

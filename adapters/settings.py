@@ -13,21 +13,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from adapters.addresses import split_address
+from adapters.redis_address import EXPECTED, parse_redis_url, redacted
+from adapters.redis_settings import REDIS_SHAPES, RedisSettings
 from engine.refusals import BadConfiguration
 
 PREFIX: Final = "HEADGATE_"
 # Read before there are settings.
 _OTHER_VARIABLES: Final = ("HEADGATE_KERNEL_CACHE",)
+# What `durability` may be besides auto, by where cells are kept.
+_TIERS: Final = {
+    False: ("full", "normal", "memory"),
+    True: ("relaxed", "replicated", "strict"),
+}
 # Kubernetes tells every pod of a service named "headgate" in these.
 _OF_KUBERNETES: Final = re.compile(
     r"HEADGATE_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)"
@@ -38,16 +38,16 @@ _SHAPES: Final = {
     "address": _HOST_PORT,
     "metrics_address": f"{_HOST_PORT}, or nothing",
     "data_dir": "the path of a folder",
+    "log": EXPECTED,
+    **REDIS_SHAPES,
     "cells": "one or more cells, each once, of letters, digits, - and _",
     "dev": "true or false",
     "channelz": "true or false",
 }
 
 
-class Settings(BaseModel):
+class Settings(RedisSettings):
     """Every setting, with its bounds."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     address: str = Field(
         "127.0.0.1:7443", description="Where gRPC listens, HOST:PORT; port 0 picks a free one."
@@ -60,10 +60,21 @@ class Settings(BaseModel):
         Path("headgate-data"),
         description="Folder of the sqlite files, one per cell; made when absent.",
     )
-    durability: Literal["full", "normal", "memory"] = Field(
-        "full",
-        description="full: fsync before every acknowledgement. normal: no fsync per commit, power "
-        "loss may lose the last moments. memory: nothing is kept.",
+    log: str = Field(
+        "sqlite",
+        description="Where cells are kept: sqlite, or the URL of a Redis or Valkey: "
+        "redis://HOST:PORT, redis+sentinel://HOST:PORT,.../SERVICE, "
+        "redis+cluster://HOST:PORT,...; rediss for TLS.",
+    )
+    durability: Literal["auto", "full", "normal", "memory", "relaxed", "replicated", "strict"] = (
+        Field(
+            "auto",
+            description="With sqlite, full (auto): fsync before every acknowledgement; normal: no "
+            "fsync per commit, power loss may lose the last moments; memory: nothing is kept. With "
+            "Redis, replicated (auto): one replica has every acknowledged commit; strict: all of "
+            "redis_replicas have, and servers sync their disks at every write; relaxed: the "
+            "primary has, a failover may lose the last moments.",
+        )
     )
     cells: tuple[str, ...] = Field(
         ("default",),
@@ -159,12 +170,43 @@ class Settings(BaseModel):
             raise ValueError
         return value
 
+    @field_validator("log")
+    @classmethod
+    def _check_log(cls, value: str) -> str:
+        if value != "sqlite":
+            parse_redis_url(value)
+        return value
+
     @field_validator("address", "metrics_address")
     @classmethod
     def _check_address(cls, value: str, info: ValidationInfo) -> str:
         if value or info.field_name != "metrics_address":
             split_address(value)
         return value
+
+    @property
+    def is_in_redis(self) -> bool:
+        """Whether cells are kept in Redis."""
+        return self.log != "sqlite"
+
+    @property
+    def is_in_file(self) -> bool:
+        """Whether cells are kept in files."""
+        return not self.is_in_redis and self.durability != "memory"
+
+    @property
+    def promise(self) -> str:
+        """The durability, with auto settled."""
+        if self.durability != "auto":
+            return self.durability
+        return "replicated" if self.is_in_redis else "full"
+
+
+# What every engine has to do with first, Redis last.
+_LISTED: Final = (
+    *(name for name in Settings.model_fields if name not in RedisSettings.model_fields),
+    *RedisSettings.model_fields,
+)
 
 
 def _is_cell(name: str) -> bool:
@@ -219,19 +261,36 @@ def load(
     wrong = _unknown_variables(environment)
     try:
         settings = Settings.model_validate(values)
+        wrong += _mismatched(settings, origins)
     except ValidationError as error:
         names = dict.fromkeys(str(item["loc"][0]) for item in error.errors())
         wrong += [
-            BadConfiguration(f"{origins[name]}: {name}", values[name], _expected(name))
+            BadConfiguration(f"{origins[name]}: {name}", _shown(values[name]), _expected(name))
             for name in names
         ]
     if wrong:
         raise wrong[0] if len(wrong) == 1 else BadSettings(wrong)
     listed = [
-        Origin(name, getattr(settings, name), origins.get(name, "default"))
-        for name in Settings.model_fields
+        Origin(name, _shown(getattr(settings, name)), origins.get(name, "default"))
+        for name in _LISTED
     ]
     return settings, listed
+
+
+def _shown(value: object) -> object:
+    """A value as it may be shown: no password of a URL."""
+    return redacted(value) if isinstance(value, str) else value
+
+
+def _mismatched(settings: Settings, origins: Mapping[str, str]) -> list[BadConfiguration]:
+    """Settings that do not go together."""
+    tiers = _TIERS[settings.is_in_redis]
+    if settings.durability in ("auto", *tiers):
+        return []
+    where = redacted(settings.log)
+    expected = f"auto, {', '.join(tiers[:-1])} or {tiers[-1]}, where log is {where}"
+    path = f"{origins.get('durability', 'default')}: durability"
+    return [BadConfiguration(path, settings.durability, expected)]
 
 
 def _read_file(file: Path | None) -> dict[str, Any]:
@@ -293,7 +352,8 @@ def _expected(name: str) -> str:
 def describe() -> list[tuple[str, str, str, str]]:
     """Reference of every setting: name, environment variable, default, description."""
     rows = []
-    for name, field in Settings.model_fields.items():
+    for name in _LISTED:
+        field = Settings.model_fields[name]
         default = (
             ",".join(field.default) if isinstance(field.default, tuple) else str(field.default)
         )

@@ -18,6 +18,7 @@ OTHER_VALUES: dict[str, tuple[str, str, object]] = {
     "address": ("0.0.0.0:1", '"0.0.0.0:1"', "0.0.0.0:1"),
     "metrics_address": ("", '""', ""),
     "data_dir": ("/tmp/x", '"/tmp/x"', Path("/tmp/x")),
+    "log": ("redis://h:1", '"redis://h:1"', "redis://h:1"),
     "durability": ("memory", '"memory"', "memory"),
     "cells": ("a,b-2,C_3", '["a", "b-2", "C_3"]', ("a", "b-2", "C_3")),
     "dev": ("true", "true", True),
@@ -40,6 +41,18 @@ OTHER_VALUES: dict[str, tuple[str, str, object]] = {
     "connection_age_s": ("0", "0", 0),
     "keepalive_s": ("7", "7", 7),
     "pin": ("off", '"off"', "off"),
+    "redis_replicas": ("7", "7", 7),
+    "redis_prefix": ("a:b", '"a:b"', "a:b"),
+    "redis_password_file": (__file__, f'"{__file__}"', __file__),
+    "redis_ca_file": (__file__, f'"{__file__}"', __file__),
+    "redis_certificate_file": (__file__, f'"{__file__}"', __file__),
+    "redis_key_file": (__file__, f'"{__file__}"', __file__),
+    "redis_timeout_ms": ("77", "77", 77),
+    "redis_wait_ms": ("77", "77", 77),
+    "in_doubt_s": ("0.5", "0.5", 0.5),
+    "lease_ms": ("777", "777", 777),
+    "lease_wait_s": ("0.5", "0.5", 0.5),
+    "engine_name": ("pod-0", '"pod-0"', "pod-0"),
 }
 
 # Setting, what stands in the file as TOML, and what the refusal says was expected.
@@ -54,7 +67,17 @@ BAD_VALUES = [
     ("address", "7443", "HOST:PORT"),  # a number
     ("metrics_address", '"localhost"', "HOST:PORT"),  # no port here either
     ("data_dir", "1", "path"),  # a number for a folder
-    ("durability", '"FULL"', "'full', 'normal' or 'memory'"),  # wrong case
+    ("durability", '"FULL"', "'full', 'normal', 'memory', 'relaxed'"),  # wrong case
+    ("log", '"postgres://h"', "'sqlite', or redis://HOST:PORT"),  # not built
+    ("log", '"redis://"', "'sqlite', or redis://HOST:PORT"),  # no host
+    ("log", '"redis://a:1,b:2"', "'sqlite', or redis://HOST:PORT"),  # which of them?
+    ("log", '"redis://a:1/x"', "'sqlite', or redis://HOST:PORT"),  # a name for a number
+    ("log", '"redis+sentinel://a:1"', "/SERVICE"),  # no service
+    ("log", '"redis+cluster://a:1/2"', "redis+cluster://HOST:PORT"),  # clusters have one database
+    ("redis_prefix", '"a{b}"', "letters, digits"),  # braces choose the slot
+    ("redis_ca_file", '"/nowhere.pem"', "readable PEM file"),
+    ("engine_name", '"a\\nb"', "printed"),  # would break a log line
+    ("durability", '"strict"', "auto, full, normal or memory, where log is sqlite"),
     ("log_level", '"warn"', "'warning'"),  # the word of another program
     ("log_format", '"text"', "'json' or 'console'"),  # unknown word
     ("pin", "true", "'auto', 'on' or 'off'"),  # a boolean for a word
@@ -120,7 +143,7 @@ def refusal(
 
 def test_values_tried_here_are_all_settings() -> None:
     """A setting that is added without a row above would go untested."""
-    assert list(OTHER_VALUES) == list(Settings.model_fields)
+    assert sorted(OTHER_VALUES) == sorted(Settings.model_fields)
     settings, _ = load({}, None, {})
     assert not any(getattr(settings, name) == row[2] for name, row in OTHER_VALUES.items())
 
@@ -284,7 +307,7 @@ def test_settings_cannot_be_changed_once_loaded() -> None:
 def test_reference_has_every_setting_with_its_variable_and_default() -> None:
     """Settling an environment from the reference's own columns gives the defaults."""
     rows = describe()
-    assert [name for name, _, _, _ in rows] == list(Settings.model_fields)
+    assert sorted(name for name, _, _, _ in rows) == sorted(Settings.model_fields)
     assert all(meaning for _, _, _, meaning in rows)
     environment = {variable: default for _, variable, default, _ in rows}
     assert all(variable.startswith(PREFIX) for variable in environment)
@@ -297,3 +320,17 @@ def test_flags_of_serve_are_settings() -> None:
     """A flag under another name than its setting would be refused as unknown at every start."""
     options = {option.name for option in serve.params if isinstance(option, click.Option)}
     assert options - {"config", "settings", "print_config"} <= Settings.model_fields.keys()
+
+
+def test_password_of_a_url_is_never_shown() -> None:
+    """Settings are printed, logged and quoted in refusals; what opens the database is not."""
+    url = "redis://engine:s3cret@h:1"
+    _, listed = load({"log": url}, None, {})
+    assert of("log", listed) == ("redis://***@h:1", "flag --log")
+    for wrong in (f"{url}/x", f"{url}:2", "redis://engine:s3cr@et@h:1"):
+        assert "s3cr" not in refusal({"log": wrong})
+    told = refusal({"log": url, "durability": "full"})
+    assert told == (
+        "flag --durability: durability: expected auto, relaxed, replicated or strict, "
+        "where log is redis://***@h:1, got 'full'"
+    )

@@ -1,0 +1,84 @@
+"""A cell's log in Redis, as the settings have it."""
+
+import ssl
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from adapters.redis_address import RedisAddress, TlsFiles, parse_redis_url, redacted
+from adapters.redis_commits import CommitCounts, Terms
+from adapters.redis_log import Kept, RedisLog
+from adapters.redis_primary import RedisPrimary
+from adapters.redis_scripts import Keys
+from adapters.redis_server_check import Tier
+from adapters.settings import Settings
+from engine.refusals import BadConfiguration
+
+_TIERS: Final[dict[str, Tier]] = {
+    "relaxed": "relaxed",
+    "replicated": "replicated",
+    "strict": "strict",
+}
+
+
+def open_redis_log(settings: Settings, cell: str, counts: CommitCounts) -> RedisLog:
+    """
+    Make the log of a cell; connects to nothing yet.
+
+    Raises
+    ------
+    BadConfiguration
+        A file that the settings name cannot be used.
+    """
+    tier = _TIERS[settings.promise]
+    waits_for = {"relaxed": 0, "replicated": 1, "strict": settings.redis_replicas}
+    terms = Terms(
+        wait_replicas=waits_for[tier],
+        wait_ms=settings.redis_wait_ms,
+        lease_ms=settings.lease_ms,
+        lease_wait_s=settings.lease_wait_s,
+        answer_within_s=settings.redis_timeout_ms / 1_000,
+        in_doubt_s=settings.in_doubt_s,
+    )
+    kept = Kept(reply_window_ms=settings.reply_window_ms, replies_max=settings.replies_max)
+    primary = RedisPrimary(address_of(settings), cell, terms.answer_within_s)
+    return RedisLog(primary, Keys.of(settings.redis_prefix, cell), tier, terms, kept, counts)
+
+
+def address_of(settings: Settings) -> RedisAddress:
+    """Address with its password and its files; raises BadConfiguration."""
+    address = parse_redis_url(settings.log)
+    if settings.redis_password_file:
+        password = _password(Path(settings.redis_password_file))
+        address = replace(address, password=password)
+    files = TlsFiles(
+        settings.redis_ca_file, settings.redis_certificate_file, settings.redis_key_file
+    )
+    if address.tls is not None:
+        _check(files)
+        return replace(address, tls=files)
+    if files != TlsFiles():
+        raise BadConfiguration("log", redacted(settings.log), "rediss://, where files for TLS are")
+    return address
+
+
+def _password(file: Path) -> str:
+    try:
+        found = file.read_text(encoding="utf-8").strip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfiguration("redis_password_file", str(file), "readable text") from error
+    if not found:
+        raise BadConfiguration("redis_password_file", str(file), "a password in it")
+    return found
+
+
+def _check(files: TlsFiles) -> None:
+    """Load the files once, so that what is wrong is told now and not in a failover."""
+    name, shown = "redis_ca_file", files.ca
+    try:
+        context = ssl.create_default_context(cafile=files.ca or None)
+        name, shown = "redis_certificate_file", f"{files.certificate}, key {files.key}"
+        if files.certificate:
+            context.load_cert_chain(files.certificate, files.key or None)
+    except OSError as error:
+        raise BadConfiguration(name, shown, f"usable PEM ({error})") from error

@@ -1,0 +1,94 @@
+"""Settings of `headgate serve` that matter where cells are kept in Redis or Valkey."""
+
+import os
+import re
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+_PREFIXES: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_PEM_FILE: Final = "the path of a readable PEM file, or nothing"
+# What those must be that are neither numbers nor words of a list.
+REDIS_SHAPES: Final = {
+    "redis_prefix": "1 to 64 letters, digits, - _ . and :",
+    "redis_password_file": "the path of a readable file, or nothing",
+    "redis_ca_file": _PEM_FILE,
+    "redis_certificate_file": _PEM_FILE,
+    "redis_key_file": _PEM_FILE,
+    "engine_name": "up to 256 bytes that can be printed",
+}
+
+
+class RedisSettings(BaseModel):
+    """Those settings, with their bounds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    redis_replicas: int = Field(
+        2, ge=1, le=10, description="Replicas each primary is set up with; strict waits for all."
+    )
+    redis_prefix: str = Field("headgate", description="Beginning of every key, PREFIX:{CELL}:NAME.")
+    redis_password_file: str = Field(
+        "", description="File with the password of the URL's user; nothing for the URL's own."
+    )
+    redis_ca_file: str = Field(
+        "", description="Certificates to trust in TLS to Redis, PEM; nothing for the system's."
+    )
+    redis_certificate_file: str = Field(
+        "", description="Certificate to show to Redis, PEM; nothing for none."
+    )
+    redis_key_file: str = Field("", description="Key of that certificate, PEM.")
+    redis_timeout_ms: int = Field(
+        500, ge=10, le=60_000, description="How long Redis may take to connect, and to answer."
+    )
+    redis_wait_ms: int = Field(
+        300, ge=10, le=60_000, description="How long one try of a commit waits for replicas."
+    )
+    in_doubt_s: float = Field(
+        15.0,
+        ge=0,
+        le=600,
+        description="How long a commit to Redis is tried again, through a failover say, before its "
+        "callers get UNAVAILABLE.",
+    )
+    lease_ms: int = Field(
+        1_500,
+        ge=200,
+        le=600_000,
+        description="How long a cell in Redis stays an engine's own after its last sign of life.",
+    )
+    lease_wait_s: float = Field(
+        3.0,
+        ge=0,
+        le=31_536_000,
+        description="How long a start waits for another engine's lease to lapse; long for a "
+        "standby.",
+    )
+    engine_name: str = Field(
+        "",
+        description="Name in the lease, one for each engine; an engine that comes back under its "
+        "name need not wait. Nothing for HOST:PID.",
+    )
+
+    @field_validator("redis_prefix")
+    @classmethod
+    def _check_prefix(cls, value: str) -> str:
+        if not _PREFIXES.fullmatch(value):
+            raise ValueError
+        return value
+
+    @field_validator(
+        "redis_password_file", "redis_ca_file", "redis_certificate_file", "redis_key_file"
+    )
+    @classmethod
+    def _check_file(cls, value: str) -> str:
+        if value and not os.access(value, os.R_OK):
+            raise ValueError
+        return value
+
+    @field_validator("engine_name")
+    @classmethod
+    def _check_name(cls, value: str) -> str:
+        if len(value.encode()) > 256 or not value.isprintable():
+            raise ValueError
+        return value
