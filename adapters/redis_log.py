@@ -151,23 +151,14 @@ class RedisLog:
         commits.epoch = b""
         await self._close()
         commits.owner = owner.encode()
-        give_up_at_s = boot_s() + self._terms.lease_wait_s
-        while True:
-            try:
-                answer = await self._acquire_once()
-                break
-            except LogHeld:
-                if boot_s() >= give_up_at_s:
-                    raise
-            except (RedisUnreachable, RedisRefused) as error:
-                await commits.drop()
-                if boot_s() >= give_up_at_s or isinstance(error, RedisRefused):
-                    message = f"{self._primary}: {error}; check the address and the server"
-                    raise CommitLogError(message) from error
-            await asyncio.sleep(_POLL_S)
-        epoch, token, sequence = answer
-        commits.epoch = b"%d" % epoch
-        sequence = await commits.resume(token, sequence)
+        try:
+            epoch, token, sequence = await self._acquire()
+            commits.epoch = b"%d" % epoch
+            sequence = await commits.resume(token, sequence)
+        except BaseException:
+            commits.epoch = b""
+            await self._close()
+            raise
         return Ownership(epoch, bytes.fromhex((commits.end_token or token).decode()), sequence)
 
     async def load(self) -> LoadedState:
@@ -251,6 +242,23 @@ class RedisLog:
                 connection = await commits.connected()
                 await connection.ask_one(*command)
         await self._close()
+
+    async def _acquire(self) -> tuple[int, bytes, int]:
+        """Acquire once the server is there and the lease is free, within the time for that."""
+        commits = self._commits
+        give_up_at_s = boot_s() + self._terms.lease_wait_s
+        while True:
+            try:
+                return await self._acquire_once()
+            except LogHeld:
+                if boot_s() >= give_up_at_s:
+                    raise
+            except (RedisUnreachable, RedisRefused) as error:
+                await commits.drop()
+                if boot_s() >= give_up_at_s or isinstance(error, RedisRefused):
+                    message = f"{self._primary}: {error}; check the address and the server"
+                    raise CommitLogError(message) from error
+            await asyncio.sleep(_POLL_S)
 
     async def _acquire_once(self) -> tuple[int, bytes, int]:
         """Epoch, token and sequence number of the log's end; the replicas know the epoch."""

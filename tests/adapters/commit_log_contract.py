@@ -5,19 +5,15 @@ A new implementation joins by a harness here and a line in `HARNESSES`.
 """
 
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from adapters.commit_log import CommitGroup, CommitLog, Ownership, StoredReply
 from adapters.memory_log import MemoryLog, MemoryStore
-from adapters.redis_log import Kept
-from adapters.redis_server_check import Tier
 from adapters.sqlite_file import Durability
 from adapters.sqlite_log import SqliteLog
 from engine.state.rows import RowDelta, RowTable
-from tests.adapters.redis_cell import TERMS, RedisCell
-from tests.end_to_end.redis_servers import RedisServer
 
 Value = TypeVar("Value")
 
@@ -112,34 +108,7 @@ class MemoryHarness:
         """Nothing is open."""
 
 
-class RedisHarness:
-    """A cell in a server that other tests use as well, each under its own prefix."""
-
-    # Whole nodes of a stream are dropped, of a hundred groups at most.
-    groups_over = 128
-
-    def __init__(self, server: RedisServer, replicas: int, bounds: Bounds) -> None:
-        self._server = server
-        kept = Kept(
-            bounds.reply_window_ms, bounds.replies_max, bounds.groups_kept, bounds.events_bytes_max
-        )
-        self._tier: Tier = "replicated" if replicas else "relaxed"
-        self._cell = RedisCell(server.url, replace(TERMS, wait_replicas=replicas), kept)
-
-    def log(self) -> CommitLog:
-        """Make another log over the same keys."""
-        return self._cell.log(self._tier)
-
-    def break_lease(self) -> None:
-        """Delete the lease, as if it had lapsed."""
-        self._cell.break_lease(self._server)
-
-    async def close(self) -> None:
-        """Release every log."""
-        await self._cell.close()
-
-
-# Those that need no program; `test_commit_log_contract` adds what is installed of Redis.
+# Those that need no program; `test_commit_log_contract` adds Redis.
 HARNESSES: dict[str, Callable[[Path, Bounds], LogHarness]] = {
     "sqlite-full": lambda directory, bounds: SqliteHarness(directory, "full", bounds),
     "sqlite-normal": lambda directory, bounds: SqliteHarness(directory, "normal", bounds),

@@ -1,20 +1,27 @@
 """A cell in Redis for tests: the logs over it, and what a mischievous operator can do to it."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from adapters.commit_log import CommitLog
 from adapters.redis_address import parse_redis_url
 from adapters.redis_commits import Terms
 from adapters.redis_log import Kept, RedisLog
 from adapters.redis_primary import RedisPrimary
 from adapters.redis_scripts import Keys
 from adapters.redis_server_check import Tier
+from tests.adapters.commit_log_contract import Bounds, commit_all, contact, group
 from tests.end_to_end.redis_servers import RedisServer
+
+NewCell = Callable[..., "RedisCell"]
 
 _NUMBERS = itertools.count(1)
 
 # Short, so that a test that waits for it does not wait long; long enough for a busy machine.
 TERMS = Terms(wait_replicas=0, lease_ms=5_000, lease_wait_s=0.0, in_doubt_s=5.0)
+# So that a test of what does not answer is over soon.
+BRIEF = replace(TERMS, in_doubt_s=0.6, wait_ms=100)
 
 
 class Tally:
@@ -73,3 +80,36 @@ class RedisCell:
         """Release every log."""
         for log in self._logs:
             await log.release()
+
+
+class RedisHarness:
+    """A cell in a server that other tests use as well, each under its own prefix."""
+
+    # Whole nodes of a stream are dropped, of a hundred groups at most.
+    groups_over = 128
+
+    def __init__(self, server: RedisServer, replicas: int, bounds: Bounds) -> None:
+        self._server = server
+        kept = Kept(
+            bounds.reply_window_ms, bounds.replies_max, bounds.groups_kept, bounds.events_bytes_max
+        )
+        self._tier: Tier = "replicated" if replicas else "relaxed"
+        self._cell = RedisCell(server.url, replace(TERMS, wait_replicas=replicas), kept)
+
+    def log(self) -> CommitLog:
+        """Make another log over the same keys."""
+        return self._cell.log(self._tier)
+
+    def break_lease(self) -> None:
+        """Delete the lease, as if it had lapsed."""
+        self._cell.break_lease(self._server)
+
+    async def close(self) -> None:
+        """Release every log."""
+        await self._cell.close()
+
+
+async def begun(log: RedisLog, count: int = 3) -> bytes:
+    """Acquire an empty log and commit some groups; returns the last token."""
+    groups = [group(b"e%d" % n, [contact(n, b"r%d" % n, b"p")]) for n in range(1, count + 1)]
+    return await commit_all(log, await log.acquire("a"), groups)

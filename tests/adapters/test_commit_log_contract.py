@@ -19,13 +19,13 @@ from tests.adapters.commit_log_contract import (
     NOW_MS,
     Bounds,
     LogHarness,
-    RedisHarness,
     commit_all,
     contact,
     group,
     reply,
     token,
 )
+from tests.adapters.redis_cell import RedisHarness
 from tests.end_to_end.redis_servers import PROGRAMS, RedisServer, replicated
 
 NewCell = Callable[[Bounds], LogHarness]

@@ -10,6 +10,7 @@ import random
 import secrets
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from tests.end_to_end.gateways import (
     Notes,
     method_of,
 )
+from tests.end_to_end.redis_servers import replicated
 from tests.end_to_end.serving import Served, start
 
 ROUNDS = 12
@@ -203,14 +205,30 @@ async def one_round(served: Served, state: Any, number: int, draw: random.Random
 @pytest.mark.timeout(400)
 async def test_server_killed_under_load_loses_and_doubles_nothing(tmp_path: Path) -> None:
     """Twelve crashes at moments nobody chose, some of them while the server starts again."""
+    flags = ("--durability", "full", "--data-dir", str(tmp_path / "data"))
+    await kill_again_and_again(tmp_path, flags, ROUNDS)
+
+
+@pytest.mark.slow
+@pytest.mark.needs_redis
+@pytest.mark.timeout(400)
+async def test_server_on_redis_killed_under_load_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    """The same where cells are in Redis: the next one begins when the lease of the dead lapses."""
+    with replicated(tmp_path / "redis", 1) as (primary, _):
+        flags = ("--log", primary.url, "--set", "lease_ms=1000", "--set", "lease_wait_s=10")
+        await kill_again_and_again(tmp_path, flags, ROUNDS // 2)
+
+
+async def kill_again_and_again(tmp_path: Path, where: Sequence[str], rounds: int) -> None:
+    """Start a server over what the last one left, load it, check it, kill it."""
     seed = secrets.randbelow(1_000_000)
     print(f"seed {seed}")
     draw = random.Random(seed)
     state = Notes(), Watcher(), seed
     notes = state[0]
-    flags = ("--durability", "full", "--data-dir", str(tmp_path / "data"), "--grace-s", "1")
+    flags = (*where, "--grace-s", "1")
     begun_s = time.monotonic()
-    for number in range(ROUNDS):
+    for number in range(rounds):
         if number and draw.random() < 0.1:
             early = start(tmp_path, *flags, name=f"early-{number}")
             await asyncio.sleep(draw.uniform(0.5, 2.5))
@@ -229,8 +247,8 @@ async def test_server_killed_under_load_loses_and_doubles_nothing(tmp_path: Path
     finally:
         final.kill()
     print(
-        f"{ROUNDS} kills in {time.monotonic() - begun_s:.0f} s; {len(notes.states)} contacts, "
+        f"{rounds} kills in {time.monotonic() - begun_s:.0f} s; {len(notes.states)} contacts, "
         f"{len(notes.replies)} acknowledged writes, refused {notes.refusals}"
     )
-    assert len(notes.states) > 10 * ROUNDS
+    assert len(notes.states) > 10 * rounds
     assert set(notes.refusals) <= {"OFFER_GONE", "ILLEGAL_TRANSITION"}
