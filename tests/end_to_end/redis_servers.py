@@ -56,8 +56,9 @@ class RedisServer:
             )
         give_up_at = time.monotonic() + STARTED_WITHIN_S
         while not self._answers():
-            assert self.process.poll() is None, (self.directory / "server.log").read_text()
-            assert time.monotonic() < give_up_at, f"{self._kind} does not answer"
+            if self.process.poll() is not None or time.monotonic() > give_up_at:
+                self.kill()
+                raise AssertionError((self.directory / "server.log").read_text())
             time.sleep(0.01)
 
     @contextlib.contextmanager
@@ -114,10 +115,10 @@ class RedisServer:
     def _answers(self) -> bool:
         try:
             return self.run("PING") is True
-        except redis.ConnectionError:
-            return False
         except redis.AuthenticationError:
             return True
+        except redis.ConnectionError:
+            return False
 
 
 @contextlib.contextmanager
