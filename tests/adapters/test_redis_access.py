@@ -1,0 +1,107 @@
+"""How an engine may be let in: a user of its own who can do little, and TLS."""
+
+from pathlib import Path
+
+import pytest
+
+from adapters import settings
+from adapters.commit_log import CommitLogError
+from adapters.redis_log import RedisLog
+from adapters.redis_opening import open_redis_log
+from engine.refusals import BadConfiguration
+from tests.adapters.commit_log_contract import commit_all, contact, group, reply
+from tests.adapters.redis_cell import Tallies
+from tests.end_to_end.redis_servers import RedisServer, free_port
+
+pytestmark = pytest.mark.needs_redis
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+TLS = Path(__file__).resolve().parents[1] / "data" / "webhook_tls"
+PASSWORD = "s3cret"
+
+
+def user_of_the_readme() -> str:
+    """The line that makes the engine's user, as the README has it."""
+    (line,) = (one for one in README.read_text().splitlines() if one.startswith("user headgate "))
+    return line.replace("PASSWORD", PASSWORD)
+
+
+def opened(directory: Path, **flags: str) -> RedisLog:
+    """Make the log of a server's settings."""
+    password = directory / "password"
+    password.write_text(f"{PASSWORD}\n")
+    given = {"redis_password_file": str(password), "durability": "relaxed", "lease_wait_s": 0.0}
+    loaded, _ = settings.load(given | flags, None, {})
+    return open_redis_log(loaded, "default", Tallies())
+
+
+async def works(log: RedisLog) -> None:
+    """Have a log do everything it ever does."""
+    owned = await log.acquire("a")
+    groups = [group(b"e", [contact(n, b"r", b"p")], [reply(f"q{n}")]) for n in range(40)]
+    last = await commit_all(log, owned, groups)
+    await log.renew()
+    again = await log.acquire("a")
+    assert (again.token, len((await log.load()).rows)) == (last, 40)
+    assert len(await log.tail(0, 100)) == 40
+    assert await log.oldest_sequence() == 1
+    await log.release()
+
+
+async def test_user_of_the_readme_can_do_all_the_engine_does(tmp_path: Path) -> None:
+    """Whoever follows the README gets an engine that runs, and a user that can do no more."""
+    server = RedisServer(tmp_path / "server")
+    try:
+        server.run(*("ACL SETUSER " + user_of_the_readme().removeprefix("user ")).split())
+        log = opened(tmp_path, log=f"redis://headgate@127.0.0.1:{server.port}")
+        await works(log)
+        elsewhere = opened(
+            tmp_path, log=f"redis://headgate@127.0.0.1:{server.port}", redis_prefix="other"
+        )
+        with pytest.raises(CommitLogError, match="NOPERM"):
+            await elsewhere.acquire("a")
+        stranger = opened(tmp_path, log=f"redis://nobody@127.0.0.1:{server.port}")
+        with pytest.raises(CommitLogError, match="invalid username-password pair"):
+            await stranger.acquire("a")
+    finally:
+        server.kill()
+
+
+async def test_engine_and_server_know_each_other_by_certificates(tmp_path: Path) -> None:
+    """What goes over the wire is every contact: TLS, and on both sides where it is asked for."""
+    port, certificate, key = free_port(), str(TLS / "certificate.pem"), str(TLS / "key.pem")
+    server = RedisServer(
+        tmp_path / "server", "--tls-port", str(port), "--requirepass", PASSWORD,
+        "--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate,
+        "--bind", "127.0.0.1", "127.0.0.2",
+    )  # fmt: skip
+    own = {
+        "redis_ca_file": certificate,
+        "redis_certificate_file": certificate,
+        "redis_key_file": key,
+    }
+    try:
+        await works(opened(tmp_path, log=f"rediss://127.0.0.1:{port}", **own))
+        with pytest.raises(CommitLogError, match="certificate verify failed"):
+            # Its certificate is for 127.0.0.1 and localhost.
+            await opened(tmp_path, log=f"rediss://127.0.0.2:{port}", **own).acquire("a")
+        with pytest.raises(CommitLogError, match="check the address and the server"):
+            await opened(
+                tmp_path, log=f"rediss://127.0.0.1:{port}", redis_ca_file=certificate
+            ).acquire("a")
+    finally:
+        server.kill()
+
+
+def test_files_that_cannot_be_used_are_refused_at_the_start(tmp_path: Path) -> None:
+    """Told now, and not in the failover that makes the next connection."""
+    bad = tmp_path / "bad.pem"
+    bad.write_text("no certificate")
+    with pytest.raises(BadConfiguration, match="redis_ca_file: expected usable PEM"):
+        opened(tmp_path, log="rediss://h:1", redis_ca_file=str(bad))
+    with pytest.raises(BadConfiguration, match="expected rediss://, where files for TLS are"):
+        opened(tmp_path, log="redis://h:1", redis_ca_file=str(bad))
+    empty = tmp_path / "empty"
+    empty.write_text("\n")
+    with pytest.raises(BadConfiguration, match="expected a password in it"):
+        opened(tmp_path, log="redis://h:1", redis_password_file=str(empty))
