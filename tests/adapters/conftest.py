@@ -1,6 +1,7 @@
 """Cells in Redis for tests of adapters."""
 
-from collections.abc import AsyncIterator, Iterator
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,18 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
         yield started
     finally:
         started.kill()
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], RedisServer]]:
+    """Start a primary with one replica of a program, once, when first asked for."""
+    with contextlib.ExitStack() as running:
+        found: dict[str, RedisServer] = {}
+
+        def server(kind: str) -> RedisServer:
+            if kind not in found:
+                place = tmp_path_factory.mktemp(kind)
+                found[kind] = running.enter_context(replicated(place, 1, kind=kind))[0]
+            return found[kind]
+
+        yield server

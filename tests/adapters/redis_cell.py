@@ -12,7 +12,7 @@ from adapters.redis_primary import RedisPrimary
 from adapters.redis_scripts import Keys
 from adapters.redis_server_check import Tier
 from tests.adapters.commit_log_contract import Bounds, commit_all, contact, group
-from tests.end_to_end.redis_servers import RedisServer
+from tests.end_to_end.redis_servers import PROGRAMS, RedisServer
 
 NewCell = Callable[..., "RedisCell"]
 
@@ -22,6 +22,17 @@ _NUMBERS = itertools.count(1)
 TERMS = Terms(wait_replicas=0, lease_ms=5_000, lease_wait_s=0.0, in_doubt_s=5.0)
 # So that a test of what does not answer is over soon.
 BRIEF = replace(TERMS, in_doubt_s=0.6, wait_ms=100)
+
+# Name of the harness, program and replicas.
+IN_REDIS = {
+    "redis": ("redis", 0),
+    "redis-replicated": ("redis", 1),
+    **(
+        {"valkey": ("valkey", 0), "valkey-replicated": ("valkey", 1)}
+        if "valkey" in PROGRAMS
+        else {}
+    ),
+}
 
 
 class Tally:
@@ -60,14 +71,14 @@ class RedisCell:
         self.keys = Keys.of(f"test{next(_NUMBERS)}", "cell")
         self.tallies = Tallies()
         self.terms = terms
-        self._url = url
+        self.url = url
         self._kept = kept or Kept()
         self._logs: list[RedisLog] = []
 
     def log(self, tier: Tier = "relaxed", **terms: float) -> RedisLog:
         """Make another log over the cell, as a restarted process would."""
         changed = replace(self.terms, **terms)  # type: ignore[arg-type]
-        primary = RedisPrimary(parse_redis_url(self._url), "cell", changed.answer_within_s)
+        primary = RedisPrimary(parse_redis_url(self.url), "cell", changed.answer_within_s)
         made = RedisLog(primary, self.keys, tier, changed, self._kept, self.tallies)
         self._logs.append(made)
         return made

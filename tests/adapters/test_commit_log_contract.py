@@ -1,7 +1,6 @@
 """The contract of `CommitLog`, over every implementation."""
 
-import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -25,37 +24,10 @@ from tests.adapters.commit_log_contract import (
     reply,
     token,
 )
-from tests.adapters.redis_cell import RedisHarness
-from tests.end_to_end.redis_servers import PROGRAMS, RedisServer, replicated
+from tests.adapters.redis_cell import IN_REDIS, RedisHarness
+from tests.end_to_end.redis_servers import RedisServer
 
 NewCell = Callable[[Bounds], LogHarness]
-
-
-# Name of the harness, program and replicas.
-IN_REDIS = {
-    "redis": ("redis", 0),
-    "redis-replicated": ("redis", 1),
-    **(
-        {"valkey": ("valkey", 0), "valkey-replicated": ("valkey", 1)}
-        if "valkey" in PROGRAMS
-        else {}
-    ),
-}
-
-
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], RedisServer]]:
-    """Start a primary with one replica of a program, once, when first asked for."""
-    with contextlib.ExitStack() as running:
-        found: dict[str, RedisServer] = {}
-
-        def server(kind: str) -> RedisServer:
-            if kind not in found:
-                place = tmp_path_factory.mktemp(kind)
-                found[kind] = running.enter_context(replicated(place, 1, kind=kind))[0]
-            return found[kind]
-
-        yield server
 
 
 @pytest.fixture(

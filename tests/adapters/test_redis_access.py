@@ -6,24 +6,26 @@ import pytest
 
 from adapters import settings
 from adapters.commit_log import CommitLogError
+from adapters.redis_address import parse_redis_url
 from adapters.redis_log import RedisLog
-from adapters.redis_opening import open_redis_log
+from adapters.redis_opening import address_of, open_redis_log
+from adapters.redis_primary import RedisPrimary
+from adapters.redis_server_check import check_server
 from engine.refusals import BadConfiguration
 from tests.adapters.commit_log_contract import commit_all, contact, group, reply
 from tests.adapters.redis_cell import Tallies
-from tests.end_to_end.redis_servers import RedisServer, free_port
+from tests.end_to_end.redis_servers import RedisServer, free_port, replicated
 
 pytestmark = pytest.mark.needs_redis
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+EXAMPLE = Path(__file__).resolve().parents[2] / "deploy" / "examples" / "redis"
 TLS = Path(__file__).resolve().parents[1] / "data" / "webhook_tls"
 PASSWORD = "s3cret"
 
 
-def user_of_the_readme() -> str:
-    """The line that makes the engine's user, as the README has it."""
-    (line,) = (one for one in README.read_text().splitlines() if one.startswith("user headgate "))
-    return line.replace("PASSWORD", PASSWORD)
+def user_of_the_example() -> str:
+    """The engine's user, with a password."""
+    return (EXAMPLE / "users.acl").read_text().strip().replace("PASSWORD", PASSWORD)
 
 
 def opened(directory: Path, **flags: str) -> RedisLog:
@@ -48,11 +50,11 @@ async def works(log: RedisLog) -> None:
     await log.release()
 
 
-async def test_user_of_the_readme_can_do_all_the_engine_does(tmp_path: Path) -> None:
-    """Whoever follows the README gets an engine that runs, and a user that can do no more."""
+async def test_user_of_the_example_can_do_all_the_engine_does(tmp_path: Path) -> None:
+    """Whoever follows the example gets an engine that runs, and a user that can do no more."""
     server = RedisServer(tmp_path / "server")
     try:
-        server.run(*("ACL SETUSER " + user_of_the_readme().removeprefix("user ")).split())
+        server.run(*("ACL SETUSER " + user_of_the_example().removeprefix("user ")).split())
         log = opened(tmp_path, log=f"redis://headgate@127.0.0.1:{server.port}")
         await works(log)
         elsewhere = opened(
@@ -91,6 +93,23 @@ async def test_engine_and_server_know_each_other_by_certificates(tmp_path: Path)
             ).acquire("a")
     finally:
         server.kill()
+
+
+async def test_servers_of_the_example_keep_the_promise_of_the_example(tmp_path: Path) -> None:
+    """What we tell operators to set is taken without a warning."""
+    password = tmp_path / "password"
+    password.write_text(PASSWORD)
+    own = {"redis_password_file": str(password)}
+    loaded, _ = settings.load(own, EXAMPLE / "headgate.toml", {})
+    assert loaded.promise == "replicated"
+    hosts = ",".join(f"10.0.0.{number}:26379" for number in (1, 2, 3))
+    assert str(address_of(loaded)) == f"redis+sentinel://{hosts}/headgate"
+    with replicated(tmp_path, 2, file=EXAMPLE / "redis.conf") as servers:
+        primary = RedisPrimary(parse_redis_url(servers[0].url), "default", 0.5)
+        connection = await primary.connect(0.0)
+        checked = await check_server(connection, "replicated", 1)
+        await connection.close()
+        assert checked[1:] == (2, (), ())
 
 
 def test_files_that_cannot_be_used_are_refused_at_the_start(tmp_path: Path) -> None:

@@ -14,11 +14,13 @@ import redis
 STARTED_WITHIN_S = 10.0
 # The programs there are; Debian has Valkey from its backports on.
 PROGRAMS = tuple(kind for kind in ("redis", "valkey") if shutil.which(f"{kind}-server"))
-# What a server of a cell is set to, but for how often it syncs its disk.
+# On this machine only, and in no hurry to wait.
+LOCAL = ("--bind", "127.0.0.1", "--protected-mode", "no", "--repl-diskless-sync-delay", "0")
+# What a server of a cell is set to.
 PLAIN = (
-    *("--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", "everysec"),
-    *("--maxmemory-policy", "noeviction", "--repl-diskless-sync-delay", "0"),
-    *("--protected-mode", "no"),
+    *LOCAL,
+    *("--save", "", "--appendonly", "yes", "--appendfsync", "everysec"),
+    *("--maxmemory-policy", "noeviction"),
 )
 
 
@@ -34,13 +36,33 @@ class RedisServer:
         The process.
     """
 
-    def __init__(self, directory: Path, *flags: str, kind: str = "redis", port: int = 0) -> None:
+    def __init__(
+        self, directory: Path, *flags: str, kind: str = "redis", file: Path | None = None
+    ) -> None:
         self.directory = directory
-        self.port = port or free_port()
+        self.port = free_port()
         self._kind = kind
-        self._flags = flags
+        self._file = file
+        self._arguments = ("--dir", str(directory), *(LOCAL if file else PLAIN), *flags)
         directory.mkdir(parents=True, exist_ok=True)
         self.start()
+
+    @classmethod
+    def sentinel(cls, directory: Path, service: str, primary_port: int) -> "RedisServer":
+        """Start a Sentinel that decides alone, and half a second after the primary fell silent."""
+        made = cls.__new__(cls)
+        made.directory, made.port, made._kind = directory, free_port(), "redis"
+        directory.mkdir(parents=True)
+        made._file = directory / "sentinel.conf"
+        made._file.write_text(
+            f"dir {directory}\nbind 127.0.0.1\nprotected-mode no\n"
+            f"sentinel monitor {service} 127.0.0.1 {primary_port} 1\n"
+            f"sentinel down-after-milliseconds {service} 500\n"
+            f"sentinel failover-timeout {service} 3000\n"
+        )
+        made._arguments = ("--sentinel",)
+        made.start()
+        return made
 
     @property
     def url(self) -> str:
@@ -49,11 +71,10 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, again with what it had on its disk, and wait until it answers."""
-        command = [f"{self._kind}-server", "--port", str(self.port), "--dir", str(self.directory)]
+        file = [str(self._file)] if self._file else []
+        command = [f"{self._kind}-server", *file, "--port", str(self.port), *self._arguments]
         with (self.directory / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [*command, *PLAIN, *self._flags], stdout=log, stderr=subprocess.STDOUT
-            )
+            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         give_up_at = time.monotonic() + STARTED_WITHIN_S
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > give_up_at:
@@ -123,16 +144,16 @@ class RedisServer:
 
 @contextlib.contextmanager
 def replicated(
-    directory: Path, replicas: int, *flags: str, kind: str = "redis"
+    directory: Path, replicas: int, *flags: str, kind: str = "redis", file: Path | None = None
 ) -> Iterator[list[RedisServer]]:
     """A primary, first, and replicas that follow it."""
     servers: list[RedisServer] = []
     try:
-        servers.append(RedisServer(directory / "primary", *flags, kind=kind))
+        servers.append(RedisServer(directory / "primary", *flags, kind=kind, file=file))
         follow = ("--replicaof", f"127.0.0.1 {servers[0].port}")
         for number in range(replicas):
             place = directory / f"replica-{number}"
-            servers.append(RedisServer(place, *flags, *follow, kind=kind))
+            servers.append(RedisServer(place, *flags, *follow, kind=kind, file=file))
         servers[0].await_replicas(replicas)
         yield servers
     finally:

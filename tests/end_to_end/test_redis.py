@@ -170,10 +170,9 @@ async def test_server_that_cannot_keep_the_promise_is_refused(tmp_path: Path) ->
     try:
         url = f"redis://:s3cret@127.0.0.1:{server.port}"
         refused = await asyncio.to_thread(headgate, "serve", "--log", url)
-        wrong = await asyncio.to_thread(headgate, "serve", "--log", url.replace("s3", "s4"))
     finally:
         server.kill()
-    assert refused.returncode == wrong.returncode == EXIT_ENVIRONMENT
+    assert refused.returncode == EXIT_ENVIRONMENT
     told = refused.stderr.splitlines()[-1]
     assert told.startswith(f"headgate: redis://127.0.0.1:{server.port} cannot give durability ")
     for why in (
@@ -182,9 +181,7 @@ async def test_server_that_cannot_keep_the_promise_is_refused(tmp_path: Path) ->
         "it has 0 replicas, replicated waits for 1; start them, or choose durability relaxed",
     ):
         assert why in told
-    assert "invalid username-password pair" in wrong.stderr
-    assert "s3cret" not in refused.stderr + wrong.stderr
-    assert "s4cret" not in refused.stderr + wrong.stderr
+    assert "s3cret" not in refused.stderr
 
 
 async def test_redis_that_is_killed_and_comes_back_costs_nothing_acknowledged(

@@ -1,0 +1,263 @@
+"""
+Failovers that Sentinels and clusters make while an engine commits.
+
+What was acknowledged before, during and after must be on the server that is primary in the end;
+a killed process proves little, for the kernel still sends what it wrote, a partition much.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from redis.crc import key_slot
+
+from adapters.redis_address import parse_redis_url
+from adapters.redis_connection import RedisConnection
+from adapters.redis_log import Kept, RedisLog
+from adapters.redis_primary import RedisPrimary
+from adapters.redis_server_check import Tier
+from tests.adapters.commit_log_contract import contact, group, token
+from tests.adapters.redis_cell import TERMS, NewCell, RedisCell
+from tests.end_to_end.redis_servers import RedisServer, free_port, replicated
+from tests.end_to_end.relay import Relay, relayed
+
+pytestmark = [pytest.mark.needs_redis, pytest.mark.slow]
+
+FAILOVER = replace(TERMS, wait_replicas=1, wait_ms=100, answer_within_s=0.3, lease_ms=30_000)
+SETTLED_WITHIN_S = 20.0
+
+
+class Writer:
+    """
+    An owner that commits one group after another.
+
+    Attributes
+    ----------
+    acknowledged
+        Sequence numbers it was told.
+    longest_gap_s
+        Longest time between two of them.
+    """
+
+    def __init__(self, log: RedisLog) -> None:
+        self._log = log
+        self._goes_on = True
+        self.acknowledged: list[int] = []
+        self.longest_gap_s = 0.0
+
+    async def run(self) -> None:
+        """Commit until told to stop."""
+        owned = await self._log.acquire("a")
+        last, last_s = owned.token, time.monotonic()
+        while self._goes_on:
+            number = len(self.acknowledged) + 1
+            one = group(b"e%d" % number, [contact(number, b"r", b"p")])
+            self.acknowledged.append(await self._log.commit(last, token(number), one))
+            last = token(number)
+            now_s = time.monotonic()
+            self.longest_gap_s, last_s = max(self.longest_gap_s, now_s - last_s), now_s
+            await asyncio.sleep(0.002)
+
+    async def reaches(self, count: int) -> None:
+        """Wait until so many more are acknowledged."""
+        until = len(self.acknowledged) + count
+        async with asyncio.timeout(SETTLED_WITHIN_S):
+            while len(self.acknowledged) < until:
+                await asyncio.sleep(0.01)
+
+    def stop(self) -> None:
+        """Let the present commit be the last."""
+        self._goes_on = False
+
+
+@contextlib.asynccontextmanager
+async def writing(log: RedisLog) -> AsyncIterator[Writer]:
+    """An owner at work, checked at the end: what it was told is there, and nothing twice."""
+    writer = Writer(log)
+    task = asyncio.create_task(writer.run())
+    try:
+        await writer.reaches(50)
+        yield writer
+        writer.stop()
+        await task
+        count = len(writer.acknowledged)
+        assert writer.acknowledged == list(range(1, count + 1))
+        found = [one for start in range(0, count, 500) for one in await log.tail(start, 500)]
+        assert [one.events for one in found] == [b"e%d" % n for n in range(1, count + 1)]
+        assert [row.row for row in (await log.load()).rows] == list(range(1, count + 1))
+        print(f"{count} commits, longest gap {writer.longest_gap_s:.2f} s")
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await log.release()
+
+
+def settled(is_so: Callable[[], bool], what: str) -> None:
+    """Wait until servers have found each other."""
+    give_up_at = time.monotonic() + SETTLED_WITHIN_S
+    while not is_so():
+        assert time.monotonic() < give_up_at, what
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def watched(directory: Path, monitored_port: int, replicas: int) -> Iterator[RedisServer]:
+    """A Sentinel that knows the primary and its replicas."""
+    sentinel = RedisServer.sentinel(directory, "main", monitored_port)
+    try:
+        settled(
+            lambda: len(sentinel.run("SENTINEL", "REPLICAS", "main")) == replicas,  # type: ignore[arg-type]
+            "replicas of the Sentinel",
+        )
+        yield sentinel
+    finally:
+        sentinel.kill()
+
+
+async def test_sentinel_failover_loses_nothing_acknowledged(
+    new_cell: NewCell, tmp_path: Path
+) -> None:
+    """The primary is killed; the engine finds the next one and goes on by itself."""
+    with (
+        replicated(tmp_path, 2) as servers,
+        watched(tmp_path / "sentinel", servers[0].port, 2) as sentinel,
+    ):
+        cell = new_cell(f"redis+sentinel://127.0.0.1:{sentinel.port}/main", FAILOVER)
+        async with writing(cell.log("replicated")) as writer:
+            servers[0].kill()
+            await writer.reaches(100)
+        assert writer.longest_gap_s < 10
+
+
+class NearPrimary(RedisPrimary):
+    """An engine on the primary's side of a cut: it reaches that server without the relay."""
+
+    def __init__(self, url: str, relay: Relay, port: int) -> None:
+        super().__init__(parse_redis_url(url), "cell", FAILOVER.answer_within_s)
+        self._relay_port = relay.port
+        self._near_port = port
+
+    async def connect_to(self, host: tuple[str, int]) -> RedisConnection:
+        """Take the short way."""
+        port = self._near_port if host[1] == self._relay_port else host[1]
+        return await super().connect_to((host[0], port))
+
+
+@contextlib.contextmanager
+def behind_a_relay(directory: Path) -> Iterator[tuple[RedisServer, Relay, RedisServer]]:
+    """A primary that two replicas and a Sentinel reach through a relay only."""
+    with contextlib.ExitStack() as stack:
+        primary = RedisServer(directory / "primary")
+        stack.callback(primary.kill)
+        relay = stack.enter_context(relayed(primary.port))
+        for number in range(2):
+            follow = ("--replicaof", f"127.0.0.1 {relay.port}")
+            stack.callback(RedisServer(directory / f"replica-{number}", *follow).kill)
+        primary.await_replicas(2)
+        sentinel = stack.enter_context(watched(directory / "sentinel", relay.port, 2))
+        yield primary, relay, sentinel
+
+
+def near(cell: RedisCell, relay: Relay, primary: RedisServer, wait_replicas: int) -> RedisLog:
+    """Log of an engine near a primary."""
+    found = NearPrimary(cell.url, relay, primary.port)
+    terms = replace(FAILOVER, wait_replicas=wait_replicas)
+    tier: Tier = "replicated" if wait_replicas else "relaxed"
+    return RedisLog(found, cell.keys, tier, terms, Kept(), cell.tallies)
+
+
+async def test_engine_cut_off_with_its_primary_acknowledges_nothing_that_is_lost(
+    new_cell: NewCell, tmp_path: Path
+) -> None:
+    """The old primary goes on answering; without a replica's word that is no acknowledgement."""
+    with behind_a_relay(tmp_path) as (primary, relay, sentinel):
+        cell = new_cell(f"redis+sentinel://127.0.0.1:{sentinel.port}/main", FAILOVER)
+        async with writing(near(cell, relay, primary, 1)) as writer:
+            relay.cut()
+            await writer.reaches(100)
+            relay.mend()
+            await writer.reaches(50)
+        assert cell.tallies.acknowledged_lost.value == 0
+
+
+async def test_relaxed_engine_cut_off_with_its_primary_repairs_what_was_lost(
+    new_cell: NewCell, tmp_path: Path
+) -> None:
+    """Without WAIT the cut-off primary's word counts; its groups come back when the cut is over."""
+    with behind_a_relay(tmp_path) as (primary, relay, sentinel):
+        cell = new_cell(f"redis+sentinel://127.0.0.1:{sentinel.port}/main", FAILOVER)
+        async with writing(near(cell, relay, primary, 0)) as writer:
+            relay.cut()
+            settled(
+                lambda: (
+                    sentinel.run("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main")
+                    != [b"127.0.0.1", b"%d" % relay.port]
+                ),
+                "failover",
+            )
+            await writer.reaches(100)
+            relay.mend()
+            # Sentinel does so in some ten seconds.
+            new = sentinel.run("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main")
+            primary.run("REPLICAOF", *new)  # type: ignore[misc]
+            async with asyncio.timeout(SETTLED_WITHIN_S):
+                while not cell.tallies.groups_repaired.value:
+                    await asyncio.sleep(0.05)
+        print(f"{cell.tallies.groups_repaired.value} groups repaired")
+        assert cell.tallies.groups_repaired.value >= 100
+
+
+@contextlib.contextmanager
+def cluster(directory: Path, slot: int) -> Iterator[list[RedisServer]]:
+    """Three primaries, of which the first has the slot and two replicas, which come last."""
+    flags = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000",
+             "--cluster-replica-validity-factor", "0")  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        nodes = []
+        # Not the usual port plus 10,000: there may be no such port.
+        ports = [free_port() for _ in range(5)]
+        for number, port in enumerate(ports):
+            place = directory / f"node-{number}"
+            nodes.append(RedisServer(place, *flags, "--cluster-port", str(port)))
+            stack.callback(nodes[-1].kill)
+        others = [one for one in range(16_384) if one != slot]
+        nodes[0].run("CLUSTER", "ADDSLOTS", slot)
+        nodes[1].run("CLUSTER", "ADDSLOTS", *others[:8_000])
+        nodes[2].run("CLUSTER", "ADDSLOTS", *others[8_000:])
+        for number, node in enumerate(nodes):
+            node.run("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        for node in nodes[1:]:
+            node.run("CLUSTER", "MEET", "127.0.0.1", nodes[0].port, ports[0])
+        known = lambda: all(b"cluster_known_nodes:5" in cluster_info(node) for node in nodes)  # noqa: E731
+        settled(known, "nodes of the cluster")
+        first = nodes[0].run("CLUSTER", "MYID")
+        for node in nodes[3:]:
+            node.run("CLUSTER", "REPLICATE", first)  # type: ignore[arg-type]
+        nodes[0].await_replicas(2)
+        settled(lambda: all(b"cluster_state:ok" in cluster_info(node) for node in nodes), "ok")
+        yield nodes
+
+
+def cluster_info(node: RedisServer) -> bytes:
+    """What a node knows of its cluster."""
+    with node.client() as client:
+        client.set_response_callback("CLUSTER INFO", lambda reply, **_: reply)
+        found: bytes = client.execute_command("CLUSTER INFO")
+        return found
+
+
+async def test_cluster_failover_loses_nothing_acknowledged(
+    new_cell: NewCell, tmp_path: Path
+) -> None:
+    """The node with the cell's slot is killed; its replica is found, by asking any node."""
+    with cluster(tmp_path, key_slot(b"cell")) as nodes:
+        hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+        cell = new_cell(f"redis+cluster://{hosts}", FAILOVER)
+        async with writing(cell.log("replicated")) as writer:
+            nodes[0].kill()
+            await writer.reaches(100)
+        assert writer.longest_gap_s < 15
