@@ -238,8 +238,8 @@ async def _round(
     bounds = LoopSettings(Limits(ended_max=10_000), replies_max=20_000)
     cell = DispatchLoop("bench", log, bounds, Metrics().cell("bench"))
     await cell.start("bench")
-    population = _population(settings)
-    await _set_up(cell, population)
+    population = population_of(settings)
+    await set_up(cell, population)
     gc.collect()
     gc.freeze()
     gc.set_threshold(2_000, 10, 1_000_000_000)
@@ -266,7 +266,7 @@ async def _round(
     gc.unfreeze()
 
 
-async def _set_up(cell: DispatchLoop, population: Population) -> None:
+async def set_up(cell: DispatchLoop, population: Population) -> None:
     """Bring a population into a cell through its inbox."""
     left = 0
 
@@ -285,7 +285,7 @@ async def _set_up(cell: DispatchLoop, population: Population) -> None:
         await asyncio.sleep(0)
 
 
-def _population(settings: Settings) -> Population:
+def population_of(settings: Settings) -> Population:
     sizes = {
         name: settings.value(name)
         for name in ("agents", "queues", "queues_per_agent", "available_share")
