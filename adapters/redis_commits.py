@@ -16,8 +16,7 @@ What comes back decides what is known:
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 import structlog
 from redis.exceptions import ResponseError
@@ -41,6 +40,7 @@ from adapters.redis_connection import (
 )
 from adapters.redis_primary import RedisPrimary
 from adapters.redis_scripts import COMMIT, RENEW, Keys, Script
+from adapters.redis_terms import CommitCounts, Terms
 
 _log = structlog.get_logger(__name__)
 
@@ -55,62 +55,6 @@ _REPAIR_BYTES: Final = 4_194_304
 # Codes that say that the keys are not what the scripts expect; trying again does not help.
 _BROKEN: Final = frozenset({"ERR", "WRONGTYPE", "NOPERM", "CROSSSLOT"})
 _NO_ROOM: Final = frozenset({"OOM", "MISCONF"})
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """
-    How a cell is held and when a commit counts.
-
-    Attributes
-    ----------
-    wait_replicas
-        Replicas that must have a commit; 0 for none.
-    wait_ms
-        How long one try waits for them, milliseconds.
-    lease_ms
-        How long the right lasts after its last renewal, milliseconds.
-    lease_wait_s
-        How long acquiring waits for another owner's lease to lapse, seconds.
-    answer_within_s
-        How long a server may take to connect, and to answer, seconds.
-    in_doubt_s
-        How long a commit may stay in doubt before its callers are told, seconds.
-    """
-
-    wait_replicas: int = 1
-    wait_ms: int = 300
-    lease_ms: int = 1_500
-    lease_wait_s: float = 3.0
-    answer_within_s: float = 0.5
-    in_doubt_s: float = 15.0
-
-
-class Count(Protocol):
-    """Something that is counted."""
-
-    def inc(self, amount: float = 1) -> None:
-        """Count so many more."""
-        ...
-
-
-class CommitCounts(Protocol):
-    """What an operator wants to know of commits to Redis."""
-
-    @property
-    def commits_in_doubt(self) -> Count:
-        """Tries whose outcome was not known."""
-        ...
-
-    @property
-    def groups_repaired(self) -> Count:
-        """Acknowledged groups that were gone and appended again."""
-        ...
-
-    @property
-    def acknowledged_lost(self) -> Count:
-        """Times acknowledged groups may be gone for good."""
-        ...
 
 
 class _Doubt(Exception):
@@ -189,9 +133,13 @@ class RedisCommits:
         self.confirmed = sequence
         return sequence
 
-    async def renew(self) -> None:
-        """Renew the lease; raises Fenced, DoubtRemains or LogCorrupt."""
-        await self._until_known(self._renew_once)
+    async def renew(self, longer_ms: int = 0) -> None:
+        """
+        Renew the lease, for longer than usual if need be.
+
+        Raises Fenced, DoubtRemains or LogCorrupt.
+        """
+        await self._until_known(lambda: self._renew_once(longer_ms))
 
     async def resume(self, token: bytes, sequence: int) -> int:
         """
@@ -209,6 +157,10 @@ class RedisCommits:
             self._ring.clear()
         self.confirmed = sequence
         return sequence
+
+    def is_older_than(self, share: float) -> bool:
+        """Whether the last renewal was begun such a share of the lease's life ago, or more."""
+        return boot_s() > self.renewed_at_s + share * self._terms.lease_ms / 1_000
 
     @property
     def end_token(self) -> bytes | None:
@@ -251,8 +203,8 @@ class RedisCommits:
                 case _:
                     raise _Doubt(f"COMMIT answered {answer!r}")
 
-    async def _renew_once(self) -> None:
-        arguments = (self.epoch, self.owner, b"%d" % self._terms.lease_ms)
+    async def _renew_once(self, longer_ms: int) -> None:
+        arguments = (self.epoch, self.owner, b"%d" % (self._terms.lease_ms + longer_ms))
         answer = await self._ask_durably(evaluated(RENEW, self._keys[:2], arguments))
         if isinstance(answer, ResponseError):
             code = code_of(answer)

@@ -103,6 +103,9 @@ class RedisConnection:
         """
         packed = pack(commands)
         connection = self._connection
+        if not connection.is_connected:
+            # redis-py would connect again without a word.
+            raise RedisUnreachable(f"{self.host}: the connection is closed")
         answers: list[Answer] = []
         try:
             within_s = self._answer_within_s + longer_s + len(packed) / _BYTES_PER_S

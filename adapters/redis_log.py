@@ -24,28 +24,22 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
-from redis.exceptions import ResponseError
 
 from adapters.commit_log import (
     CommitGroup,
     CommitLogError,
     Fenced,
     LoadedState,
-    LogCorrupt,
-    LogFull,
     LoggedGroup,
-    LogHeld,
     Ownership,
-    SchemaTooNew,
 )
 from adapters.group_ring import SentGroup
-from adapters.redis_commits import CommitCounts, RedisCommits, Terms, boot_s, evaluated
+from adapters.redis_claim import RedisClaim
+from adapters.redis_commits import RedisCommits, evaluated
 from adapters.redis_connection import (
-    Answer,
     RedisConnection,
     RedisRefused,
     RedisUnreachable,
-    code_of,
 )
 from adapters.redis_primary import RedisPrimary
 from adapters.redis_reading import (
@@ -56,8 +50,9 @@ from adapters.redis_reading import (
     read_rows,
 )
 from adapters.redis_rows import pack_changes
-from adapters.redis_scripts import ACQUIRE, LAYOUT_VERSION, RELEASE, Keys
-from adapters.redis_server_check import Tier, check_server
+from adapters.redis_scripts import RELEASE, Keys
+from adapters.redis_server_check import Tier
+from adapters.redis_terms import CommitCounts, Terms
 from adapters.sqlite_file import pack_replies
 from engine.state.rows import SCHEMA_VERSION
 
@@ -69,7 +64,8 @@ _SILENT_AFTER: Final = 0.75
 # When it takes no more work in, and how often it renews.
 _STALLED_AFTER: Final = 0.5
 _RENEW_EVERY: Final = 0.25
-_POLL_S: Final = 0.05
+# What an engine is made of after a load, at the least.
+_ROWS_PER_MS: Final = 50
 # Replies go with the groups that follow them; this only clears a cell that is used no more.
 _REPLIES_OUTLIVE_MS: Final = 3_600_000
 
@@ -135,15 +131,14 @@ class RedisLog:
     ) -> None:
         self._primary = primary
         self._keys = keys
-        self._tier: Tier = tier
         self._terms = terms
         self._kept = kept
+        self._claim = RedisClaim(primary, keys, tier, terms)
         self._commits = RedisCommits(primary, keys, terms, counts)
         self._reader: RedisConnection | None = None
         self._reading = asyncio.Lock()
         self._reply_groups: deque[ReplyGroup] = deque()
         self._replies_count = 0
-        self._is_checked = False
 
     async def acquire(self, owner: str) -> Ownership:
         """Check the server, wait for another owner's lease to lapse, and begin a new epoch."""
@@ -152,7 +147,7 @@ class RedisLog:
         await self._close()
         commits.owner = owner.encode()
         try:
-            epoch, token, sequence = await self._acquire()
+            epoch, token, sequence = await self._claim.make(commits)
             commits.epoch = b"%d" % epoch
             sequence = await commits.resume(token, sequence)
         except BaseException:
@@ -167,8 +162,10 @@ class RedisLog:
         commits, keys = self._commits, self._keys
         try:
             connection = await commits.connected()
-            rows = await read_rows(connection, keys)
-            stored = await read_replies(connection, keys)
+            rows = await read_rows(connection, keys, self._renew_when_due)
+            stored = await read_replies(connection, keys, self._renew_when_due)
+            # Making an engine of the rows takes a while, too, and nobody can renew meanwhile.
+            await commits.renew(longer_ms=len(rows) // _ROWS_PER_MS)
             found = await connection.ask_one(b"HGET", keys.meta, b"epoch")
         except (RedisUnreachable, RedisRefused) as error:
             await commits.drop()
@@ -219,12 +216,12 @@ class RedisLog:
     @property
     def is_stalled(self) -> bool:
         """Whether the last renewal that succeeded was begun half of the lease's life ago."""
-        return self._is_older_than(_STALLED_AFTER)
+        return self._commits.is_older_than(_STALLED_AFTER)
 
     @property
     def is_lapsed(self) -> bool:
         """Whether the last renewal that succeeded was begun three quarters of its life ago."""
-        return self._is_older_than(_SILENT_AFTER)
+        return self._commits.is_older_than(_SILENT_AFTER)
 
     async def renew(self) -> None:
         """Renew the lease, and see that the replicas know it too."""
@@ -242,94 +239,6 @@ class RedisLog:
                 connection = await commits.connected()
                 await connection.ask_one(*command)
         await self._close()
-
-    async def _acquire(self) -> tuple[int, bytes, int]:
-        """Acquire once the server is there and the lease is free, within the time for that."""
-        commits = self._commits
-        give_up_at_s = boot_s() + self._terms.lease_wait_s
-        while True:
-            try:
-                return await self._acquire_once()
-            except LogHeld:
-                if boot_s() >= give_up_at_s:
-                    raise
-            except (RedisUnreachable, RedisRefused) as error:
-                await commits.drop()
-                if boot_s() >= give_up_at_s or isinstance(error, RedisRefused):
-                    message = f"{self._primary}: {error}; check the address and the server"
-                    raise CommitLogError(message) from error
-            await asyncio.sleep(_POLL_S)
-
-    async def _acquire_once(self) -> tuple[int, bytes, int]:
-        """Epoch, token and sequence number of the log's end; the replicas know the epoch."""
-        commits, terms = self._commits, self._terms
-        connection = await commits.connected(terms.answer_within_s)
-        await self._check(connection)
-        versions = (b"%d" % SCHEMA_VERSION, b"%d" % LAYOUT_VERSION)
-        arguments = (commits.owner, b"%d" % terms.lease_ms, *versions)
-        wait = (b"WAIT", b"%d" % terms.wait_replicas, b"%d" % terms.wait_ms)
-        begun_s = boot_s()
-        answer, replicas = await connection.ask(
-            (evaluated(ACQUIRE, self._keys, arguments), wait), terms.wait_ms / 1_000
-        )
-        match answer:
-            case [0, int(left_ms), bytes(holder)]:
-                raise LogHeld(
-                    f"{self._primary}: held by {holder.decode(errors='replace')} for another "
-                    f"{left_ms} ms; stop it, or let it finish"
-                )
-            case [int(epoch), int(sequence), bytes(token)]:
-                if not (isinstance(replicas, int) and replicas >= terms.wait_replicas):
-                    raise RedisUnreachable(
-                        f"{replicas!r} replicas know the new owner, expected {terms.wait_replicas}"
-                    )
-                commits.renewed_at_s = begun_s
-                return epoch, token, sequence
-            case _:
-                raise self._not_acquired(answer)
-
-    def _not_acquired(self, answer: Answer) -> Exception:
-        """What it means that the script ACQUIRE answered with an error."""
-        if not isinstance(answer, ResponseError):
-            return LogCorrupt(f"{self._primary}: ACQUIRE answered {answer!r}")
-        code = code_of(answer)
-        if code == "NEWER":
-            return SchemaTooNew(
-                f"{self._primary}: written with {str(answer).removeprefix('NEWER ')}, this version "
-                f"reads up to schema {SCHEMA_VERSION} and layout {LAYOUT_VERSION}; "
-                "run the version that wrote it, or a later one"
-            )
-        if code in ("STRANGER", "HEADLESS"):
-            text = str(answer).partition(" ")[2]
-            return LogCorrupt(f"{self._primary}: {text}; restore a copy, or name another prefix")
-        if code in ("OOM", "MISCONF"):
-            return LogFull(f"{self._primary}: no room, nothing was written: {answer}; make room")
-        if code in ("NOPERM", "ERR", "WRONGTYPE"):
-            return CommitLogError(f"{self._primary}: {code} {answer}; check the user's permissions")
-        return RedisUnreachable(f"{code} {answer}")
-
-    async def _check(self, connection: RedisConnection) -> None:
-        """Have the server checked, once; raises CommitLogError where it is not enough."""
-        if self._is_checked:
-            return
-        found = await check_server(connection, self._tier, self._terms.wait_replicas)
-        if found.refusals:
-            raise CommitLogError(
-                f"{self._primary} cannot give durability {self._tier}: "
-                + "; ".join(f"it {text}" for text in found.refusals)
-            )
-        for text in found.warnings:
-            _log.warning("log_server", log=str(self._primary), tier=self._tier, warning=text)
-        _log.info(
-            "log_server_checked",
-            log=str(self._primary),
-            primary=connection.host,
-            server=found.server,
-            replicas=found.replicas,
-            tier=self._tier,
-            waits_for=self._terms.wait_replicas,
-        )
-        self._is_checked = True
 
     def _arguments(self, group: CommitGroup) -> tuple[bytes, ...]:
         """What COMMIT is given besides the link in the chain."""
@@ -361,8 +270,9 @@ class RedisLog:
             self._replies_count -= groups.popleft().replies_count
         return groups[0].sequence
 
-    def _is_older_than(self, share: float) -> bool:
-        return boot_s() > self._commits.renewed_at_s + share * self._terms.lease_ms / 1_000
+    async def _renew_when_due(self) -> None:
+        if self._commits.is_older_than(_RENEW_EVERY):
+            await self._commits.renew()
 
     async def _open_reader(self) -> RedisConnection:
         if self._reader is None:

@@ -2,7 +2,7 @@
 
 import gc
 import struct
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -43,14 +43,16 @@ class StoredReplies:
     groups: list[ReplyGroup]
 
 
-async def read_rows(connection: RedisConnection, keys: Keys) -> list[RowDelta]:
+async def read_rows(
+    connection: RedisConnection, keys: Keys, between_pages: Callable[[], Awaitable[None]]
+) -> list[RowDelta]:
     """Every row, in order; raises LogCorrupt, or RedisUnreachable."""
     was_collecting = gc.isenabled()
     # A million rows are not garbage; looking for it among them would double the time.
     gc.disable()
     try:
-        rows = await _scanned(connection, keys.rows)
-        payloads = await _scanned(connection, keys.payloads)
+        rows = await _scanned(connection, keys.rows, between_pages)
+        payloads = await _scanned(connection, keys.payloads, between_pages)
         return joined_rows(rows, payloads)
     except (ValueError, KeyError, IndexError, struct.error) as error:
         raise LogCorrupt(f"{connection.host}: unreadable row, {error!r}; restore a copy") from error
@@ -59,7 +61,9 @@ async def read_rows(connection: RedisConnection, keys: Keys) -> list[RowDelta]:
             gc.enable()
 
 
-async def read_replies(connection: RedisConnection, keys: Keys) -> StoredReplies:
+async def read_replies(
+    connection: RedisConnection, keys: Keys, between_pages: Callable[[], Awaitable[None]]
+) -> StoredReplies:
     """Every reply; raises LogCorrupt, or RedisUnreachable."""
     stored = StoredReplies([], [])
     after = b"-"
@@ -73,6 +77,7 @@ async def read_replies(connection: RedisConnection, keys: Keys) -> StoredReplies
                 raise LogCorrupt(f"{connection.host}: replies came as {page!r}")
         if not last:
             return stored
+        await between_pages()
         after = b"(" + last
 
 
@@ -119,7 +124,9 @@ async def read_oldest(connection: RedisConnection, keys: Keys, confirmed: int) -
     return _group_of(found[0]).sequence if found else confirmed + 1
 
 
-async def _scanned(connection: RedisConnection, key: bytes) -> dict[bytes, bytes]:
+async def _scanned(
+    connection: RedisConnection, key: bytes, between_pages: Callable[[], Awaitable[None]]
+) -> dict[bytes, bytes]:
     found: dict[bytes, bytes] = {}
     cursor = b"0"
     while True:
@@ -132,6 +139,7 @@ async def _scanned(connection: RedisConnection, key: bytes) -> dict[bytes, bytes
                 raise ValueError(f"{key.decode()} came as {page!r}")
         if cursor == b"0":
             return found
+        await between_pages()
 
 
 async def _asked(connection: RedisConnection, command: Command) -> Reply:

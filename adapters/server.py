@@ -105,12 +105,13 @@ class Server:
             A log cannot be acquired or an address cannot be taken; nothing was served.
         """
         begun_s = time.perf_counter()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._take_signal, number)
         try:
-            await self._start_cells()
+            if not await self._has_cells():
+                return self._exit_code
             await self._start_listening()
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, self._take_signal, number)
             self._freeze()
             self._set_ready(begun_s)
             announce(self)
@@ -136,6 +137,19 @@ class Server:
             # What was acknowledged is in the log: this is no worse than a crash.
             os._exit(exit_code)
         self.stop()
+
+    async def _has_cells(self) -> bool:
+        """Start the cells; False when told to stop meanwhile, as a standby is that waits."""
+        start = asyncio.ensure_future(self._start_cells())
+        stop = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait((start, stop), return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if not start.done():
+            start.cancel()
+            await asyncio.gather(start, return_exceptions=True)
+            return False
+        start.result()
+        return True
 
     async def _start_cells(self) -> None:
         settings = self.settings

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 
 from adapters.commit_log import CommitLog
 from adapters.redis_address import parse_redis_url
-from adapters.redis_commits import Terms
 from adapters.redis_log import Kept, RedisLog
 from adapters.redis_primary import RedisPrimary
 from adapters.redis_scripts import Keys
 from adapters.redis_server_check import Tier
+from adapters.redis_terms import Terms
 from tests.adapters.commit_log_contract import Bounds, commit_all, contact, group
 from tests.end_to_end.redis_servers import PROGRAMS, RedisServer
 
@@ -21,7 +21,7 @@ _NUMBERS = itertools.count(1)
 # Short, so that a test that waits for it does not wait long; long enough for a busy machine.
 TERMS = Terms(wait_replicas=0, lease_ms=5_000, lease_wait_s=0.0, in_doubt_s=5.0)
 # So that a test of what does not answer is over soon.
-BRIEF = replace(TERMS, in_doubt_s=0.6, wait_ms=100)
+BRIEF = replace(TERMS, in_doubt_s=0.6, wait_ms=250)
 
 # Name of the harness, program and replicas.
 IN_REDIS = {

@@ -155,6 +155,10 @@ def replicated(
             place = directory / f"replica-{number}"
             servers.append(RedisServer(place, *flags, *follow, kind=kind, file=file))
         servers[0].await_replicas(replicas)
+        with servers[0].client() as client:
+            # On one connection, so that it is this write the replicas answer for.
+            client.set("is replicated", 1)
+            assert client.wait(replicas, 5_000) >= replicas
         yield servers
     finally:
         for server in servers:

@@ -63,9 +63,9 @@ async def has_everything(client: Client, replies: dict[str, bytes]) -> None:
 
 
 def waits_for_the_lease(standby: Served) -> None:
-    """Wait until a server has found Redis and, as it is not ready, the cell held."""
+    """Wait until a server has found the cell held."""
     give_up_at = time.monotonic() + 60
-    while not any(line["event"] == "log_server_checked" for line in standby.log()):
+    while not any(line["event"] == "waiting_for_cell" for line in standby.log()):
         assert time.monotonic() < give_up_at, standby.told()
         time.sleep(0.02)
 
@@ -147,10 +147,11 @@ async def test_paused_engine_finds_its_cell_taken_and_leaves(
 
 
 async def test_second_engine_is_refused_while_the_first_lives(
-    pair: list[RedisServer], serve: Serve
+    pair: list[RedisServer], serve: Serve, tmp_path: Path
 ) -> None:
     """Whoever starts one by mistake is told who has the cell, and the first feels nothing."""
     first = serve(*flags(pair[0]), "--set", "engine_name=pod-0")
+    standby = start(tmp_path, *flags(pair[0]), name="standby")
     second = await asyncio.to_thread(
         headgate, "serve", "--log", pair[0].url, "--set", "lease_wait_s=1", "--address",
         "127.0.0.1:0", "--metrics-address", "", "--pin", "off",
@@ -159,6 +160,8 @@ async def test_second_engine_is_refused_while_the_first_lives(
     assert f"headgate: {pair[0].url}: held by pod-0 for another" in second.stderr
     async with Client(first.address) as client:
         await open_queue(client, "q")
+    waits_for_the_lease(standby)
+    assert await asyncio.to_thread(standby.terminate) == 0
 
 
 async def test_server_that_cannot_keep_the_promise_is_refused(tmp_path: Path) -> None:

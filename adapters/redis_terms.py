@@ -1,0 +1,60 @@
+"""On which terms a cell is kept in Redis, and what is counted of it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """
+    How a cell is held and when a commit counts.
+
+    Attributes
+    ----------
+    wait_replicas
+        Replicas that must have a commit; 0 for none.
+    wait_ms
+        How long one try waits for them, milliseconds.
+    lease_ms
+        How long the right lasts after its last renewal, milliseconds.
+    lease_wait_s
+        How long acquiring waits for another owner's lease to lapse, seconds.
+    answer_within_s
+        How long a server may take to connect, and to answer, seconds.
+    in_doubt_s
+        How long a commit may stay in doubt before its callers are told, seconds.
+    """
+
+    wait_replicas: int = 1
+    wait_ms: int = 300
+    lease_ms: int = 1_500
+    lease_wait_s: float = 3.0
+    answer_within_s: float = 0.5
+    in_doubt_s: float = 15.0
+
+
+class Count(Protocol):
+    """Something that is counted."""
+
+    def inc(self, amount: float = 1) -> None:
+        """Count so many more."""
+        ...
+
+
+class CommitCounts(Protocol):
+    """What an operator wants to know of commits to Redis."""
+
+    @property
+    def commits_in_doubt(self) -> Count:
+        """Tries whose outcome was not known."""
+        ...
+
+    @property
+    def groups_repaired(self) -> Count:
+        """Acknowledged groups that were gone and appended again."""
+        ...
+
+    @property
+    def acknowledged_lost(self) -> Count:
+        """Times acknowledged groups may be gone for good."""
+        ...
