@@ -23,6 +23,7 @@ from engine.refusals import BadConfiguration
 PREFIX: Final = "HEADGATE_"
 # Read before there are settings.
 _OTHER_VARIABLES: Final = ("HEADGATE_KERNEL_CACHE",)
+_SECRETS: Final = re.compile("password|secret|token")
 # What `durability` may be besides auto, by where cells are kept.
 _TIERS: Final = {
     False: ("full", "normal", "memory"),
@@ -265,20 +266,24 @@ def load(
     except ValidationError as error:
         names = dict.fromkeys(str(item["loc"][0]) for item in error.errors())
         wrong += [
-            BadConfiguration(f"{origins[name]}: {name}", _shown(values[name]), _expected(name))
+            BadConfiguration(
+                f"{origins[name]}: {name}", _shown(name, values[name]), _expected(name)
+            )
             for name in names
         ]
     if wrong:
         raise wrong[0] if len(wrong) == 1 else BadSettings(wrong)
     listed = [
-        Origin(name, _shown(getattr(settings, name)), origins.get(name, "default"))
+        Origin(name, _shown(name, getattr(settings, name)), origins.get(name, "default"))
         for name in _LISTED
     ]
     return settings, listed
 
 
-def _shown(value: object) -> object:
-    """A value as it may be shown: no password of a URL."""
+def _shown(name: str, value: object) -> object:
+    """A value as it may be shown: no password, be it in a URL or under a name that is a slip."""
+    if _SECRETS.search(name) and name not in Settings.model_fields:
+        return "***"
     return redacted(value) if isinstance(value, str) else value
 
 
@@ -318,7 +323,7 @@ def _unknown_variables(environment: Mapping[str, str]) -> list[BadConfiguration]
     return [
         BadConfiguration(
             f"environment {name}",
-            value,
+            _shown(name.lower(), value),
             f"the variable of a setting{_meant(name.removeprefix(PREFIX).lower(), PREFIX)}",
         )
         for name, value in unknown.items()

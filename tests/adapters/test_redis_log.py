@@ -1,12 +1,14 @@
 """What a log in Redis does beyond the contract: leases, what WAIT is worth, whose keys it has."""
 
 import asyncio
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from redis.crc import key_slot
 
+from adapters import redis_reading
 from adapters.commit_log import (
     CommitLogError,
     DoubtRemains,
@@ -15,7 +17,7 @@ from adapters.commit_log import (
     LogHeld,
     SchemaTooNew,
 )
-from tests.adapters.commit_log_contract import contact, group, reply, token
+from tests.adapters.commit_log_contract import commit_all, contact, group, reply, token
 from tests.adapters.redis_cell import BRIEF, NewCell, begun
 from tests.end_to_end.redis_servers import RedisServer, replicated
 
@@ -209,3 +211,30 @@ async def test_damaged_row_is_told(
     pair[0].run("HSET", cell.keys.rows, "1:1", damage)
     with pytest.raises(LogCorrupt, match="unreadable row"):
         await log.load()
+
+
+async def test_load_that_takes_longer_than_the_lease_keeps_the_cell(
+    new_cell: NewCell, pair: list[RedisServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else two standbys would take a large cell from each other while they read it, for ever."""
+    cell = new_cell(pair[0].url)
+    first = cell.log()
+    rows = [contact(row, b"r", b"p") for row in range(1_000)]
+    await commit_all(first, await first.acquire("a"), [group(rows=rows)])
+    await first.release()
+    monkeypatch.setattr(redis_reading, "_PAGE_FIELDS", b"10")
+    unpacks = redis_reading.unpack_fields
+
+    def unpack_slowly(packed: bytes) -> dict[bytes, bytes]:
+        time.sleep(0.003)
+        return unpacks(packed)
+
+    monkeypatch.setattr(redis_reading, "unpack_fields", unpack_slowly)
+    log = cell.log(lease_ms=300)
+    await log.acquire("b")
+    begun_s = time.monotonic()
+    assert list((await log.load()).rows) == rows
+    assert time.monotonic() - begun_s > 0.3
+    assert not log.is_lapsed
+    with pytest.raises(LogHeld):
+        await cell.log().acquire("c")

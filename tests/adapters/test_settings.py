@@ -329,6 +329,10 @@ def test_password_of_a_url_is_never_shown() -> None:
     assert of("log", listed) == ("redis://***@h:1", "flag --log")
     for wrong in (f"{url}/x", f"{url}:2", "redis://engine:s3cr@et@h:1"):
         assert "s3cr" not in refusal({"log": wrong})
+    # There is no such setting, and what somebody took for one is a password all the same.
+    told = refusal(environment={"HEADGATE_REDIS_PASSWORD": "s3cret"})
+    assert "s3cret" not in told
+    assert "did you mean HEADGATE_REDIS_PASSWORD_FILE?" in told
     told = refusal({"log": url, "durability": "full"})
     assert told == (
         "flag --durability: durability: expected auto, relaxed, replicated or strict, "
