@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from redis.crc import key_slot
 
-from adapters import redis_reading
+from adapters import redis_reading, redis_rows
 from adapters.commit_log import (
     CommitLogError,
     DoubtRemains,
@@ -223,7 +223,7 @@ async def test_load_that_takes_longer_than_the_lease_keeps_the_cell(
     await commit_all(first, await first.acquire("a"), [group(rows=rows)])
     await first.release()
     monkeypatch.setattr(redis_reading, "_PAGE_FIELDS", b"10")
-    unpacks = redis_reading.unpack_fields
+    unpacks = redis_rows.unpack_fields
 
     def unpack_slowly(packed: bytes) -> dict[bytes, bytes]:
         time.sleep(0.003)
