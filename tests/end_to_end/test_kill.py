@@ -216,7 +216,7 @@ async def test_server_on_redis_killed_under_load_loses_and_doubles_nothing(tmp_p
     """The same where cells are in Redis: the next one begins when the lease of the dead lapses."""
     with replicated(tmp_path / "redis", 1) as (primary, _):
         flags = ("--log", primary.url, "--set", "lease_ms=1000", "--set", "lease_wait_s=10")
-        await kill_again_and_again(tmp_path, flags, ROUNDS // 3)
+        await kill_again_and_again(tmp_path, flags, ROUNDS // 4)
 
 
 async def kill_again_and_again(tmp_path: Path, where: Sequence[str], rounds: int) -> None:

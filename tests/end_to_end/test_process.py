@@ -340,4 +340,4 @@ def test_print_config_tells_each_setting_with_its_origin(tmp_path: Path) -> None
     assert "streams_max = 2  (environment HEADGATE_STREAMS_MAX)" in lines
     assert f"grace_s = 1.0  (file {file})" in lines
     assert f"cells = a,b  (file {file})" in lines
-    assert "durability = full  (default)" in lines
+    assert "durability = auto  (default)" in lines
