@@ -49,6 +49,7 @@ Value = TypeVar("Value")
 # Between tries while in doubt, doubling.
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 0.25
+_TELL_EVERY_S: Final = 1.0
 # Groups appended again in one write, so that a repair of thousands takes moments.
 _REPAIR_GROUPS: Final = 256
 _REPAIR_BYTES: Final = 4_194_304
@@ -174,7 +175,8 @@ class RedisCommits:
 
     async def _until_known(self, attempt: Callable[[], Awaitable[Value]]) -> Value:
         """Have something tried until it is not in doubt, or the time is up."""
-        give_up_at_s = boot_s() + self._terms.in_doubt_s
+        tell_at_s = boot_s()
+        give_up_at_s = tell_at_s + self._terms.in_doubt_s
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
@@ -188,7 +190,9 @@ class RedisCommits:
                     f"{self._primary}: no certain answer within {self._terms.in_doubt_s:g} s; "
                     f"last: {cause}; check the server and its replicas"
                 )
-            _log.warning("commit_in_doubt", log=str(self._primary), error=cause)
+            if boot_s() >= tell_at_s:
+                _log.warning("commit_in_doubt", log=str(self._primary), error=cause)
+                tell_at_s = boot_s() + _TELL_EVERY_S
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 

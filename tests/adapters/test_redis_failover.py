@@ -45,11 +45,16 @@ class Writer:
 
     def __init__(self, log: RedisLog) -> None:
         self._log = log
+        self._work: asyncio.Task[None] | None = None
         self._goes_on = True
         self.acknowledged: list[int] = []
         self.longest_gap_s = 0.0
 
-    async def run(self) -> None:
+    def start(self) -> None:
+        """Begin."""
+        self._work = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
         """Commit until told to stop."""
         owned = await self._log.acquire("a")
         last, last_s = owned.token, time.monotonic()
@@ -65,25 +70,35 @@ class Writer:
     async def reaches(self, count: int) -> None:
         """Wait until so many more are acknowledged."""
         until = len(self.acknowledged) + count
+        assert self._work is not None
         async with asyncio.timeout(SETTLED_WITHIN_S):
             while len(self.acknowledged) < until:
+                if self._work.done():
+                    self._work.result()
                 await asyncio.sleep(0.01)
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Let the present commit be the last."""
         self._goes_on = False
+        assert self._work is not None
+        await self._work
+
+    async def end(self) -> None:
+        """End, wherever it is."""
+        assert self._work is not None
+        self._work.cancel()
+        await asyncio.gather(self._work, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager
 async def writing(log: RedisLog) -> AsyncIterator[Writer]:
     """An owner at work, checked at the end: what it was told is there, and nothing twice."""
     writer = Writer(log)
-    task = asyncio.create_task(writer.run())
+    writer.start()
     try:
         await writer.reaches(50)
         yield writer
-        writer.stop()
-        await task
+        await writer.stop()
         count = len(writer.acknowledged)
         assert writer.acknowledged == list(range(1, count + 1))
         found = [one for start in range(0, count, 500) for one in await log.tail(start, 500)]
@@ -91,8 +106,7 @@ async def writing(log: RedisLog) -> AsyncIterator[Writer]:
         assert [row.row for row in (await log.load()).rows] == list(range(1, count + 1))
         print(f"{count} commits, longest gap {writer.longest_gap_s:.2f} s")
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await writer.end()
         await log.release()
 
 
@@ -158,6 +172,7 @@ def behind_a_relay(directory: Path) -> Iterator[tuple[RedisServer, Relay, RedisS
             follow = ("--replicaof", f"127.0.0.1 {relay.port}")
             stack.callback(RedisServer(directory / f"replica-{number}", *follow).kill)
         primary.await_replicas(2)
+        primary.await_acknowledgement(2)
         sentinel = stack.enter_context(watched(directory / "sentinel", relay.port, 2))
         yield primary, relay, sentinel
 
@@ -239,6 +254,7 @@ def cluster(directory: Path, slot: int) -> Iterator[list[RedisServer]]:
             node.run("CLUSTER", "REPLICATE", first)  # type: ignore[arg-type]
         nodes[0].await_replicas(2)
         settled(lambda: all(b"cluster_state:ok" in cluster_info(node) for node in nodes), "ok")
+        nodes[0].await_acknowledgement(2)
         yield nodes
 
 

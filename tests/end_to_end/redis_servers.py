@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 STARTED_WITHIN_S = 10.0
 # The programs there are; Debian has Valkey from its backports on.
@@ -85,7 +87,8 @@ class RedisServer:
     @contextlib.contextmanager
     def client(self) -> Iterator["redis.Redis"]:
         """Open a client for looking and tampering; not for commits."""
-        made = redis.Redis(port=self.port, protocol=2, socket_timeout=5)
+        once = Retry(NoBackoff(), 0)
+        made = redis.Redis(port=self.port, protocol=2, socket_timeout=15, retry=once)
         try:
             yield made
         finally:
@@ -118,6 +121,13 @@ class RedisServer:
                 return
             assert time.monotonic() < give_up_at, f"{len(online)} of {count} replicas"
             time.sleep(0.02)
+
+    def await_acknowledgement(self, count: int) -> None:
+        """Wait until so many replicas answer for a write: one that has just come may take long."""
+        # On one connection, so that it is this write they answer for.
+        with self.client() as client:
+            client.set("{cell} is replicated", 1)
+            assert client.wait(count, 10_000) >= count
 
     def pause(self) -> None:
         """Stop it where it is, as a stalled machine does."""
@@ -155,10 +165,7 @@ def replicated(
             place = directory / f"replica-{number}"
             servers.append(RedisServer(place, *flags, *follow, kind=kind, file=file))
         servers[0].await_replicas(replicas)
-        with servers[0].client() as client:
-            # On one connection, so that it is this write the replicas answer for.
-            client.set("is replicated", 1)
-            assert client.wait(replicas, 5_000) >= replicas
+        servers[0].await_acknowledgement(replicas)
         yield servers
     finally:
         for server in servers:
