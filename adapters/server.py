@@ -34,8 +34,8 @@ from adapters.memory_log import MemoryLog, MemoryStore
 from adapters.metrics import CellMetrics, Metrics
 from adapters.monitoring import Monitoring
 from adapters.process_metrics import version
-from adapters.redis_address import redacted
-from adapters.redis_opening import open_redis_log
+from adapters.redis_log.address import redacted
+from adapters.redis_log.opening import open_redis_log
 from adapters.settings import Settings
 from adapters.sqlite_log import SqliteLog
 from adapters.turn import LoopSettings

@@ -16,8 +16,8 @@ from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from adapters.addresses import split_address
-from adapters.redis_address import EXPECTED, parse_redis_url, redacted
-from adapters.redis_settings import REDIS_SHAPES, RedisSettings
+from adapters.redis_log.address import EXPECTED, parse_redis_url, redacted
+from adapters.redis_log.settings import REDIS_SHAPES, RedisSettings
 from engine.refusals import BadConfiguration
 
 PREFIX: Final = "HEADGATE_"

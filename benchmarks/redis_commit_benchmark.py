@@ -24,12 +24,12 @@ from adapters.dispatch_loop import DispatchLoop
 from adapters.logs import configure_logs
 from adapters.memory_log import MemoryLog, MemoryStore
 from adapters.metrics import Metrics
-from adapters.redis_address import parse_redis_url
-from adapters.redis_log import Kept, RedisLog
-from adapters.redis_primary import RedisPrimary
-from adapters.redis_scripts import Keys
-from adapters.redis_server_check import Tier
-from adapters.redis_terms import Terms
+from adapters.redis_log.address import parse_redis_url
+from adapters.redis_log.log import Kept, RedisLog
+from adapters.redis_log.primary import RedisPrimary
+from adapters.redis_log.scripts import Keys
+from adapters.redis_log.server_check import Tier
+from adapters.redis_log.terms import Terms
 from adapters.sqlite_log import SqliteLog
 from adapters.turn import LoopSettings
 from benchmarks.commit_benchmark import Feeder, population_of, set_up

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.redis_terms import Terms
+from adapters.redis_log.terms import Terms
 from tests.adapters.redis_cell import TERMS, NewCell, RedisCell
 from tests.end_to_end.redis_servers import RedisServer, replicated
 

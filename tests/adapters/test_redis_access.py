@@ -6,11 +6,11 @@ import pytest
 
 from adapters import settings
 from adapters.commit_log import CommitLogError
-from adapters.redis_address import parse_redis_url
-from adapters.redis_log import RedisLog
-from adapters.redis_opening import address_of, open_redis_log
-from adapters.redis_primary import RedisPrimary
-from adapters.redis_server_check import check_server
+from adapters.redis_log.address import parse_redis_url
+from adapters.redis_log.log import RedisLog
+from adapters.redis_log.opening import address_of, open_redis_log
+from adapters.redis_log.primary import RedisPrimary
+from adapters.redis_log.server_check import check_server
 from engine.refusals import BadConfiguration
 from tests.adapters.commit_log_contract import commit_all, contact, group, reply
 from tests.adapters.redis_cell import Tallies

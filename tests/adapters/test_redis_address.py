@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.redis_address import (
+from adapters.redis_log.address import (
     RedisAddress,
     TlsFiles,
     Topology,

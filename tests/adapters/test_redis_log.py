@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from redis.crc import key_slot
 
-from adapters import redis_reading, redis_rows
 from adapters.commit_log import (
     CommitLogError,
     DoubtRemains,
@@ -17,6 +16,8 @@ from adapters.commit_log import (
     LogHeld,
     SchemaTooNew,
 )
+from adapters.redis_log import reading
+from adapters.redis_log import rows as row_store
 from tests.adapters.commit_log_contract import commit_all, contact, group, reply, token
 from tests.adapters.redis_cell import BRIEF, NewCell, begun
 from tests.end_to_end.redis_servers import RedisServer, replicated
@@ -222,14 +223,14 @@ async def test_load_that_takes_longer_than_the_lease_keeps_the_cell(
     rows = [contact(row, b"r", b"p") for row in range(1_000)]
     await commit_all(first, await first.acquire("a"), [group(rows=rows)])
     await first.release()
-    monkeypatch.setattr(redis_reading, "_PAGE_FIELDS", b"10")
-    unpacks = redis_rows.unpack_fields
+    monkeypatch.setattr(reading, "_PAGE_FIELDS", b"10")
+    unpacks = row_store.unpack_fields
 
     def unpack_slowly(packed: bytes) -> dict[bytes, bytes]:
         time.sleep(0.003)
         return unpacks(packed)
 
-    monkeypatch.setattr(redis_reading, "unpack_fields", unpack_slowly)
+    monkeypatch.setattr(reading, "unpack_fields", unpack_slowly)
     log = cell.log(lease_ms=300)
     await log.acquire("b")
     begun_s = time.monotonic()

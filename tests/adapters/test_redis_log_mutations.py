@@ -12,11 +12,11 @@ from typing import NamedTuple
 import pytest
 from redis.exceptions import ResponseError
 
-from adapters import redis_commits
 from adapters.commit_log import CommitLogError, DoubtRemains, Fenced, LoggedGroup, TokenConflict
-from adapters.redis_commits import RedisCommits
-from adapters.redis_connection import Answer, Command
-from adapters.redis_scripts import COMMIT, Script
+from adapters.redis_log import commits
+from adapters.redis_log.commits import RedisCommits
+from adapters.redis_log.connection import Answer, Command
+from adapters.redis_log.scripts import COMMIT, Script
 from tests.adapters.commit_log_contract import contact, group, reply, token
 from tests.adapters.redis_cell import BRIEF, NewCell, RedisCell, begun
 from tests.end_to_end.redis_servers import RedisServer
@@ -84,7 +84,7 @@ async def unreadable_group_changes_nothing(cell: RedisCell, pair: Pair) -> None:
     keys = cell.keys
     epoch = pair[0].run("HGET", keys.meta, "epoch")
     texts = (last.hex(), token(9).hex(), "a", 5_000, 100, 100, b"e", b"\xc1", b"", 0, 1_000)
-    script = vars(redis_commits)["COMMIT"].text
+    script = vars(commits)["COMMIT"].text
     with pytest.raises(ResponseError):
         pair[0].run("EVAL", script, len(keys), *keys, epoch, *texts)  # type: ignore[arg-type]
     assert await log.commit(last, token(10), group(b"next")) == 4
@@ -178,7 +178,7 @@ async def test_promise_breaks_without_its_line(
     text = COMMIT.text.decode()
     assert text.count(line) == 1
     broken = Script.of(text.replace(line, instead))
-    monkeypatch.setattr(redis_commits, "COMMIT", broken)
+    monkeypatch.setattr(commits, "COMMIT", broken)
     with pytest.raises((AssertionError, CommitLogError, pytest.fail.Exception)):
         await promise(new_cell(pair[0].url, BRIEF), pair)
 

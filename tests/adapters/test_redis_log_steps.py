@@ -16,8 +16,8 @@ import pytest
 from adapters.dispatch_loop import DispatchLoop
 from adapters.errors import CallRefused
 from adapters.memory_log import CrashInjected
-from adapters.redis_commits import boot_s
-from adapters.redis_connection import Answer, Command, RedisConnection, RedisUnreachable
+from adapters.redis_log.commits import boot_s
+from adapters.redis_log.connection import Answer, Command, RedisConnection, RedisUnreachable
 from headgate.v1.agent_pb2 import Presence
 from headgate.v1.agent_service_pb2 import SetPresenceRequest
 from headgate.v1.queue_pb2 import Queue

@@ -2,7 +2,7 @@
 
 import pytest
 
-from adapters.redis_server_check import Tier, judge, parse_info
+from adapters.redis_log.server_check import Tier, judge, parse_info
 
 GOOD = {
     "redis_version": "7.0.15",

@@ -19,7 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
-from adapters.redis_address import RedisAddress, shown
+from adapters.redis_log.address import RedisAddress, shown
 
 Command = Sequence[bytes]
 Reply = bytes | int | list["Reply"] | None

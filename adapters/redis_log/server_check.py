@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-from adapters.redis_connection import RedisConnection
+from adapters.redis_log.connection import RedisConnection
 
 Tier = Literal["relaxed", "replicated", "strict"]
 

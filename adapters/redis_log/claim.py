@@ -7,18 +7,18 @@ import structlog
 from redis.exceptions import ResponseError
 
 from adapters.commit_log import CommitLogError, LogCorrupt, LogFull, LogHeld, SchemaTooNew
-from adapters.redis_commits import RedisCommits, boot_s, evaluated
-from adapters.redis_connection import (
+from adapters.redis_log.commits import RedisCommits, boot_s, evaluated
+from adapters.redis_log.connection import (
     Answer,
     RedisConnection,
     RedisRefused,
     RedisUnreachable,
     code_of,
 )
-from adapters.redis_primary import RedisPrimary
-from adapters.redis_scripts import ACQUIRE, LAYOUT_VERSION, Keys
-from adapters.redis_server_check import Tier, check_server
-from adapters.redis_terms import Terms
+from adapters.redis_log.primary import RedisPrimary
+from adapters.redis_log.scripts import ACQUIRE, LAYOUT_VERSION, Keys
+from adapters.redis_log.server_check import Tier, check_server
+from adapters.redis_log.terms import Terms
 from engine.state.rows import SCHEMA_VERSION
 
 _log = structlog.get_logger(__name__)

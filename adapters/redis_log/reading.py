@@ -15,10 +15,10 @@ from adapters.commit_log import (
     LoggedGroup,
     StoredReply,
 )
-from adapters.redis_commits import evaluated
-from adapters.redis_connection import Command, RedisConnection, Reply
-from adapters.redis_rows import joined_rows, unpack_fields, unpack_strings
-from adapters.redis_scripts import READ_REPLIES, SCAN, Keys
+from adapters.redis_log.commits import evaluated
+from adapters.redis_log.connection import Command, RedisConnection, Reply
+from adapters.redis_log.rows import joined_rows, unpack_fields, unpack_strings
+from adapters.redis_log.scripts import READ_REPLIES, SCAN, Keys
 from adapters.sqlite_file import unpack_replies
 from engine.state.rows import RowDelta
 

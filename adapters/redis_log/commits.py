@@ -30,7 +30,7 @@ from adapters.commit_log import (
     TokenConflict,
 )
 from adapters.group_ring import GroupRing, SentGroup
-from adapters.redis_connection import (
+from adapters.redis_log.connection import (
     Answer,
     Command,
     RedisConnection,
@@ -38,9 +38,9 @@ from adapters.redis_connection import (
     RedisUnreachable,
     code_of,
 )
-from adapters.redis_primary import RedisPrimary
-from adapters.redis_scripts import COMMIT, RENEW, Keys, Script
-from adapters.redis_terms import CommitCounts, Terms
+from adapters.redis_log.primary import RedisPrimary
+from adapters.redis_log.scripts import COMMIT, RENEW, Keys, Script
+from adapters.redis_log.terms import CommitCounts, Terms
 
 _log = structlog.get_logger(__name__)
 

@@ -5,7 +5,7 @@ Theory of operation. One owner commits, over one connection of its own. A commit
 compares epoch and chain token, appends the group, changes the rows and renews the lease, or does
 nothing; `WAIT` behind it, in the same write, counts the replicas that have it. Only when enough do
 is the group committed. Whatever else comes back leaves it in doubt, and the same token is sent
-again, to whichever server is primary by then, until its fate is known (`redis_commits`).
+again, to whichever server is primary by then, until its fate is known (`redis_log.commits`).
 
 Safety rests on epoch and token alone. The lease and its clocks decide when somebody else may take
 over and when a paused owner stops talking, never what is in the log.
@@ -34,25 +34,25 @@ from adapters.commit_log import (
     Ownership,
 )
 from adapters.group_ring import SentGroup
-from adapters.redis_claim import RedisClaim
-from adapters.redis_commits import RedisCommits, evaluated
-from adapters.redis_connection import (
+from adapters.redis_log.claim import RedisClaim
+from adapters.redis_log.commits import RedisCommits, evaluated
+from adapters.redis_log.connection import (
     RedisConnection,
     RedisRefused,
     RedisUnreachable,
 )
-from adapters.redis_primary import RedisPrimary
-from adapters.redis_reading import (
+from adapters.redis_log.primary import RedisPrimary
+from adapters.redis_log.reading import (
     ReplyGroup,
     read_groups,
     read_oldest,
     read_replies,
     read_rows,
 )
-from adapters.redis_rows import pack_changes
-from adapters.redis_scripts import RELEASE, Keys
-from adapters.redis_server_check import Tier
-from adapters.redis_terms import CommitCounts, Terms
+from adapters.redis_log.rows import pack_changes
+from adapters.redis_log.scripts import RELEASE, Keys
+from adapters.redis_log.server_check import Tier
+from adapters.redis_log.terms import CommitCounts, Terms
 from adapters.sqlite_file import pack_replies
 from engine.state.rows import SCHEMA_VERSION
 

@@ -6,8 +6,8 @@ from typing import Final
 import structlog
 from redis.crc import key_slot
 
-from adapters.redis_address import RedisAddress, Topology, shown
-from adapters.redis_connection import (
+from adapters.redis_log.address import RedisAddress, Topology, shown
+from adapters.redis_log.connection import (
     Answer,
     RedisConnection,
     RedisRefused,

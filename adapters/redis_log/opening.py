@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from adapters.redis_address import RedisAddress, TlsFiles, parse_redis_url, redacted
-from adapters.redis_log import Kept, RedisLog
-from adapters.redis_primary import RedisPrimary
-from adapters.redis_scripts import Keys
-from adapters.redis_server_check import Tier
-from adapters.redis_terms import CommitCounts, Terms
+from adapters.redis_log.address import RedisAddress, TlsFiles, parse_redis_url, redacted
+from adapters.redis_log.log import Kept, RedisLog
+from adapters.redis_log.primary import RedisPrimary
+from adapters.redis_log.scripts import Keys
+from adapters.redis_log.server_check import Tier
+from adapters.redis_log.terms import CommitCounts, Terms
 from adapters.settings import Settings
 from engine.refusals import BadConfiguration
 

@@ -1,0 +1,1 @@
+"""A cell's commit log in Redis or Valkey."""
