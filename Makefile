@@ -20,6 +20,7 @@ python_dirs = $(foreach dir,engine adapters proto tests benchmarks deploy,\
   $(if $(shell find $(dir) -name '*.py' -print -quit 2>/dev/null),$(dir)))
 
 IN_PLAIN_PYTHON := -m 'not compiled_only' tests/engine tests/simulation
+ON_SECOND_CORE := tests/adapters tests/faults
 
 .PHONY: help setup proto lint test test-core test-nojit vopr bench demo serve lock programs clean
 
@@ -64,14 +65,16 @@ lint: setup ## Formatting, lint, types, layers and the wire contract
 programs:
 	@.ci/need $(PROGRAMS)
 
-# With the kernels as plain Python the engine and the simulator run again, on the second core; what
-# that says comes last.
+# On the second core: with the kernels as plain Python once more, and then what needs no server of
+# ours. What that says comes last.
 test: lint programs ## Everything CI checks
-	@log=$$(mktemp); NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q $(IN_PLAIN_PYTHON) >"$$log" 2>&1 & plain=$$!; \
-	  trap 'kill '$$plain' 2>/dev/null || true; rm -f '"$$log" EXIT; \
-	  code=0; $(BIN)/pytest $(ARGS) || code=$$?; \
-	  wait $$plain || code=$$?; \
-	  echo "test: the engine and the simulator again, with the kernels as plain Python"; \
+	@log=$$(mktemp); { code=0; \
+	    NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q $(IN_PLAIN_PYTHON) || code=$$?; \
+	    $(BIN)/pytest -q $(ON_SECOND_CORE) || code=$$?; exit $$code; } >"$$log" 2>&1 & second=$$!; \
+	  trap 'pkill -P '$$second' 2>/dev/null; kill '$$second' 2>/dev/null || true; rm -f '"$$log" EXIT; \
+	  code=0; $(BIN)/pytest $(addprefix --ignore=,$(ON_SECOND_CORE)) $(ARGS) || code=$$?; \
+	  wait $$second || code=$$?; \
+	  echo "test: on the second core, first with the kernels as plain Python"; \
 	  cat "$$log"; exit $$code
 
 test-core: setup ## Tests that need no program outside Python
