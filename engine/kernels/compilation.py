@@ -26,23 +26,48 @@ def _widened(argument: Any) -> Any:
     return types.int64 if isinstance(plain, types.Integer) and plain.signed else plain
 
 
-def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function that other kernels call, for one signature."""
-    # Nobody calls kernels from C: without the wrapper for it a cold compile takes a quarter less.
-    compiled: Any = njit(error_model="numpy", no_cfunc_wrapper=True)(function)  # type: ignore[call-overload]
-    if config.DISABLE_JIT:
-        return function
+def _for_one_signature(compiled: Any) -> Any:
+    """The dispatcher, told to widen what it is called with."""
     template_of = compiled.get_call_template
 
     def get_call_template(arguments: Any, keywords: Any) -> Any:
         return template_of(tuple(_widened(argument) for argument in arguments), keywords)
 
     compiled.get_call_template = get_call_template
-    result: Callable[P, R] = compiled
-    return result
+    return compiled
+
+
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function that other kernels call, for one signature."""
+    # Nobody calls kernels from C: without the wrapper for it a cold compile takes a quarter less.
+    compiled: Any = njit(error_model="numpy", no_cfunc_wrapper=True)(function)  # type: ignore[call-overload]
+    return compiled if config.DISABLE_JIT else _for_one_signature(compiled)
 
 
 def entry(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function that Python calls; numba's cache keeps it with all that it calls."""
     compiled: Callable[P, R] = njit(cache=True, error_model="numpy")(function)
+    return compiled
+
+
+def sensing_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """
+    Compile a function that other kernels call with groups of arrays, for one signature.
+
+    It allocates nothing, so nobody counts references: counting every array of a group in and out
+    of every call took most of the time, of compiling too.
+    """
+    options: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True, "_nrt": False}
+    compiled: Any = njit(**options)(function)
+    return compiled if config.DISABLE_JIT else _for_one_signature(compiled)
+
+
+def sensing_entry(function: Callable[P, R]) -> Callable[P, R]:
+    """
+    Compile a function that Python calls once a second or less, beside the thread that routes.
+
+    It takes groups of arrays, allocates nothing and lets go of Python's lock.
+    """
+    options: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False}
+    compiled: Callable[P, R] = njit(cache=True, **options)(function)
     return compiled

@@ -1,0 +1,1 @@
+"""Sensing: windows over telemetry, forecasts with their uncertainty, and what may break."""
