@@ -266,10 +266,12 @@ def warm() -> None:
         sys.exit(ExitCode.ENVIRONMENT)
     begun_s = time.perf_counter()
     from engine.engine import Engine
+    from engine.forecasting.compiling import compile_sensing
     from engine.simulation.simulator import compile_simulation
 
     Engine().take_group()
     compile_simulation()
+    compile_sensing()
     click.echo(f"kernels ready in {time.perf_counter() - begun_s:.1f} s, cached in {folder}")
 
 

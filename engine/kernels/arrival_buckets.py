@@ -33,9 +33,13 @@ from engine.kernels.sensing_columns import (
     MODEL,
     SLOT_MEAN,
     SLOTS,
+    WEEK_BEFORE,
     WEEKDAYS,
+    Arrivals,
+    Calendars,
     Model,
     Observed,
+    Profiles,
 )
 
 # A bucket is scored when so much of it was seen, and learned from when so much was.
@@ -116,13 +120,12 @@ def _rate(usual: Usual, day: int, slot: int, kind: int) -> float:
 
 
 @sensing_kernel
-def _plain(model: Model, row: int, place: int, method: int) -> float:
+def _plain(profiles: Profiles, calendars: Calendars, row: int, place: int, method: int) -> float:
     """What the slot's mean or the week before says of a bucket, -1 for nothing. O(1)."""
-    profiles = model.profiles
     calendar = profiles.calendar[row]
-    weekday = model.calendars.day[calendar, place] % WEEKDAYS
-    slot = model.calendars.slot[calendar, place]
-    share = np.float64(model.calendars.open_share[calendar, place])
+    weekday = calendars.day[calendar, place] % WEEKDAYS
+    slot = calendars.slot[calendar, place]
+    share = np.float64(calendars.open_share[calendar, place])
     if method == SLOT_MEAN:
         mean = np.float64(profiles.seasonal[row, weekday, slot])
         return mean * share if mean >= 0.0 else -1.0
@@ -131,9 +134,8 @@ def _plain(model: Model, row: int, place: int, method: int) -> float:
 
 
 @sensing_kernel
-def _learn_variances(model: Model, row: int) -> None:
+def _learn_variances(arrivals: Arrivals, row: int) -> None:
     """Learn from the day that ends: how much states vary in a day, and between days. O(1)."""
-    arrivals = model.arrivals
     excess = arrivals.excess[row] * _FAST_KEPT_PER_DAY + arrivals.day_excess[row]
     weight = arrivals.excess_weight[row] * _FAST_KEPT_PER_DAY + arrivals.day_excess_weight[row]
     arrivals.excess[row], arrivals.excess_weight[row] = excess, weight
@@ -146,9 +148,8 @@ def _learn_variances(model: Model, row: int) -> None:
 
 
 @sensing_kernel
-def _watch_drift(model: Model, row: int, departure: float) -> None:
+def _watch_drift(arrivals: Arrivals, row: int, departure: float) -> None:
     """Sum days' departures up; let the level learn fast for some days after an alarm. O(1)."""
-    arrivals = model.arrivals
     if arrivals.drift_days[row] > 0:
         arrivals.drift_days[row] -= 1
         return
@@ -173,8 +174,8 @@ def _end_day(model: Model, row: int) -> float:
         return 0.0
     expected = arrivals.day_expected[row]
     departure = math.log((arrivals.day_counted[row] + 1.0) / (expected + 1.0))
-    _learn_variances(model, row)
-    _watch_drift(model, row, departure)
+    _learn_variances(arrivals, row)
+    _watch_drift(arrivals, row, departure)
     most = _START_MAX_YOUNG if profiles.days[row] < _YOUNG_DAYS else _START_MAX
     start = min(max(arrivals.day_variance[row], _START_MIN), most)
     arrivals.start_variance[row] = start
@@ -255,8 +256,9 @@ def _learn_bucket(model: Model, row: int, bucket: int, count: float, seen: float
         return
     if seen >= _SCORED_SHARE and profiles.days[row] > 0:
         place = bucket - model.calendars.first_bucket[profiles.calendar[row]]
-        plain = (_plain(model, row, place, SLOT_MEAN), _plain(model, row, place, SLOT_MEAN + 1))
-        score_row(model, row, bucket, count, plain)
+        mean = _plain(profiles, model.calendars, row, place, SLOT_MEAN)
+        before = _plain(profiles, model.calendars, row, place, WEEK_BEFORE)
+        score_row(model, row, bucket, count, (mean, before))
     if seen >= _LEARNED_SHARE:
         state = state_of(arrivals, row)
         found = surprise(state, count, expected * seen)
@@ -311,7 +313,7 @@ def _lay_out_other(model: Model, row: int, first: int) -> None:
     for ahead in range(HORIZON):
         method = arrivals.in_force[row, CLASS_NEAREST[ahead]]
         if method != MODEL:
-            plain = _plain(model, row, first + ahead, method)
+            plain = _plain(model.profiles, model.calendars, row, first + ahead, method)
             usual = np.float64(arrivals.expected[row, ahead])
             arrivals.other[row, ahead] = plain if plain >= 0.0 else usual
 

@@ -12,6 +12,7 @@ import math
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.kernels.arrival_forecast import (
     OFFSET_MEAN_MIN,
@@ -110,20 +111,16 @@ def issue_row(model: Model, row: int, bucket: int) -> None:
 
 
 @sensing_kernel
-def _learn_scale(model: Model, row: int, lead_class: int, what: Outlook, count: float) -> None:
-    """Move the factor on a method's variance towards the square just seen. O(1)."""
+def _moved_scale(scale: float, what: Outlook, count: float) -> float:
+    """Factor on a method's variance, moved towards the square just seen. O(1)."""
     variance = what.mean + what.mean * what.mean * what.relative_variance
     square = (count - what.mean) ** 2 / max(variance, 0.05)
-    scale = model.arrivals.scale
-    before = scale[row, what.method, lead_class]
-    scale[row, what.method, lead_class] += _SCALE_GAIN * (min(square, _SQUARE_MAX) - before)
+    return scale + _SCALE_GAIN * (min(square, _SQUARE_MAX) - scale)
 
 
 @sensing_kernel
-def _learn_offsets(model: Model, row: int, lead_class: int, place: int, count: float) -> None:
+def _learn_offsets(told: NDArray[np.float32], offset: NDArray[np.float64], count: float) -> None:
     """Shift each quantile by how often counts lay beyond it. O(quantiles)."""
-    told = model.ledger.issued[row, place]
-    offset = model.arrivals.offset[row, lead_class]
     for number in range(QUANTILE_COUNT):
         limit = np.float64(told[ISSUED_QUANTILE + number])
         probability = QUANTILES[number]
@@ -134,10 +131,8 @@ def _learn_offsets(model: Model, row: int, lead_class: int, place: int, count: f
 
 
 @sensing_kernel
-def _score_told(model: Model, row: int, lead_class: int, place: int, count: float) -> None:
+def _score_told(told: NDArray[np.float32], sums: NDArray[np.float64], count: float) -> None:
     """Note whether a count lay where it was told to. O(quantiles)."""
-    told = model.ledger.issued[row, place]
-    sums = model.ledger.today[row, lead_class, MODEL]
     low_95, low_80 = np.float64(told[ISSUED_QUANTILE]), np.float64(told[ISSUED_QUANTILE + 1])
     high_80, high_95 = np.float64(told[ISSUED_QUANTILE + 2]), np.float64(told[ISSUED_QUANTILE + 3])
     sums[IN_80] += 1.0 if math.floor(low_80) <= count <= math.ceil(high_80) else 0.0
@@ -149,9 +144,8 @@ def _score_told(model: Model, row: int, lead_class: int, place: int, count: floa
 
 
 @sensing_kernel
-def _score_method(model: Model, row: int, lead_class: int, what: Outlook, count: float) -> None:
+def _score_method(sums: NDArray[np.float64], what: Outlook, count: float) -> None:
     """Add one forecast's error to its method's sums. O(1)."""
-    sums = model.ledger.today[row, lead_class, what.method]
     error = count - what.mean
     sums[SCORED] += 1.0
     sums[SUM_COUNT] += count
@@ -160,7 +154,6 @@ def _score_method(model: Model, row: int, lead_class: int, what: Outlook, count:
     sums[SUM_ERROR] += error
     sums[SUM_SQUARE] += error * error
     sums[SUM_FLOOR] += poisson_floor(what.mean)
-    _learn_scale(model, row, lead_class, what, count)
 
 
 @sensing_kernel
@@ -176,9 +169,10 @@ def score_row(
         What the weekday's slot mean and the week before said, -1 for nothing; neither changes
         within a day, so that they need not be kept.
     """
+    scale = model.arrivals.scale[row]
     for lead_class in range(LEAD_CLASSES):
-        place = _ring_of(lead_class) + bucket % LEADS[lead_class]
-        record = model.ledger.issued[row, place]
+        record = model.ledger.issued[row, _ring_of(lead_class) + bucket % LEADS[lead_class]]
+        sums = model.ledger.today[row, lead_class]
         mean = np.float64(record[ISSUED_MEAN])
         if np.isnan(mean):
             continue
@@ -187,21 +181,20 @@ def score_row(
         if plain[0] >= 0.0 and plain[1] >= 0.0:
             for method in range(1, METHODS):
                 what = Outlook(plain[method - 1], relative_variance, method)
-                _score_method(model, row, lead_class, what, count)
-            _score_method(model, row, lead_class, Outlook(mean, relative_variance, MODEL), count)
-            _score_told(model, row, lead_class, place, count)
-        else:
-            _learn_scale(model, row, lead_class, Outlook(mean, relative_variance, MODEL), count)
+                _score_method(sums[method], what, count)
+                scale[method, lead_class] = _moved_scale(scale[method, lead_class], what, count)
+            _score_method(sums[MODEL], Outlook(mean, relative_variance, MODEL), count)
+            _score_told(record, sums[MODEL], count)
+        by_model = Outlook(mean, relative_variance, MODEL)
+        scale[MODEL, lead_class] = _moved_scale(scale[MODEL, lead_class], by_model, count)
         if mean >= OFFSET_MEAN_MIN:
-            _learn_offsets(model, row, lead_class, place, count)
+            _learn_offsets(record, model.arrivals.offset[row, lead_class], count)
         record[ISSUED_MEAN] = np.nan
 
 
 @sensing_kernel
-def _choose_method(model: Model, row: int, lead_class: int) -> None:
-    """Put another method in force where it has clearly been better. O(methods)."""
-    totals = model.ledger.totals[row, lead_class]
-    chosen = model.arrivals.in_force[row, lead_class]
+def _chosen_method(totals: NDArray[np.float64], chosen: int) -> int:
+    """Method to be in force: another one where it has clearly been better. O(methods)."""
     if chosen != MODEL and totals[MODEL, SUM_SQUARE] <= totals[chosen, SUM_SQUARE]:
         chosen = MODEL
     if totals[MODEL, SCORED] >= _EVIDENCE_MIN:
@@ -211,33 +204,33 @@ def _choose_method(model: Model, row: int, lead_class: int) -> None:
                 best = method
         if totals[best, SUM_SQUARE] < _BETTER * totals[chosen, SUM_SQUARE]:
             chosen = best
-    model.arrivals.in_force[row, lead_class] = chosen
+    return chosen
 
 
 @sensing_kernel
-def _learn_bias(model: Model, row: int, lead_class: int) -> None:
-    """Learn how far long leads have been off, from the day that ends. O(1)."""
-    sums = model.ledger.today[row, lead_class, MODEL]
+def _moved_bias(sums: NDArray[np.float64], bias: float) -> float:
+    """Correction of a lead class, moved by how far off the day that ends has been. O(1)."""
     counted, forecast = sums[SUM_COUNT], sums[SUM_FORECAST]
     if counted <= 0.0 or forecast <= 0.0:
-        return
+        return bias
     trust = forecast / (forecast + _BIAS_CONTACTS)
-    moved = model.arrivals.bias[row, lead_class] + _BIAS_GAIN * trust * math.log(counted / forecast)
-    model.arrivals.bias[row, lead_class] = min(max(moved, -_BIAS_MAX), _BIAS_MAX)
+    moved = bias + _BIAS_GAIN * trust * math.log(counted / forecast)
+    return min(max(moved, -_BIAS_MAX), _BIAS_MAX)
 
 
 @sensing_kernel
 def end_day_of_ledger(model: Model, row: int) -> None:
     """Add the day to the totals, and learn from it. O(classes × methods)."""
     today, totals = model.ledger.today[row], model.ledger.totals[row]
+    bias, in_force = model.arrivals.bias[row], model.arrivals.in_force[row]
     for lead_class in range(LEAD_CLASSES):
         if today[lead_class, MODEL, SCORED] == 0.0:
             continue
         if lead_class >= _BIAS_FROM:
-            _learn_bias(model, row, lead_class)
+            bias[lead_class] = _moved_bias(today[lead_class, MODEL], bias[lead_class])
         for method in range(METHODS):
             for number in range(LEDGER_SUMS):
                 totals[lead_class, method, number] *= _KEPT_PER_DAY
                 totals[lead_class, method, number] += today[lead_class, method, number]
                 today[lead_class, method, number] = 0.0
-        _choose_method(model, row, lead_class)
+        in_force[lead_class] = _chosen_method(totals[lead_class], in_force[lead_class])

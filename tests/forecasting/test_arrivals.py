@@ -6,6 +6,7 @@ import pytest
 from engine.forecasting.accuracy import accuracy
 from engine.forecasting.arrivals import ArrivalModel
 from engine.forecasting.calendar import Calendar, CalendarRows
+from engine.forecasting.compiling import compile_sensing
 from engine.kernels.sensing_columns import (
     BUCKET_S,
     HORIZON,
@@ -319,3 +320,8 @@ def test_bad_calls_are_refused_and_change_nothing() -> None:
             model.set_template(0, weekly)
     after = model.export()
     assert all(np.array_equal(before[name], after[name], equal_nan=True) for name in before)
+
+
+def test_every_kernel_of_sensing_can_be_compiled_ahead() -> None:
+    """`headgate warm` calls this, so that the first second of a new process is not its slowest."""
+    compile_sensing()
