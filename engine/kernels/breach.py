@@ -30,6 +30,8 @@ _STEP_SHARE: Final = 0.5
 _STEP_GROWS: Final = 1.6
 _STEP_S_MAX: Final = 150.0
 _VARIANCE_MIN: Final = 1e-4
+# Standard deviations beyond which a tail is 0 or 1: 1e-9.
+_FAR: Final = 6.0
 # Agents up to which the chain is solved, its states, and seconds of its steps.
 CHAIN_AGENTS: Final = 7
 CHAIN_STATES: Final = 96
@@ -120,7 +122,11 @@ def _density_and_tail(normal: float) -> tuple[float, float]:
 def _slopes(at: Moments, rates: Rates) -> Moments:
     """Time derivatives of the moments. O(1)."""
     deviation = math.sqrt(at.variance)
-    density, busy = _density_and_tail((rates.agents - at.mean) / deviation)
+    spare = (rates.agents - at.mean) / deviation
+    density, busy = 0.0, 1.0 if spare < 0.0 else 0.0
+    # Far from full, or far beyond, there is nothing to ask the normal distribution.
+    if abs(spare) < _FAR:
+        density, busy = _density_and_tail(spare)
     waiting = max(deviation * density - (rates.agents - at.mean) * busy, 0.0)
     out = rates.handled * (at.mean - waiting) + rates.abandoned * waiting
     pull = rates.handled + (rates.abandoned - rates.handled) * busy
