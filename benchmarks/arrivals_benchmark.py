@@ -80,9 +80,9 @@ def _desk(settings: Settings, every: int, goals: Goals) -> Table:
         "Anonymous Bank, any queue to 2 h: RMSE, × slot mean", limits["mean"], [worst], ""
     )
     small = max(float(found.above_90[2:].max()) for found in scores[:4])
-    goals.at_most("Anonymous Bank, small queues, 5 min: above 90 %", 0.10, [small], "")
+    goals.at_most("Anonymous Bank, small queues, 5 min: above 90 %", 10.0, [100.0 * small], "%")
     sums = max(float(found.above_90[2:].max()) for found in scores[4:])
-    goals.at_most("Anonymous Bank, small queues, 30 min: above 90 %", 0.10, [sums], "")
+    goals.at_most("Anonymous Bank, small queues, 30 min: above 90 %", 10.0, [100.0 * sums], "%")
     return _table("Anonymous Bank, June and July 1999", series, views, scores)
 
 
@@ -104,10 +104,10 @@ def _fleet(settings: Settings, every: int, goals: Goals) -> Table:
 
 def _intervals(what: str, found: Score, goals: Goals) -> None:
     for share, low, high, inside in (
-        (80, 0.77, 0.86, found.in_80), (95, 0.93, 0.975, found.in_95),
+        (80, 77.0, 86.0, found.in_80), (95, 93.0, 97.5, found.in_95),
     ):  # fmt: skip
-        goals.at_least(f"{what}: in {share} %", low, [float(inside[0])], "")
-        goals.at_most(f"{what}: in {share} %", high, [float(inside[0])], "")
+        goals.at_least(f"{what}: in {share} %", low, [100.0 * float(inside[0])], "%")
+        goals.at_most(f"{what}: in {share} %", high, [100.0 * float(inside[0])], "%")
 
 
 def _table(

@@ -25,7 +25,13 @@ from engine.kernels.arrival_model import (
     surprise,
 )
 from engine.kernels.compilation import sensing_entry, sensing_kernel
-from engine.kernels.ledger import end_day_of_ledger, issue_row, score_row
+from engine.kernels.ledger import (
+    begin_half_hour,
+    end_day_of_ledger,
+    issue_row,
+    score_half_hour,
+    score_row,
+)
 from engine.kernels.sensing_columns import (
     BUCKET_S,
     CALENDAR_BUCKETS,
@@ -259,6 +265,7 @@ def _learn_bucket(model: Model, row: int, bucket: int, count: float, seen: float
         mean = _plain(profiles, model.calendars, row, place, SLOT_MEAN)
         before = _plain(profiles, model.calendars, row, place, WEEK_BEFORE)
         score_row(model, row, bucket, count, (mean, before))
+        score_half_hour(model, row, bucket, count)
     if seen >= _LEARNED_SHARE:
         state = state_of(arrivals, row)
         found = surprise(state, count, expected * seen)
@@ -356,6 +363,7 @@ def issue_forecasts(model: Model, rows: NDArray[np.int64], bucket: int) -> None:
         keep_live_state(model.live, row, state_of(model.arrivals, row))
         model.live.counted[row] = 0.0
         model.live.left[row] = 1.0
+        begin_half_hour(model, row, bucket)
 
 
 @sensing_entry

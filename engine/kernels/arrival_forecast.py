@@ -33,6 +33,7 @@ from engine.kernels.arrival_model import (
 )
 from engine.kernels.compilation import sensing_entry, sensing_kernel
 from engine.kernels.sensing_columns import (
+    HALF_HOUR,
     HORIZON,
     MODEL,
     NORMAL_QUANTILES,
@@ -172,7 +173,7 @@ class Demand(NamedTuple):
 
 
 @sensing_kernel
-def _sum_ahead(model: Model, row: int, first: int, until: int) -> tuple[float, float]:
+def sum_ahead(model: Model, row: int, first: int, until: int) -> tuple[float, float]:
     """
     Mean and variance of the contacts of some buckets, scaling included.
 
@@ -209,9 +210,12 @@ def demand(model: Model, rows: NDArray[np.int64], first: int, until: int, over: 
     `first` 0 is the running bucket. O(rows × buckets).
     """
     last = min(max(until, 1), HORIZON) - 1
+    # The factor is that of half an hour; single buckets have their own already.
+    learned = min((last - first) / (HALF_HOUR - 1.0), 1.0)
     for place in range(rows.shape[0]):
         row = rows[place]
-        mean, variance = _sum_ahead(model, row, first, min(until, HORIZON))
+        mean, variance = sum_ahead(model, row, first, min(until, HORIZON))
+        variance *= 1.0 + learned * (model.arrivals.sum_scale[row] - 1.0)
         counted = model.live.counted[row] if first == 0 else 0.0
         over.mean[place] = mean
         over.variance[place] = variance
@@ -220,4 +224,5 @@ def demand(model: Model, rows: NDArray[np.int64], first: int, until: int, over: 
             more = mean - counted
             over.told[place, number] = counted
             if more > 0.0:
+                variance = max(variance, _DISPERSION_MIN * more)
                 over.told[place, number] += quantile(more, variance, normal)

@@ -22,11 +22,17 @@ from engine.kernels.arrival_forecast import (
     outlook,
     quantile,
     scaled_variance,
+    sum_ahead,
 )
 from engine.kernels.arrival_model import state_of
 from engine.kernels.compilation import sensing_kernel
 from engine.kernels.sensing_columns import (
     ABOVE_90,
+    HALF_COUNTED,
+    HALF_HOUR,
+    HALF_MEAN,
+    HALF_SEEN,
+    HALF_VARIANCE,
     IN_80,
     IN_95,
     ISSUED_MEAN,
@@ -52,6 +58,7 @@ from engine.kernels.sensing_columns import (
 )
 
 _SCALE_GAIN: Final = 0.01
+_SUM_SCALE_GAIN: Final = 0.02
 _OFFSET_GAIN: Final = 0.02
 _OFFSET_MAX: Final = 1.0
 # Squared error, in variances, beyond which it counts no more.
@@ -108,6 +115,35 @@ def issue_row(model: Model, row: int, bucket: int) -> None:
         for number in range(QUANTILE_COUNT):
             normal = deviate(model, row, ahead, number)
             record[ISSUED_QUANTILE + number] = quantile(told.mean, variance, normal)
+
+
+@sensing_kernel
+def begin_half_hour(model: Model, row: int, bucket: int) -> None:
+    """Keep the forecast of half an hour of the clock as it begins. O(buckets)."""
+    if bucket % HALF_HOUR == 0:
+        half_hour = model.ledger.half_hour[row]
+        mean, variance = sum_ahead(model, row, 0, HALF_HOUR)
+        half_hour[HALF_MEAN] = mean if mean > 0.0 else np.nan
+        half_hour[HALF_VARIANCE] = variance
+        half_hour[HALF_COUNTED] = half_hour[HALF_SEEN] = 0.0
+
+
+@sensing_kernel
+def score_half_hour(model: Model, row: int, bucket: int, count: float) -> None:
+    """
+    Learn how much half hours vary, from one of which every bucket was seen. O(1).
+
+    What single buckets hide in chance adds up over more of them.
+    """
+    half_hour = model.ledger.half_hour[row]
+    half_hour[HALF_COUNTED] += count
+    half_hour[HALF_SEEN] += 1.0
+    is_whole = half_hour[HALF_SEEN] == HALF_HOUR and not np.isnan(half_hour[HALF_MEAN])
+    if bucket % HALF_HOUR == HALF_HOUR - 1 and is_whole:
+        error = half_hour[HALF_COUNTED] - half_hour[HALF_MEAN]
+        square = error * error / max(half_hour[HALF_VARIANCE], 0.05)
+        scale = model.arrivals.sum_scale[row]
+        model.arrivals.sum_scale[row] += _SUM_SCALE_GAIN * (min(square, _SQUARE_MAX) - scale)
 
 
 @sensing_kernel

