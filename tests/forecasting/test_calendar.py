@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from engine.commands import Hours, OpeningPeriod
+from engine.definitions import Hours, OpeningPeriod
 from engine.forecasting.calendar import Calendar, CalendarRows
 from engine.kernels.sensing_columns import BUCKET_S, CALENDAR_BUCKETS
 from engine.lifecycle import Day
