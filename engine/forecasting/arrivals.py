@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from engine.forecasting.calendar import CalendarRows
 from engine.forecasting.columns import Array, allocate, clear_row, exported, imported
+from engine.forecasting.events import Events
 from engine.kernels.arrival_buckets import (
     close_bucket,
     issue_forecasts,
@@ -69,6 +70,8 @@ class ArrivalModel:
         The arrays; replaced as they grow.
     bucket
         The running bucket, -1 before the first.
+    events
+        Laid on what is usual; not part of what is exported.
     """
 
     def __init__(self, rows: int, calendars: CalendarRows | None = None) -> None:
@@ -81,6 +84,7 @@ class ArrivalModel:
             allocate(Live, rows),
         )
         self.bucket = -1
+        self.events = Events()
         self._scratch = np.zeros((SCRATCH_ROWS, SLOTS))
 
     @property
@@ -302,6 +306,7 @@ class ArrivalModel:
 
     def _begin_bucket(self, rows: NDArray[np.int64], bucket: int) -> None:
         lay_out_buckets(self.columns, rows, bucket)
+        self.events.lay_on(self.columns.arrivals, rows, bucket)
         issue_forecasts(self.columns, rows, bucket)
 
     def _learn_rows(self, rows: NDArray[np.int64]) -> None:
