@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from engine.kernels.compilation import sensing_entry, sensing_kernel
 
 # Steps of the closure, as shares of the shortest time constant; the first is a quarter of it, each
-# of the next longer. From 0.35 to 0.5 the mean error against exact cases stays 0.0090 and a pool
-# costs 2.4 instead of 3.2 µs.
-_STEP_SHARE: Final = 0.5
+# of the next longer. Against steps of 0.02, risks differ by at most 0.009 with 0.35, by 0.019 with
+# 0.5 and 0.038 with 0.7, which save a fifth and two fifths of the time.
+_STEP_SHARE: Final = 0.35
 _STEP_GROWS: Final = 1.6
 _STEP_S_MAX: Final = 150.0
 _VARIANCE_MIN: Final = 1e-4

@@ -81,6 +81,30 @@ def test_risks_agree_with_exact_transients() -> None:
     assert all(error < 0.001 for (name, _), error in errors.items() if name == "T07")
 
 
+@pytest.mark.parametrize("case_id", ["T01", "T02", "T08", "T09"])
+def test_long_segments_do_not_make_steps_too_long(case_id: str) -> None:
+    """Forecasts come in buckets of five minutes; cutting them finer must change little."""
+    (case,) = (case for case in CASES if case["id"] == case_id)
+    params = case["params"]
+    rate, agents = params["segments_t_end_lam_c"][0][1:]
+    found = [
+        wait_risk(
+            pool_of(
+                in_system=params["n0"],
+                arrivals_per_s=[rate / 60.0] * int(1_800 / segment_s),
+                agents=[float(agents)] * int(1_800 / segment_s),
+                handled_per_s=params["mu"] / 60.0,
+                abandoned_per_s=params["theta"] / 60.0,
+                rate_variance=0.02,
+                target_s=20.0,
+            ),
+            segment_s,
+        )[0]
+        for segment_s in (300.0, 5.0)
+    ]
+    assert found[0] == pytest.approx(found[1], abs=0.01)
+
+
 @pytest.mark.parametrize("abandoned", [0.0, 0.002])
 def test_small_pools_are_exact(abandoned: float) -> None:
     """The chain solved in steps gives what uniformisation gives, for pools of 1 to 7 agents."""
