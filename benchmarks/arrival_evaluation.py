@@ -2,8 +2,8 @@
 How good forecasts are on real arrivals: rolling origin at every bucket, scored on days held out.
 
 The series goes through the engine's model bucket by bucket, as it would live, with parameters that
-are the same for every queue and were fixed on other days. At each origin the forecast is taken
-before the bucket is known. Targets lie within the same local day, and in the days held out.
+are the same for every queue and not fitted here. At each origin the forecast is taken before the
+bucket is known. Targets lie within the same local day, and in the days held out.
 """
 
 import math

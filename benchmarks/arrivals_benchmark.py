@@ -1,8 +1,9 @@
 """
 How good forecasts of arrivals are on real data; no time is measured.
 
-Two call centres and a fleet thinned from one of them, the last weeks held out. Parameters are those
-of the engine, the same for every queue; they were chosen on the first months of the same series.
+Two call centres and a fleet thinned from one of them, the last weeks held out. Parameters are the
+engine's, the same for every queue. They were chosen on February to May of the Anonymous Bank and on
+days 41 to 124 of the American one, whose last 25 are the ones scored here: a mild optimism there.
 """
 
 from collections.abc import Sequence
