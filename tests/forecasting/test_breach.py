@@ -188,6 +188,13 @@ def test_pools_without_agents_or_arrivals_have_an_answer() -> None:
     assert (idle < 1e-6).all()
 
 
+def test_overload_nobody_leaves_has_an_answer() -> None:
+    """Far beyond full and with endless patience nothing fades: the risk is 1, not an error."""
+    pool = pool_of(**(PLAIN | {"in_system": 900.0, "abandoned_per_s": 0.0}),
+                   arrivals_per_s=[1.0], agents=[20.0])  # fmt: skip
+    assert (wait_risk(pool, 300.0) > 0.999).all()
+
+
 def test_rate_follows_what_has_come() -> None:
     """A third more than forecast moves a trusted forecast little, an uncertain one a lot."""
     three = np.full(3, 90.0), np.full(3, 120.0), np.array([0.01, 0.1, 1.0])
