@@ -181,7 +181,7 @@ async def test_owner_that_was_held_up_asks_before_it_answers(
     await cell.log().acquire("b")
     # As after SIGSTOP: more time has passed than the loop has had turns.
     now_s = boot_s()
-    monkeypatch.setattr("adapters.redis_commits.boot_s", lambda: now_s + 60)
+    monkeypatch.setattr("adapters.redis_log.commits.boot_s", lambda: now_s + 60)
     assert not loop.is_open
     with pytest.raises(CallRefused, match="the log of cell 'default' does not answer"):
         put(loop, GetSnapshotRequest(queue_ids=["q"]))

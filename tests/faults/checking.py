@@ -111,9 +111,10 @@ def _applied(world: World, log: list[LoggedEffect]) -> Iterator[str]:
         if not found:
             yield f"acknowledged at {answered_s:.3f} s, but not committed: {_named(operation)}"
             continue
-        # Before it was done a copy may have been refused, never after.
-        for given_s, refusal in operation.refusals:
-            if given_s > max(entry.committed_s for entry in found):
+        # A copy that came before it was done may have been refused, though told so later: turns
+        # are answered when they are committed. Never one that came after.
+        for reached_s, refusal in operation.refusals:
+            if reached_s > max(entry.committed_s for entry in found):
                 yield f"done, and then refused ({refusal.reason}): {_named(operation)}"
     for key, entries in by_key.items():
         if key[0] in _COUNTED and len(entries) != wanted[key]:

@@ -65,9 +65,9 @@ class Client:
         operation = self.begin(request)
         raw = request.SerializeToString()
 
-        def told(answer: Answer, given_s: float) -> None:
+        def told(answer: Answer, reached_s: float) -> None:
             if is_final(answer):
-                self.history.answer(operation, answer, given_s)
+                self.history.answer(operation, answer, reached_s)
 
         while True:
             timeout_s = self.random.uniform(0.2, 2.0)

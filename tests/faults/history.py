@@ -26,7 +26,7 @@ class Operation:
     replies
         Every reply that came, as bytes, with its time; those to late copies as well.
     refusals
-        Every final refusal that came, with the time at which it was given.
+        Every final refusal that came, with the time at which the copy it answers reached a process.
     """
 
     method: str
@@ -86,12 +86,12 @@ class History:
         self.operations.append(operation)
         return operation
 
-    def answer(self, operation: Operation, answer: bytes | CallRefused, given_s: float) -> None:
+    def answer(self, operation: Operation, answer: bytes | CallRefused, reached_s: float) -> None:
         """Note a reply or a final refusal."""
         if isinstance(answer, bytes):
             operation.replies.append((self._time.now_s, answer))
         else:
-            operation.refusals.append((given_s, answer))
+            operation.refusals.append((reached_s, answer))
 
     def watch(self, name: str, *, wants_all: bool) -> Watch:
         """Begin a watch."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from google.rpc import code_pb2
@@ -48,25 +49,26 @@ class Network:
         Send a unary call; returns its first answer, or None when none came in time.
 
         `told` gets every answer that arrives, also those to copies and after the time, with the
-        time at which it was given.
+        time at which that copy reached the process.
         """
         first: asyncio.Future[Answer] = self._loop.create_future()
 
-        def arrived(answer: Answer, given_s: float) -> None:
-            told(answer, given_s)
+        def arrived(answer: Answer, reached_s: float) -> None:
+            told(answer, reached_s)
             if not first.done():
                 first.set_result(answer)
 
-        def send_back(answer: Answer) -> None:
+        def send_back(reached_s: float, answer: Answer) -> None:
             for _ in range(self._copies()):
-                self._loop.call_later(self._delay_s(), arrived, answer, self._loop.time())
+                self._loop.call_later(self._delay_s(), arrived, answer, reached_s)
 
         def deliver() -> None:
             process = self.process
+            reached_s = self._loop.time()
             if process is None or process.is_over:
-                send_back(unavailable("nobody listens"))
+                send_back(reached_s, unavailable("nobody listens"))
             else:
-                process.receive(method, raw, timeout_s, send_back)
+                process.receive(method, raw, timeout_s, partial(send_back, reached_s))
 
         for _ in range(self._copies()):
             self._loop.call_later(self._delay_s(), deliver)
