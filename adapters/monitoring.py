@@ -23,6 +23,8 @@ class _Quiet(WSGIRequestHandler):
     """A handler that leaves request lines out of the log."""
 
     timeout = 10
+    # An answer leaves in one piece, headers and all: a process that ends sends it whole or not.
+    wbufsize = -1
 
     def handle(self) -> None:
         """Answer; a caller who leaves or stalls is no error of ours."""
