@@ -68,15 +68,8 @@ def us_bank(folder: Path = SHARED_DATA) -> Series:
 
 def anonymous_bank(folder: Path = SHARED_DATA) -> Series:
     """The Anonymous Bank in 1999, January to July: all calls, and the six types of them."""
-    from pyarrow import parquet
-
-    table = parquet.read_table(
-        folder / "anonymous_bank_calls_1999-01_07.parquet", columns=["entry", "outcome", "type"]
-    )
-    is_call = np.array(table["outcome"].to_pylist()) != "PHANTOM"
-    entry_s = table["entry"].to_numpy().astype("datetime64[s]").astype(np.int64)
-    call = entry_s[is_call] // BUCKET_S
-    kind = np.array(table["type"].to_pylist())[is_call]
+    calls_s, kind = _bank_calls(folder)
+    call = calls_s // BUCKET_S
     special = (folder / "anonymous_bank_special_days.csv").read_text(encoding="utf-8").split()[1:]
     closed = {int(np.datetime64(line.split(",")[0], "D").astype(np.int64)) for line in special}
     days = [d for d in np.unique(call // SLOTS) if d % 7 in _WORKING_DAYS and d not in closed]
@@ -84,6 +77,31 @@ def anonymous_bank(folder: Path = SHARED_DATA) -> Series:
     names = ("ALL", "PS", "NW", "NE", "IN", "TT", "PE")
     counts = [_counted(call if name == "ALL" else call[kind == name], buckets) for name in names]
     return Series(names, buckets, np.stack(counts, axis=1))
+
+
+def bank_calls_s(folder: Path = SHARED_DATA) -> NDArray[np.int64]:
+    """When the Anonymous Bank's calls came, ascending; seconds since the Unix epoch."""
+    return np.sort(_bank_calls(folder)[0])
+
+
+def with_calls(series: Series, added_s: NDArray[np.int64]) -> Series:
+    """A series with calls on top of those of its first queue, in buckets of its own."""
+    counts = series.counts.copy()
+    places = np.searchsorted(series.buckets, added_s // BUCKET_S)
+    np.add.at(counts[:, 0], places, 1)
+    return Series(series.names, series.buckets, counts)
+
+
+def _bank_calls(folder: Path) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+    """(calls,) when each came, and its type."""
+    from pyarrow import parquet
+
+    table = parquet.read_table(
+        folder / "anonymous_bank_calls_1999-01_07.parquet", columns=["entry", "outcome", "type"]
+    )
+    is_call = np.array(table["outcome"].to_pylist()) != "PHANTOM"
+    entry_s = table["entry"].to_numpy().astype("datetime64[s]").astype(np.int64)
+    return entry_s[is_call], np.array(table["type"].to_pylist())[is_call]
 
 
 def thinned(series: Series, shares: Sequence[float], seed: int) -> Series:

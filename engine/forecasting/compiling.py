@@ -2,11 +2,13 @@
 
 import numpy as np
 
+from engine.forecasting.anomaly import AnomalyWatch
 from engine.forecasting.arrivals import ArrivalModel
 from engine.forecasting.breach import HORIZONS_S, BreachCalibration, wait_risk
 from engine.forecasting.windows import QueueWindows
 from engine.kernels.breach import Pools
 from engine.kernels.calibration import Outcomes
+from engine.kernels.scan import Second
 from engine.kernels.sensing_columns import BUCKET_S, Observed
 from engine.kernels.windows import READING_COLUMNS, Readings
 
@@ -26,6 +28,8 @@ def compile_sensing() -> None:
     model.demand(0, 1)
     one = np.ones(1)
     wait_risk(Pools(one, one[:, None], one[:, None], one, one, one, one), 1.0)
+    nothing = np.zeros(1)
+    AnomalyWatch(1).observe(0, Second(none, none, nothing, nothing))
     calibration = BreachCalibration(1)
     calibration.calibrate(np.zeros((1, len(HORIZONS_S))), one)
     calibration.learn(Outcomes(none, none, one, one, one))

@@ -1,0 +1,155 @@
+"""
+How soon a surge is found in a real call log, and how often one is told that was none.
+
+The Anonymous Bank's calls go through the model bucket by bucket and through the scan second by
+second, as they would live. In a second run each held-out day gets calls on top of its own, for a
+while at a drawn time; the model sees them as well, and its forecast gives way to them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.arrival_data import SHARED_DATA, Series, anonymous_bank, bank_calls_s, with_calls
+from benchmarks.settings import Settings
+from benchmarks.tables import Goals, Table
+from engine.forecasting.anomaly import Anomaly, AnomalyKind, AnomalySettings, AnomalyWatch
+from engine.forecasting.arrivals import ArrivalModel
+from engine.forecasting.calendar import Calendar, CalendarRows
+from engine.kernels.scan import Second
+from engine.kernels.sensing_columns import BUCKET_S, SLOTS, Observed
+
+_DAY_S: Final = SLOTS * BUCKET_S
+_WORKING_DAYS_PER_WEEK: Final = 5
+_SURGE_S: Final = 1_200
+_FOUND_WITHIN_S: Final = 600
+# Hours between which a surge begins.
+_FIRST_HOUR, _LAST_HOUR = 9, 22
+_SEED: Final = 1
+# Buckets that the forecast a second is compared with was made before.
+LAG: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What was told, and what had been forecast for each bucket, contacts."""
+
+    told: list[Anomaly]
+    forecast: dict[int, float]
+
+
+def run(settings: Settings) -> list[Table]:
+    """Watch the held-out days as they were, and with surges on them."""
+    if not SHARED_DATA.is_dir():
+        note = f"Left out: the data sets are not in {SHARED_DATA}."
+        return [Table("Surges", ("threshold",), [["none"]], note)]
+    begin_day = int(np.datetime64(settings.value("held_out_from"), "D").astype(np.int64))
+    calls_s = bank_calls_s()
+    series = anonymous_bank()
+    days = [day for day in np.unique(series.buckets // SLOTS).tolist() if day >= begin_day]
+    rows, goals = [], Goals()
+    for raise_z in settings.shares("raise_z"):
+        chosen = AnomalySettings(raise_z=raise_z, budget_per_day=1_000.0)
+        calm = watch(series, calls_s, begin_day, chosen)
+        weeks = len(days) / _WORKING_DAYS_PER_WEEK
+        alarms = sum(found.kind is AnomalyKind.SURGE for found in calm.told) / weeks
+        cells = [f"{raise_z:g}", f"{alarms:.2f}"]
+        for factor in settings.shares("factors"):
+            begun_s, added = drawn_surges(days, calm.forecast, factor)
+            surged = with_calls(series, added)
+            together = np.sort(np.concatenate([calls_s, added]))
+            found = watch(surged, together, begin_day, chosen)
+            delays = delays_s(begun_s, found.told)
+            share = float(np.mean([delay <= _FOUND_WITHIN_S for delay in delays]))
+            middle = float(np.median(delays))
+            cells.append(
+                f"{100 * share:.0f} %, {middle:.0f} s" if middle < 1e9 else f"{100 * share:.0f} %"
+            )
+            if (raise_z, factor) == (3.5, 3.0):
+                limits = settings.goals
+                goals.at_most("alarms a week, z 3.5", limits["alarms"], [alarms], "")
+                goals.at_least("× 3 within 10 min, z 3.5", limits["found"], [100 * share], "%")
+        rows.append(cells)
+    columns = ("z", "alarms a week", *(f"× {factor:g}" for factor in settings.shares("factors")))
+    note = (
+        f"{len(days)} days with a surge of 20 min each: share found within 10 min, and the median "
+        "delay. A week has five days of 17 hours."
+    )
+    return [Table("Surges among 1.7 calls a minute", columns, rows, note), goals.table()]
+
+
+def watch(
+    series: Series, calls_s: NDArray[np.int64], begin_day: int, chosen: AnomalySettings
+) -> Watched:
+    """Run the calls through model and scan; the scan from a day on."""
+    calendars = CalendarRows()
+    model = ArrivalModel(1, calendars)
+    model.set_calendar(0, calendars.add(Calendar(open_times=series.open_times)))
+    scan = AnomalyWatch(1, chosen)
+    first = int(series.buckets[0])
+    counts = np.zeros(int(series.buckets[-1]) - first + 1, np.int64)
+    counts[series.buckets - first] = series.counts[:, 0]
+    is_open = np.isin(np.arange(len(counts)) + first, series.buckets)
+    forecast: dict[int, float] = {}
+    told: list[Anomaly] = []
+    issued: dict[int, tuple[float, float]] = {}
+    for place in range(len(counts)):
+        bucket = first + place
+        if model.bucket >= 0:
+            # A forecast that has seen a surge for long enough expects it.
+            ahead = model.demand(LAG, LAG + 1)
+            issued[bucket + LAG] = float(ahead.mean[0]), float(ahead.variance[0])
+        if is_open[place] and bucket >= begin_day * SLOTS:
+            forecast[bucket] = issued[bucket][0]
+            told += _scan_bucket(scan, bucket, calls_s, issued[bucket])
+        model.close(
+            bucket, Observed(counts[place : place + 1], np.full(1, BUCKET_S), np.zeros(1, np.int64))
+        )
+        model.learn(1)
+    return Watched(told, forecast)
+
+
+def _scan_bucket(
+    scan: AnomalyWatch, bucket: int, calls_s: NDArray[np.int64], ahead: tuple[float, float]
+) -> list[Anomaly]:
+    """Let the seconds of a bucket pass."""
+    mean, variance = ahead
+    relative = max(0.0, variance - mean) / max(mean, 1e-9) ** 2
+    begin_s = bucket * BUCKET_S
+    low, high = np.searchsorted(calls_s, (begin_s, begin_s + BUCKET_S))
+    counts = np.bincount(calls_s[low:high] - begin_s, minlength=BUCKET_S)
+    one = np.ones(1, np.int64)
+    told: list[Anomaly] = []
+    for place in range(BUCKET_S):
+        offered = counts[place : place + 1]
+        second = Second(offered, one, np.full(1, mean / BUCKET_S), np.full(1, relative))
+        told += scan.observe(begin_s + place, second)
+    return [found for found in told if found.ended_s < 0]
+
+
+def drawn_surges(
+    days: Sequence[int], forecast: dict[int, float], factor: float
+) -> tuple[list[int], NDArray[np.int64]]:
+    """When each day's surge begins, and the calls it brings; seconds since the Unix epoch."""
+    draw = np.random.default_rng(_SEED)
+    begun_s, added = [], []
+    for day in days:
+        begin_s = day * _DAY_S + int(draw.integers(_FIRST_HOUR * 3_600, _LAST_HOUR * 3_600))
+        begun_s.append(begin_s)
+        for second in range(begin_s, begin_s + _SURGE_S):
+            rate = (factor - 1.0) * forecast.get(second // BUCKET_S, 0.0) / BUCKET_S
+            added += [second] * int(draw.poisson(rate))
+    return begun_s, np.array(added, np.int64)
+
+
+def delays_s(begun_s: Sequence[int], told: Sequence[Anomaly]) -> list[float]:
+    """How long after its begin each surge was told, seconds; infinite where it was not."""
+    alarms = np.array([one.began_s for one in told if one.kind is AnomalyKind.SURGE])
+    delays = []
+    for begin_s in begun_s:
+        inside = alarms[(alarms >= begin_s) & (alarms < begin_s + _SURGE_S)]
+        delays.append(float(inside[0] - begin_s) if len(inside) else np.inf)
+    return delays
