@@ -15,10 +15,13 @@ from engine.kernels.compilation import kernel
 from engine.kernels.deadlines import schedule_contact
 from engine.kernels.eligibility import exclude
 from engine.kernels.recording import mark_contact, record_contact
+from engine.lifecycle import ContactState
 from engine.limits import PAST_AGENTS_MAX, SCHEDULE_AHEAD_MS_MAX
 
 # Stands in `consults_for` for a contact that left its agent's hands.
 OVER: Final = -2
+_ASSIGNED = int(ContactState.ASSIGNED)
+_INTERRUPTED = int(ContactState.INTERRUPTED)
 _E_CONSULTED = int(EffectKind.CONTACT_CONSULTED)
 _NONE = int(Reason.NONE)
 
@@ -59,8 +62,13 @@ def part(table: Table, consult: int) -> None:
 
 @kernel
 def remember_agent(table: Table, contact: int) -> None:
-    """Put the agent a contact is leaving in front of those who had it before. O(1)."""
+    """
+    Put the agent whose hands a contact is leaving in front of those who had it before; who only had
+    the offer did not. O(1).
+    """
     contacts = open_contacts(table)
+    if contacts.state[contact] not in (_ASSIGNED, _INTERRUPTED):
+        return
     for place in range(PAST_AGENTS_MAX - 1, 0, -1):
         contacts.past_agent[contact, place] = contacts.past_agent[contact, place - 1]
     contacts.past_agent[contact, 0] = contacts.agent[contact]

@@ -156,8 +156,7 @@ def return_to_queue(table: Table, contact: int, reason: int) -> None:
     It is made due at once: whoever wants it matched sooner calls `match_returned`.
     """
     contacts = open_contacts(table)
-    if contacts.state[contact] in (_ASSIGNED, _INTERRUPTED):
-        remember_agent(table, contact)
+    remember_agent(table, contact)
     contacts.agent[contact] = -1
     is_late = contacts.expires_ms[contact] <= open_cell(table).scalar[NOW_MS]
     if is_late and not can_fall_back(table, contact):

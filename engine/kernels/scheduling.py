@@ -50,8 +50,7 @@ def back_off_ms(table: Table, contact: int) -> int:
 def postpone(table: Table, contact: int, due_ms: int, reason: int) -> None:
     """Schedule a contact that neither waits nor is held. O(log contacts)."""
     contacts = open_contacts(table)
-    if contacts.agent[contact] >= 0:
-        remember_agent(table, contact)
+    remember_agent(table, contact)
     contacts.agent[contact] = -1
     # Age runs on from here once it is due.
     start_wait(table, contact)

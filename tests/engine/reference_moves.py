@@ -54,8 +54,7 @@ def set_expiry(floor: Floor, contact: RefContact) -> None:
 
 
 def postpone(floor: Floor, contact: RefContact, due_ms: int, reason: str = "") -> None:
-    if contact.agent_id:
-        remember_agent(contact)
+    remember_agent(contact)
     contact.agent_id = ""
     start_wait(floor, contact)
     contact.state = ContactState.SCHEDULED
@@ -152,12 +151,12 @@ def part(asked: RefContact) -> None:
 
 
 def remember_agent(contact: RefContact) -> None:
-    contact.past_agents = [contact.agent_id, *contact.past_agents][:4]
+    if contact.state in (ContactState.ASSIGNED, ContactState.INTERRUPTED):
+        contact.past_agents = [contact.agent_id, *contact.past_agents][:4]
 
 
 def return_to_queue(floor: Floor, contact: RefContact, reason: str) -> None:
-    if contact.state in (ContactState.ASSIGNED, ContactState.INTERRUPTED):
-        remember_agent(contact)
+    remember_agent(contact)
     contact.agent_id = ""
     if contact.expires_ms <= floor.now_ms:
         if not floor.can_fall_back(contact):
