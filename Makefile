@@ -66,16 +66,18 @@ programs:
 	@.ci/need $(PROGRAMS)
 
 # On the second core: with the kernels as plain Python once more, and then what needs no server of
-# ours. What that says comes last.
+# ours. What failed, on either, comes last.
 test: lint programs ## Everything CI checks
-	@log=$$(mktemp); { code=0; \
+	@first=$$(mktemp); log=$$(mktemp); { code=0; \
 	    NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q $(IN_PLAIN_PYTHON) || code=$$?; \
 	    $(BIN)/pytest -q $(ON_SECOND_CORE) || code=$$?; exit $$code; } >"$$log" 2>&1 & second=$$!; \
-	  trap 'pkill -P '$$second' 2>/dev/null; kill '$$second' 2>/dev/null || true; rm -f '"$$log" EXIT; \
-	  code=0; $(BIN)/pytest $(addprefix --ignore=,$(ON_SECOND_CORE)) $(ARGS) || code=$$?; \
+	  trap 'pkill -P '$$second' || true; kill '$$second' 2>/dev/null || true; rm -f '"$$first $$log" EXIT; \
+	  code=0; $(BIN)/pytest $(addprefix --ignore=,$(ON_SECOND_CORE)) $(ARGS) | tee "$$first" || code=$$?; \
 	  wait $$second || code=$$?; \
 	  echo "test: on the second core, first with the kernels as plain Python"; \
-	  cat "$$log"; exit $$code
+	  cat "$$log"; \
+	  echo "test: both ended with code $$code"; \
+	  grep -hE '^(E  |FAILED|ERROR)|(passed|failed).* in [0-9]' "$$first" "$$log" | tail -n 20; exit $$code
 
 test-core: setup ## Tests that need no program outside Python
 	$(BIN)/pytest --without-programs $(ARGS)

@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,8 @@ def test_readme_shell_blocks_run_in_order(tmp_path: Path) -> None:
         code = shell.wait(timeout=540)
     finally:
         # That server belongs to the shell's group.
-        os.killpg(shell.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(shell.pid, signal.SIGKILL)
     assert code == 0, log.read_text()[-4000:]
 
 
