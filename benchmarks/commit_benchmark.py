@@ -231,10 +231,8 @@ def _latency(rounds: Rounds, rate: int) -> str:
     return f"{text}, {shed:.0%} shed" if shed else text
 
 
-async def _round(
-    name: str, path: Path, rates: Sequence[int], settings: Settings, rounds: Rounds
-) -> None:
-    log = CountingLog(_log(name, path))
+async def started(log: CommitLog, settings: Settings) -> tuple[DispatchLoop, Feeder]:
+    """A cell on a log, with its floor set up and garbage collection as a server has it."""
     bounds = LoopSettings(Limits(ended_max=10_000), replies_max=20_000)
     cell = DispatchLoop("bench", log, bounds, Metrics().cell("bench"))
     await cell.start("bench")
@@ -243,7 +241,14 @@ async def _round(
     gc.collect()
     gc.freeze()
     gc.set_threshold(2_000, 10, 1_000_000_000)
-    feeder = Feeder(cell, population.contacts(256))
+    return cell, Feeder(cell, population.contacts(256))
+
+
+async def _round(
+    name: str, path: Path, rates: Sequence[int], settings: Settings, rounds: Rounds
+) -> None:
+    log = CountingLog(_log(name, path))
+    cell, feeder = await started(log, settings)
     seconds = settings.value("seconds")
     await feeder.closed_loop(2_000, _IN_FLIGHT)
     for rate in rates:

@@ -20,7 +20,6 @@ from typing import Final
 import uvloop
 
 from adapters.commit_log import CommitGroup, CommitLog, StoredReply
-from adapters.dispatch_loop import DispatchLoop
 from adapters.logs import configure_logs
 from adapters.memory_log import MemoryLog, MemoryStore
 from adapters.metrics import Metrics
@@ -31,12 +30,10 @@ from adapters.redis_log.scripts import Keys
 from adapters.redis_log.server_check import Tier
 from adapters.redis_log.terms import Terms
 from adapters.sqlite_log import SqliteLog
-from adapters.turn import LoopSettings
-from benchmarks.commit_benchmark import Feeder, population_of, set_up
+from benchmarks.commit_benchmark import started
 from benchmarks.settings import Settings
 from benchmarks.tables import Goals, Table, figure
 from benchmarks.timing import percentile, pin
-from engine.limits import Limits
 from engine.state.rows import RowDelta, RowTable
 from tests.end_to_end.redis_servers import RedisServer, replicated
 
@@ -172,15 +169,7 @@ def _group(number: int, size: int) -> CommitGroup:
 
 async def _routes(log: CommitLog, settings: Settings, into: Figures) -> None:
     """Route through the dispatch loop, at rates and as fast as it goes."""
-    bounds = LoopSettings(Limits(ended_max=10_000), replies_max=20_000)
-    cell = DispatchLoop("bench", log, bounds, Metrics().cell("bench"))
-    await cell.start("bench")
-    population = population_of(settings)
-    await set_up(cell, population)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(2_000, 10, 1_000_000_000)
-    feeder = Feeder(cell, population.contacts(256))
+    cell, feeder = await started(log, settings)
     await feeder.closed_loop(2_000, _IN_FLIGHT)
     for rate in settings.numbers("rates"):
         await feeder.open_loop(rate, settings.value("seconds"))

@@ -35,7 +35,7 @@ def consult(cell: CellState, command: Consult) -> Outcome:
         cell.store.scalar[NOW_MS] - int(contacts.since_ms[row]),
         relaxation=command.relaxation,
     )
-    return take_in(cell, about, row)
+    return take_in(cell, about, known, row)
 
 
 def _consult_again(cell: CellState, command: Consult, row: int, known: int) -> Outcome:
@@ -46,8 +46,7 @@ def _consult_again(cell: CellState, command: Consult, row: int, known: int) -> O
         raise CommandRefused(Refusal.CONTACT_EXISTS, refused)
     cell.store.request[IN_CONTACT] = known
     run(cell, Operation.READ_CONTACT)
-    queue_id = cell.queues.slots.ids[int(cell.store.columns.contacts.queue[known])]
-    return where_it_stands(cell, command.consult_id, queue_id)._replace(already_known=True)
+    return where_it_stands(cell, command.consult_id)._replace(already_known=True)
 
 
 def complete_transfer(cell: CellState, command: CompleteTransfer) -> Outcome:
@@ -61,5 +60,4 @@ def complete_transfer(cell: CellState, command: CompleteTransfer) -> Outcome:
         said = of_consult._replace(attributes=merged(said.attributes, of_consult.attributes))
     run(cell, Operation.TRANSFER)
     cell.contacts.write(row, said)
-    queue_id = cell.queues.slots.ids[int(contacts.queue[row])]
-    return where_it_stands(cell, command.contact_id, queue_id)
+    return where_it_stands(cell, command.contact_id)

@@ -44,11 +44,15 @@ def route(cell: CellState, command: Route) -> Outcome:
     row = cell.contacts.slots.row_of(command.contact_id)
     if row >= 0 and cell.store.columns.contacts.state[row] != _FREE:
         return _route_again(cell, command, row)
-    return take_in(cell, command)
+    return take_in(cell, command, row)
 
 
-def take_in(cell: CellState, command: Route, about: int = -1) -> Outcome:
-    """Take a new contact in; a consult where it is about the contact of a row."""
+def take_in(cell: CellState, command: Route, row: int, about: int = -1) -> Outcome:
+    """
+    Take a new contact in; a consult where it is about the contact of a row.
+
+    `row` is that of a forgotten contact with the same id, -1 for none.
+    """
     queue_row = cell.queue_row(command.queue_id)
     _check_asked(cell, command.requirements, command.relaxation)
     if command.schedule is not None:
@@ -56,7 +60,6 @@ def take_in(cell: CellState, command: Route, about: int = -1) -> Outcome:
     class_row = cell.classes.row_of(
         queue_row, command.requirements, command.channel, command.priority, command.relaxation
     )
-    row = cell.contacts.slots.row_of(command.contact_id)
     if row >= 0:
         # Forgotten in the open commit group, which deletes the old row and writes the new one.
         cell.contacts.slots.disown(row)
@@ -73,12 +76,7 @@ def take_in(cell: CellState, command: Route, about: int = -1) -> Outcome:
         request[IN_VALUE] = closed_then(cell, queue_row, command.schedule)
     request[IN_ROW] = about
     run(cell, Operation.ROUTE if about < 0 else Operation.CONSULT)
-    return where_it_stands(cell, command.contact_id, _queue_id(cell, row))
-
-
-def _queue_id(cell: CellState, row: int) -> str:
-    """Queue that a contact is in now."""
-    return cell.queues.slots.ids[int(cell.store.columns.contacts.queue[row])]
+    return where_it_stands(cell, command.contact_id)
 
 
 def _check_asked(cell: CellState, requirements: Requirements, relaxation: Relaxation) -> None:
@@ -98,8 +96,7 @@ def _route_again(cell: CellState, command: Route, row: int) -> Outcome:
         )
     cell.store.request[IN_CONTACT] = row
     run(cell, Operation.READ_CONTACT)
-    queue_id = _queue_id(cell, row)
-    return where_it_stands(cell, command.contact_id, queue_id)._replace(already_known=True)
+    return where_it_stands(cell, command.contact_id)._replace(already_known=True)
 
 
 def update(cell: CellState, command: UpdateContact) -> Outcome:
@@ -179,7 +176,7 @@ def requeue(cell: CellState, command: RequeueContact) -> Outcome:
         raise
     if asks_anew or command.attributes:
         cell.contacts.write(row, said)
-    return where_it_stands(cell, command.contact_id, _queue_id(cell, row))
+    return where_it_stands(cell, command.contact_id)
 
 
 def offer_by_hand(cell: CellState, command: OfferContact) -> Outcome:
@@ -190,7 +187,7 @@ def offer_by_hand(cell: CellState, command: OfferContact) -> Outcome:
     request[IN_CONTACT] = row
     request[IN_VALUE] = command.ignores_capacity
     run(cell, Operation.PICK)
-    return where_it_stands(cell, command.contact_id, _queue_id(cell, row))
+    return where_it_stands(cell, command.contact_id)
 
 
 def cancel(cell: CellState, command: CancelContact) -> Outcome:

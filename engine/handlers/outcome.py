@@ -64,15 +64,16 @@ class Outcome(NamedTuple):
     other_offers: tuple[tuple[str, str], ...] = ()
 
 
-def where_it_stands(cell: CellState, contact_id: str, queue_id: str) -> Outcome:
+def where_it_stands(cell: CellState, contact_id: str) -> Outcome:
     """Outcome of a transition that ended with `report`."""
     out = cell.store.outcome
+    queue = cell.store.columns.contacts.queue
     agent_row = out[OUT_AGENT]
     offer = out[OUT_OFFER]
     return Outcome(
         state=out[OUT_STATE],
         contact_id=contact_id,
-        queue_id=queue_id,
+        queue_id=cell.queues.slots.ids[int(queue[out[OUT_CONTACT]])],
         agent_id=cell.agents.slots.ids[agent_row] if agent_row >= 0 else "",
         offer_id=offer_id_of(offer, out[OUT_CONTACT]),
         until_ms=out[OUT_UNTIL_MS] if offer or out[OUT_STATE] == _SCHEDULED else 0,

@@ -81,8 +81,7 @@ def schedule_contact(cell: CellState, command: ScheduleContact) -> Outcome:
     run(cell, Operation.SCHEDULE)
     if command.attributes:
         cell.contacts.write(row, said._replace(attributes=attributes))
-    queue_id = cell.queues.slots.ids[int(contacts.queue[row])]
-    return where_it_stands(cell, command.contact_id, queue_id)
+    return where_it_stands(cell, command.contact_id)
 
 
 def _require_open_then(cell: CellState, queue_row: int, schedule: Schedule) -> None:
@@ -96,8 +95,7 @@ def _require_open_then(cell: CellState, queue_row: int, schedule: Schedule) -> N
 
 def fail_attempt(cell: CellState, command: FailAttempt) -> Outcome:
     """Have a contact tried again later, or end it."""
-    row = request_assignment(cell, command.contact_id, command.agent_id)
+    request_assignment(cell, command.contact_id, command.agent_id)
     cell.store.request[IN_VALUE] = command.retry_after_ms
     run(cell, Operation.FAIL_ATTEMPT)
-    queue_id = cell.queues.slots.ids[int(cell.store.columns.contacts.queue[row])]
-    return where_it_stands(cell, command.contact_id, queue_id)
+    return where_it_stands(cell, command.contact_id)

@@ -15,10 +15,10 @@ from engine.kernels.columns import NOW_MS
 from engine.kernels.compilation import kernel
 from engine.kernels.consulting import end_consult, part
 from engine.kernels.contact_life import (
+    claim_contact,
     complete,
     fail_offer,
     handling_ms,
-    is_allowed,
     pass_over,
     return_to_queue,
     take_from_agent,
@@ -47,7 +47,6 @@ from engine.limits import NEVER_MS
 from engine.refusals import Refusal
 
 _APPLIED = int(Refusal.NONE)
-_ILLEGAL = int(Refusal.ILLEGAL_TRANSITION)
 _OFFER_GONE = int(Refusal.OFFER_GONE)
 _NOT_YOURS = int(Refusal.NOT_YOURS)
 _OFFERED = int(ContactState.OFFERED)
@@ -138,10 +137,9 @@ def complete_assignment(table: Table) -> int:
     contacts = open_contacts(table)
     queues = open_queues(table)
     contact = cell.request[IN_CONTACT]
-    if not is_allowed(table, contact, _T_COMPLETE):
-        return _ILLEGAL
-    if contacts.agent[contact] != cell.request[IN_AGENT]:
-        return _NOT_YOURS
+    refusal = claim_contact(table, contact, _T_COMPLETE)
+    if refusal != _APPLIED:
+        return refusal
     if contacts.state[contact] == _INTERRUPTED:
         end_interruption(table, contact)
     end_consult(table, contact)
@@ -174,12 +172,10 @@ def complete_assignment(table: Table) -> int:
 def end_wrap_up(table: Table) -> int:
     """End wrap-up; the agent's capacity is free. O(log contacts), and one search per offer made."""
     cell = open_cell(table)
-    contacts = open_contacts(table)
     contact = cell.request[IN_CONTACT]
-    if not is_allowed(table, contact, _T_END_WRAP_UP):
-        return _ILLEGAL
-    if contacts.agent[contact] != cell.request[IN_AGENT]:
-        return _NOT_YOURS
+    refusal = claim_contact(table, contact, _T_END_WRAP_UP)
+    if refusal != _APPLIED:
+        return refusal
     cell.outcome[OUT_WAIT_MS] = handling_ms(table, contact)
     settle_agent(table, complete(table, contact))
     return _APPLIED
@@ -193,12 +189,10 @@ def release(table: Table) -> int:
     One search, and one per offer made.
     """
     cell = open_cell(table)
-    contacts = open_contacts(table)
     contact = cell.request[IN_CONTACT]
-    if not is_allowed(table, contact, _T_RELEASE):
-        return _ILLEGAL
-    if contacts.agent[contact] != cell.request[IN_AGENT]:
-        return _NOT_YOURS
+    refusal = claim_contact(table, contact, _T_RELEASE)
+    if refusal != _APPLIED:
+        return refusal
     agent = take_from_agent(table, contact)
     rest_begins(table, agent)
     start_wait(table, contact)

@@ -8,23 +8,21 @@ from engine.kernels.columns import HANDLE_MS_SUM, NOW_MS
 from engine.kernels.compilation import kernel
 from engine.kernels.consulting import begin_consult, part, remember_agent
 from engine.kernels.contact_life import (
+    claim_contact,
     count_in_hand,
     end_contact,
     handling_ms,
-    is_allowed,
     take_from_agent,
 )
 from engine.kernels.contact_transitions import admit, receive, report
 from engine.kernels.interrupting import end_interruption
 from engine.kernels.joining import refer_to_class
 from engine.kernels.recording import mark_queue, record_contact
-from engine.kernels.requests import IN_AGENT, IN_CONTACT, IN_ROW
+from engine.kernels.requests import IN_CONTACT, IN_ROW
 from engine.lifecycle import ContactState, Trigger
 from engine.refusals import Refusal
 
 _APPLIED = int(Refusal.NONE)
-_ILLEGAL = int(Refusal.ILLEGAL_TRANSITION)
-_NOT_YOURS = int(Refusal.NOT_YOURS)
 _NOBODY_CONSULTED = int(Refusal.NOBODY_CONSULTED)
 _CONSULTED_ALREADY = int(Refusal.CONSULTED_ALREADY)
 _ASSIGNED = int(ContactState.ASSIGNED)
@@ -55,10 +53,9 @@ def may_consult(table: Table) -> int:
     request = open_cell(table).request
     contacts = open_contacts(table)
     contact = request[IN_ROW]
-    if not is_allowed(table, contact, _T_CONSULT):
-        return _ILLEGAL
-    if contacts.agent[contact] != request[IN_AGENT]:
-        return _NOT_YOURS
+    refusal = claim_contact(table, contact, _T_CONSULT)
+    if refusal != _APPLIED:
+        return refusal
     return _CONSULTED_ALREADY if contacts.consult[contact] >= 0 else _APPLIED
 
 
@@ -66,10 +63,9 @@ def may_consult(table: Table) -> int:
 def _may_transfer(table: Table, contact: int) -> int:
     """Whether the agent may hand the contact over to whom it consulted, as the Refusal. O(1)."""
     contacts = open_contacts(table)
-    if not is_allowed(table, contact, _T_TRANSFER):
-        return _ILLEGAL
-    if contacts.agent[contact] != open_cell(table).request[IN_AGENT]:
-        return _NOT_YOURS
+    refusal = claim_contact(table, contact, _T_TRANSFER)
+    if refusal != _APPLIED:
+        return refusal
     asked = contacts.consult[contact]
     if asked < 0 or contacts.state[asked] != _ASSIGNED:
         return _NOBODY_CONSULTED

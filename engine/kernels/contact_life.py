@@ -32,11 +32,16 @@ from engine.kernels.joining import can_fall_back, fall_back, refer_to_class
 from engine.kernels.matching import relaxes_ms, schedule_wait
 from engine.kernels.offering import lead_next, rescind_others
 from engine.kernels.recording import mark_contact, mark_queue, record_contact
+from engine.kernels.requests import IN_AGENT
 from engine.kernels.scheduling import unschedule
 from engine.kernels.waiting import join_class, join_ended, leave_class, leave_ended
 from engine.lifecycle import HAS_ENDED, NO_STATE, TRANSITION_TABLE, ContactState
 from engine.limits import EXCLUSIONS_MAX, NEVER_MS, PAST_AGENTS_MAX
+from engine.refusals import Refusal
 
+_APPLIED = int(Refusal.NONE)
+_ILLEGAL = int(Refusal.ILLEGAL_TRANSITION)
+_NOT_YOURS = int(Refusal.NOT_YOURS)
 _FREE = int(ContactState.FREE)
 _QUEUED = int(ContactState.QUEUED)
 _OFFERED = int(ContactState.OFFERED)
@@ -63,6 +68,15 @@ _NONE = int(Reason.NONE)
 def is_allowed(table: Table, contact: int, trigger: int) -> bool:
     """Whether the table of transitions lists the trigger for the contact's state. O(1)."""
     return TRANSITION_TABLE[open_contacts(table).state[contact], trigger] != NO_STATE
+
+
+@kernel
+def claim_contact(table: Table, contact: int, trigger: int) -> int:
+    """Why the named agent cannot pull a trigger of a contact in its hands; 0 when it can. O(1)."""
+    if not is_allowed(table, contact, trigger):
+        return _ILLEGAL
+    is_theirs = open_contacts(table).agent[contact] == open_cell(table).request[IN_AGENT]
+    return _APPLIED if is_theirs else _NOT_YOURS
 
 
 @kernel

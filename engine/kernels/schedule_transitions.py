@@ -7,6 +7,7 @@ from engine.kernels.capacity import rest_begins
 from engine.kernels.columns import NOW_MS
 from engine.kernels.compilation import kernel
 from engine.kernels.contact_life import (
+    claim_contact,
     end_contact,
     is_allowed,
     release_from_state,
@@ -16,14 +17,13 @@ from engine.kernels.contact_life import (
 from engine.kernels.contact_transitions import report
 from engine.kernels.joining import refer_to_class, set_expiry, start_wait
 from engine.kernels.matching import match_returned
-from engine.kernels.requests import IN_AGENT, IN_CLASS, IN_CONTACT, IN_DUE_MS, IN_VALUE
+from engine.kernels.requests import IN_CLASS, IN_CONTACT, IN_DUE_MS, IN_VALUE
 from engine.kernels.scheduling import back_off_ms, postpone, set_schedule
 from engine.lifecycle import ContactState, Trigger
 from engine.refusals import Refusal
 
 _APPLIED = int(Refusal.NONE)
 _ILLEGAL = int(Refusal.ILLEGAL_TRANSITION)
-_NOT_YOURS = int(Refusal.NOT_YOURS)
 _QUEUED = int(ContactState.QUEUED)
 _OFFERED = int(ContactState.OFFERED)
 _EXPIRED = int(ContactState.EXPIRED)
@@ -85,10 +85,9 @@ def fail_attempt(table: Table) -> int:
     cell = open_cell(table)
     contacts = open_contacts(table)
     contact = cell.request[IN_CONTACT]
-    if not is_allowed(table, contact, _T_FAIL_ATTEMPT):
-        return _ILLEGAL
-    if contacts.agent[contact] != cell.request[IN_AGENT]:
-        return _NOT_YOURS
+    refusal = claim_contact(table, contact, _T_FAIL_ATTEMPT)
+    if refusal != _APPLIED:
+        return refusal
     agent = take_from_agent(table, contact)
     rest_begins(table, agent)
     contacts.attempts[contact] += 1
