@@ -5,6 +5,7 @@ import numpy as np
 from engine.forecasting.anomaly import AnomalyWatch
 from engine.forecasting.arrivals import ArrivalModel
 from engine.forecasting.breach import HORIZONS_S, BreachCalibration, wait_risk
+from engine.forecasting.pools import membership, share_agents
 from engine.forecasting.windows import QueueWindows
 from engine.kernels.breach import Pools
 from engine.kernels.calibration import Outcomes
@@ -28,6 +29,7 @@ def compile_sensing() -> None:
     model.demand(0, 1)
     one = np.ones(1)
     wait_risk(Pools(one, one[:, None], one[:, None], one, one, one, one), 1.0)
+    share_agents(membership([[0]], 1), one, one)
     nothing = np.zeros(1)
     AnomalyWatch(1).observe(0, Second(none, none, nothing, nothing))
     calibration = BreachCalibration(1)
