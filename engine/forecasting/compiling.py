@@ -6,9 +6,11 @@ from engine.forecasting.anomaly import AnomalyWatch
 from engine.forecasting.arrivals import ArrivalModel
 from engine.forecasting.breach import HORIZONS_S, BreachCalibration, wait_risk
 from engine.forecasting.pools import membership, share_agents
+from engine.forecasting.service_level import Outlook, project
 from engine.forecasting.windows import QueueWindows
 from engine.kernels.breach import Pools
 from engine.kernels.calibration import Outcomes
+from engine.kernels.projection import SoFar
 from engine.kernels.scan import Second
 from engine.kernels.sensing_columns import BUCKET_S, Observed
 from engine.kernels.windows import READING_COLUMNS, Readings
@@ -31,6 +33,8 @@ def compile_sensing() -> None:
     wait_risk(Pools(one, one[:, None], one[:, None], one, one, one, one), 1.0)
     share_agents(membership([[0]], 1), one, one)
     nothing = np.zeros(1)
+    outlook = Outlook(one, one, nothing, np.zeros((1, 1)), one, one, nothing, one)
+    project(SoFar(one, one), outlook, nothing, 1.0)
     AnomalyWatch(1).observe(0, Second(none, none, nothing, nothing))
     calibration = BreachCalibration(1)
     calibration.calibrate(np.zeros((1, len(HORIZONS_S))), one)
