@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from engine.forecasting.calendar import CalendarRows
 from engine.forecasting.columns import Array, allocate, clear_row, exported, imported
+from engine.forecasting.drivers import Drivers
 from engine.forecasting.events import Events
 from engine.kernels.arrival_buckets import (
     close_bucket,
@@ -70,8 +71,8 @@ class ArrivalModel:
         The arrays; replaced as they grow.
     bucket
         The running bucket, -1 before the first.
-    events
-        Laid on what is usual; not part of what is exported.
+    events, drivers
+        Laid on what is usual; exported by themselves.
     """
 
     def __init__(self, rows: int, calendars: CalendarRows | None = None) -> None:
@@ -85,6 +86,7 @@ class ArrivalModel:
         )
         self.bucket = -1
         self.events = Events()
+        self.drivers = Drivers()
         self._scratch = np.zeros((SCRATCH_ROWS, SLOTS))
 
     @property
@@ -108,6 +110,7 @@ class ArrivalModel:
         """Forget a queue."""
         for group in self.columns[1:]:
             clear_row(group, row)
+        self.drivers.clear(row)
 
     def set_calendar(self, row: int, calendar: int) -> None:
         """Say which calendar a queue goes by."""
@@ -300,6 +303,7 @@ class ArrivalModel:
 
     def _close_one(self, bucket: int, observed: Observed, rows: NDArray[np.int64]) -> None:
         self._lay_out_calendars(bucket)
+        self.drivers.learn(bucket, rows, observed.contacts, observed.covered_s)
         close_bucket(self.columns, rows, bucket, observed)
         self.bucket = bucket + 1
         self._begin_bucket(rows, bucket + 1)
@@ -307,6 +311,7 @@ class ArrivalModel:
     def _begin_bucket(self, rows: NDArray[np.int64], bucket: int) -> None:
         lay_out_buckets(self.columns, rows, bucket)
         self.events.lay_on(self.columns.arrivals, rows, bucket)
+        self.drivers.lay_on(self.columns, rows, bucket)
         issue_forecasts(self.columns, rows, bucket)
 
     def _learn_rows(self, rows: NDArray[np.int64]) -> None:
