@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from engine.forecasting.calendar import CalendarRows
 from engine.forecasting.columns import Array, allocate, clear_row, exported, imported
 from engine.forecasting.drivers import Drivers
-from engine.forecasting.events import Events
+from engine.forecasting.events import Event, Events, Override
 from engine.kernels.arrival_buckets import (
     close_bucket,
     issue_forecasts,
@@ -303,16 +303,33 @@ class ArrivalModel:
 
     def _close_one(self, bucket: int, observed: Observed, rows: NDArray[np.int64]) -> None:
         self._lay_out_calendars(bucket)
-        self.drivers.learn(bucket, rows, observed.contacts, observed.covered_s)
+        self.drivers.learn(bucket, rows, observed, self.columns.arrivals)
+        self.events.note(rows, observed.contacts, observed.covered_s)
         close_bucket(self.columns, rows, bucket, observed)
         self.bucket = bucket + 1
         self._begin_bucket(rows, bucket + 1)
 
     def _begin_bucket(self, rows: NDArray[np.int64], bucket: int) -> None:
         lay_out_buckets(self.columns, rows, bucket)
-        self.events.lay_on(self.columns.arrivals, rows, bucket)
         self.drivers.lay_on(self.columns, rows, bucket)
+        self.events.lay_on(self.columns.arrivals, rows, bucket)
         issue_forecasts(self.columns, rows, bucket)
+        # After what is kept for scoring: nothing is learned from an order.
+        for chosen, ahead, event in self.events.orders(rows, bucket):
+            self._override(chosen, ahead, event)
+
+    def _override(self, rows: NDArray[np.int64], ahead: NDArray[np.int64], event: Event) -> None:
+        """Bring forecasts of some rows and buckets to what is ordered, where queues are open."""
+        mean = self.forecast(rows).mean[:, ahead].astype(np.float64)
+        ordered = np.full_like(mean, event.level)
+        if event.override is Override.MIN:
+            ordered = np.maximum(mean, event.level)
+        elif event.override is Override.MAX:
+            ordered = np.minimum(mean, event.level)
+        factor = np.divide(ordered, mean, out=np.ones_like(mean), where=mean > 0.0)
+        place = np.ix_(rows, ahead)
+        for expected in (self.columns.arrivals.expected, self.columns.arrivals.other):
+            expected[place] *= factor.astype(np.float32)
 
     def _learn_rows(self, rows: NDArray[np.int64]) -> None:
         if len(rows):

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from engine.forecasting.columns import Array
 from engine.forecasting.volumes import Volumes
-from engine.kernels.sensing_columns import HORIZON, Model
+from engine.kernels.sensing_columns import HORIZON, Arrivals, Model, Observed
 from engine.refusals import BadConfiguration
 
 DRIVERS_MAX: Final = 256
@@ -78,8 +78,8 @@ class _Links:
     def __init__(self, rows: NDArray[np.int64]) -> None:
         self.row = rows
         self.sums = np.zeros((len(self.names), len(rows)))
-        # Contacts usual in the running bucket without the driver.
-        self.before = np.zeros(len(rows))
+        # What the driver does to the running bucket.
+        self.factor = np.ones(len(rows))
 
     def learn(self, volume: float, usual: float, counts: NDArray[np.float64],
               expected: NDArray[np.float64]) -> None:  # fmt: skip
@@ -211,44 +211,48 @@ class Drivers:
         return mean, np.sqrt(mean + (mean * told.error[:, None]) ** 2)
 
     def lay_on(self, model: Model, rows: NDArray[np.int64], bucket: int) -> None:
-        """Lay departures of volumes on what is usual from a bucket on."""
+        """Lay departures of volumes on what is usual from a bucket on, before events."""
         arrivals = model.arrivals
         for driver_id, links in self._links.items():
             chosen = np.flatnonzero(np.isin(links.row, rows))
             if len(chosen) == 0:
                 continue
             row = links.row[chosen]
-            links.before[chosen] = arrivals.expected[row, 0]
             volumes = self._volumes[driver_id]
             volumes.follow_calendar(model, int(links.row[0]), bucket)
             ratio, deviation = volumes.ahead(bucket, HORIZON)
             share, share_error = (part[chosen, None] for part in links.share())
             factor = 1.0 + share * (ratio - 1.0)
+            links.factor[chosen] = factor[:, 0]
             arrivals.expected[row] *= factor.astype(np.float32)
             spread = ((ratio - 1.0) * share_error) ** 2 + (share * ratio * deviation) ** 2
             arrivals.uncertain[row] += spread / np.maximum(factor, 0.05) ** 2
 
     def learn(
-        self, bucket: int, rows: NDArray[np.int64], contacts: NDArray[np.int64],
-        covered_s: NDArray[np.int64],
-    ) -> None:  # fmt: skip
+        self, bucket: int, rows: NDArray[np.int64], observed: Observed, arrivals: Arrivals
+    ) -> None:
         """
         Learn from a bucket that ends, whose volumes have been observed; half seen ones are left.
 
         Parameters
         ----------
-        rows, contacts, covered_s
-            (m,) each, as `ArrivalModel.close` takes them.
+        rows, observed
+            As `ArrivalModel.close` takes them.
+        arrivals
+            As the bucket was laid out, with drivers and events.
         """
         order = np.argsort(rows, kind="stable")
         for driver_id, links in self._links.items():
             counts = np.full(len(links.row), np.nan)
             place = np.searchsorted(rows, links.row, sorter=order)
             found = order[np.minimum(place, len(rows) - 1)] if len(rows) else place
-            told = np.flatnonzero((rows[found] == links.row) & (covered_s[found] >= _SEEN_S))
-            counts[told] = contacts[found[told]]
+            told = np.flatnonzero(
+                (rows[found] == links.row) & (observed.covered_s[found] >= _SEEN_S)
+            )
+            counts[told] = observed.contacts[found[told]]
+            expected = arrivals.expected[links.row, 0] / np.maximum(links.factor, 0.05)
             volumes = self._volumes[driver_id]
-            for learned in volumes.close(bucket, counts, links.before.copy()):
+            for learned in volumes.close(bucket, counts, expected):
                 if len(learned.counts) == len(links.row):
                     links.learn(learned.volume, learned.usual, learned.counts, learned.expected)
 

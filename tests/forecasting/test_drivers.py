@@ -100,7 +100,8 @@ def replay(drivers: Drivers, bank: Bank, volumes: list[float]) -> list[bool]:
         drivers.lay_on(bank.model.columns, np.arange(2), bank.bucket)
         contacts = round(0.02 * volume) if 0.0 <= volume < 1e9 else 0
         count = np.array([contacts, 0])
-        drivers.learn(bank.bucket, np.arange(2), count, np.full(2, BUCKET_S))
+        observed = Observed(count, np.full(2, BUCKET_S), np.zeros(2, np.int64))
+        drivers.learn(bank.bucket, np.arange(2), observed, bank.model.columns.arrivals)
         bank.bucket += 1
     return believed
 
