@@ -254,7 +254,9 @@ class ArrivalModel:
 
     def load(self, arrays: Mapping[str, Array]) -> None:
         """
-        Take what `export` gave, of as many rows and the same calendars.
+        Take what `export` gave, of as many rows.
+
+        Calendars, events and drivers have exports of their own, and are loaded before.
 
         Raises
         ------

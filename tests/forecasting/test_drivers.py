@@ -6,6 +6,7 @@ import pytest
 from engine.forecasting.arrivals import ArrivalModel
 from engine.forecasting.calendar import Calendar, CalendarRows
 from engine.forecasting.drivers import DRIVERS_MAX, Drivers
+from engine.forecasting.events import Event
 from engine.kernels.sensing_columns import BUCKET_S, SLOTS, WEEKDAYS, Observed
 from engine.refusals import BadConfiguration
 
@@ -222,6 +223,26 @@ def test_what_is_exported_goes_on_where_it_was(bank: Bank) -> None:
         with pytest.raises(BadConfiguration, match=name.replace("/", r"\.")):
             again.load({key: value for key, value in arrays.items() if key != name})
     assert again.known() == {"a/b": (0,), "tx": (0, 1)}
+
+
+def test_model_is_restored_with_calendars_events_and_drivers(bank: Bank) -> None:
+    """After a restart the same is forecast, whatever is laid on it."""
+    model = bank.model
+    model.drivers.put("tx", (0,))
+    model.events.put("sale", Event((0,), 0, 86_400))
+    for number in range(5):
+        bank.live(1.0 + 0.1 * number)
+    begins_s = bank.bucket * BUCKET_S
+    model.events.put("sale", Event((0,), begins_s, begins_s + 86_400, uplift=0.4, kind="sale"))
+    bank.live(1.0)
+    calendars = CalendarRows()
+    calendars.load(model.calendars.export(), {})
+    again = ArrivalModel(2, calendars)
+    again.events.load(model.events.export())
+    again.drivers.load(model.drivers.export())
+    again.load(model.export())
+    np.testing.assert_array_equal(again.forecast().mean, model.forecast().mean)
+    np.testing.assert_array_equal(again.forecast().quantiles, model.forecast().quantiles)
 
 
 def test_drivers_of_a_removed_queue_go_with_it() -> None:
