@@ -8,6 +8,10 @@ those with the most contacts beyond the forecast do, and the others are counted.
 
 A silence begins where nothing has come for so long that it is less likely than one in a million,
 and is certain from one in a thousand million on; it ends with the next contact.
+
+A surge of a group and of its members is one anomaly, of the group, that names them; it takes over
+those of members that lasted already, and what still surges when it is over begins anew by itself.
+Silences likewise, apart from surges: where a whole group is silent, its members are named.
 """
 
 import math
@@ -65,6 +69,10 @@ class Anomaly(NamedTuple):
         of a silence those that were forecast and did not come.
     confidence
         Probability that the forecast alone would not have led to it, 0 to 1, the most so far.
+    members
+        Of a group, the rows of its members that it is of, ascending.
+    part_of
+        Number of the group's anomaly that it has become part of as it ended; 0 for none.
     """
 
     number: int
@@ -75,6 +83,8 @@ class Anomaly(NamedTuple):
     window_s: int
     excess: float
     confidence: float
+    members: tuple[int, ...] = ()
+    part_of: int = 0
 
 
 class AnomalySettings(NamedTuple):
@@ -114,6 +124,7 @@ class AnomalyWatch:
             expected = "0 < clear_z < raise_z and budget_per_day > 0"
             raise BadConfiguration("anomaly", chosen, expected)
         self.columns = allocate(Scans, rows)
+        self._parent = np.full(rows, -1, np.int64)
         self.suppressed = 0
         self._thresholds = Thresholds(*chosen[:3])
         self._budget_per_s = chosen.budget_per_day / _DAY_S
@@ -128,10 +139,29 @@ class AnomalyWatch:
         """Make room for rows."""
         if rows > len(self.columns.state):
             self.columns = allocate(Scans, rows, self.columns)
+            more = np.full(rows - len(self._parent), -1, np.int64)
+            self._parent = np.concatenate([self._parent, more])
+
+    def set_group(self, row: int, group: int) -> None:
+        """
+        Say of which group a queue's anomalies are part; -1 for none.
+
+        Raises
+        ------
+        ValueError
+            It would be its own group, the group has one itself, or there is no such row.
+        """
+        parent = self._parent
+        is_row = -1 <= group < len(parent) and group != row
+        if not is_row or (group >= 0 and (parent[group] >= 0 or (parent == row).any())):
+            raise ValueError(f"group of row {row}: expected a row without a group, got {group}")
+        parent[row] = group
 
     def clear(self, row: int) -> None:
-        """Forget a queue, and what was open of it."""
+        """Forget a queue, what was open of it, and its group or members."""
         clear_row(self.columns, row)
+        self._parent[row] = -1
+        self._parent[self._parent == row] = -1
         for kind in AnomalyKind:
             self._open.pop((kind, row), None)
 
@@ -215,18 +245,23 @@ class AnomalyWatch:
             else:
                 self._go_on(found, columns.excess[row], columns.z[row])
         rows = np.flatnonzero(columns.state == CANDIDATE)
-        for row in rows[np.argsort(-columns.excess[rows], kind="stable")].tolist():
-            if self._budget < 1.0:
-                self.suppressed += 1
+        is_group = np.isin(rows, self._parent)
+        # Groups first, for they take their members in; then by what matters most.
+        for row in rows[np.lexsort((-columns.excess[rows], ~is_group))].tolist():
+            window_s = WINDOW_STEPS[int(columns.window[row])] * STEP_S
+            told = window_s, float(columns.excess[row]), _normal(float(columns.z[row]))
+            if self._join(AnomalyKind.SURGE, row, told):
                 columns.state[row] = CALM
                 continue
-            self._budget -= 1.0
+            # What takes over from members is the same anomaly, and has been paid for.
+            if not self._open_members(AnomalyKind.SURGE, row):
+                if self._budget < 1.0:
+                    self.suppressed += 1
+                    columns.state[row] = CALM
+                    continue
+                self._budget -= 1.0
             columns.state[row], columns.calm_s[row] = SURGING, 0
-            window_s = WINDOW_STEPS[int(columns.window[row])] * STEP_S
-            excess, confidence = float(columns.excess[row]), _normal(float(columns.z[row]))
-            changed.append(
-                self._begin(AnomalyKind.SURGE, row, number, (window_s, excess, confidence))
-            )
+            changed += self._begin(AnomalyKind.SURGE, row, number, told)
         return changed
 
     def _silences(self, number: int) -> list[Anomaly]:
@@ -242,19 +277,47 @@ class AnomalyWatch:
                 self._open[key] = found._replace(
                     excess=float(quiet[found.row]), confidence=_not_by_chance(quiet[found.row])
                 )
-        for row in np.flatnonzero(quiet >= SILENT).tolist():
-            if (AnomalyKind.SILENCE, row) not in self._open:
-                told = 0, float(quiet[row]), _not_by_chance(quiet[row])
-                changed.append(self._begin(AnomalyKind.SILENCE, row, number, told))
+        rows = np.flatnonzero(quiet >= SILENT)
+        for row in rows[np.argsort(~np.isin(rows, self._parent), kind="stable")].tolist():
+            told = 0, float(quiet[row]), _not_by_chance(quiet[row])
+            is_told = (AnomalyKind.SILENCE, row) in self._open
+            if not is_told and not self._join(AnomalyKind.SILENCE, row, told):
+                changed += self._begin(AnomalyKind.SILENCE, row, number, told)
         return changed
 
     def _begin(
         self, kind: AnomalyKind, row: int, number: int, told: tuple[int, float, float]
-    ) -> Anomaly:
+    ) -> list[Anomaly]:
+        """Begin an anomaly, and end those of members that it takes over; returns all of them."""
         self._count += 1
-        found = Anomaly(self._count, kind, row, number, -1, *told)
+        members = self._open_members(kind, row)
+        taken = [self._end(member, number, self._count) for member in members]
+        if kind is AnomalyKind.SURGE:
+            for member in members:
+                self.columns.state[member.row] = CALM
+                self.columns.calm_s[member.row] = 0
+        began_s = min([number, *(member.began_s for member in members)])
+        named = tuple(sorted(member.row for member in members))
+        found = Anomaly(self._count, kind, row, began_s, -1, *told, named)
         self._open[kind, row] = found
-        return found
+        return [*taken, found]
+
+    def _open_members(self, kind: AnomalyKind, group: int) -> list[Anomaly]:
+        """Anomalies of a group's members that last."""
+        rows = np.flatnonzero(self._parent == group).tolist()
+        return [self._open[kind, row] for row in rows if (kind, row) in self._open]
+
+    def _join(self, kind: AnomalyKind, row: int, told: tuple[int, float, float]) -> bool:
+        """Name a row in the anomaly of its group; False where there is none."""
+        group = int(self._parent[row])
+        found = self._open.get((kind, group))
+        if found is None or group < 0:
+            return False
+        self._open[kind, group] = found._replace(
+            members=tuple(sorted({*found.members, row})),
+            confidence=max(found.confidence, told[2]),
+        )
+        return True
 
     def _go_on(self, found: Anomaly, excess: float, z: float) -> None:
         self._open[found.kind, found.row] = found._replace(
@@ -262,8 +325,9 @@ class AnomalyWatch:
             confidence=max(found.confidence, _normal(float(z))),
         )
 
-    def _end(self, found: Anomaly, number: int) -> Anomaly:
-        ended = self._open.pop((found.kind, found.row))._replace(ended_s=number)
+    def _end(self, found: Anomaly, number: int, part_of: int = 0) -> Anomaly:
+        last = self._open.pop((found.kind, found.row))
+        ended = last._replace(ended_s=number, part_of=part_of)
         self._ended = [*self._ended[1 - ENDED_MAX :], ended]
         return ended
 

@@ -215,3 +215,88 @@ def test_second_that_cannot_be_is_refused_and_changes_nothing(field: str, value:
         watch.observe(5, seen)
     with pytest.raises(BadConfiguration, match="clear_z < raise_z"):
         AnomalyWatch(1, AnomalySettings(raise_z=1.0))
+
+
+def surging(
+    watch: AnomalyWatch, seconds: int, rates: list[float], factors: list[float], seed: int = 3
+) -> list[Anomaly]:
+    """Let seconds pass in which members come at factors of their rates, and the group with them."""
+    draw = np.random.default_rng(seed)
+    told = []
+    forecast = np.array([*rates, sum(rates)])
+    for _ in range(seconds):
+        came = draw.poisson(np.array(rates) * factors)
+        seen = second_of([*came.tolist(), int(came.sum())], forecast)
+        told += watch.observe(watch.second + 1, seen)
+    return told
+
+
+def grouped(members: int, **settings: float) -> AnomalyWatch:
+    """A watch over members, and the group they make, in the last row."""
+    watch = AnomalyWatch(members + 1, AnomalySettings(**settings))
+    for row in range(members):
+        watch.set_group(row, members)
+    return watch
+
+
+def test_surge_of_a_group_and_its_members_is_one_anomaly() -> None:
+    """A marketing mail that floods five queues is one thing to act on, and one of the budget."""
+    watch = grouped(5, budget_per_day=24.0)
+    rates = [0.1, 0.2, 0.1, 0.3, 0.1]
+    assert surging(watch, 1_200, rates, [1.0] * 5) == []
+    told = surging(watch, 600, rates, [3.0, 3.0, 3.0, 3.0, 1.0])
+    lasting = watch.open()
+    assert [(one.row, one.kind) for one in lasting] == [(5, AnomalyKind.SURGE)]
+    assert {0, 1, 2, 3} >= set(lasting[0].members) >= {1, 3}
+    assert watch.suppressed == 0
+    # Whatever began before the group did has become part of it.
+    group = lasting[0].number
+    others = [one for one in told if one.row != 5]
+    assert {one.part_of for one in others if one.ended_s >= 0} <= {group}
+    assert lasting[0].began_s == min(one.began_s for one in told)
+
+
+def test_member_that_surged_first_becomes_part_of_its_group() -> None:
+    """What was told of a queue ends as part of what it turns out to be."""
+    watch = grouped(4)
+    rates = [0.5, 0.5, 0.5, 2.0]
+    surging(watch, 1_200, rates, [1.0] * 4)
+    first = surging(watch, 120, rates, [5.0, 1.0, 1.0, 1.0])
+    began = [one for one in first if one.row == 0 and one.ended_s < 0]
+    assert len(began) == 1
+    told = surging(watch, 300, rates, [5.0, 3.0, 3.0, 3.0], seed=4)
+    ended = next(one for one in [*first, *told] if one.row == 0 and one.ended_s >= 0)
+    group = next(one for one in watch.open() if one.row == 4)
+    assert (ended.number, ended.part_of) == (began[0].number, group.number)
+    assert 0 in group.members
+    assert group.began_s == began[0].began_s
+    # The group is over; the one that goes on begins by itself.
+    told = surging(watch, 3_600, rates, [4.0, 0.5, 0.5, 0.3], seed=5)
+    assert any(one.row == 4 and one.ended_s >= 0 for one in told)
+    assert [one.row for one in watch.open()] == [0]
+    assert watch.open()[0].part_of == 0
+
+
+def test_silence_of_a_group_names_its_members_apart_from_surges() -> None:
+    """One dead feed of ten queues is one silence; a queue that is dead alone is its own."""
+    watch = grouped(3)
+    rates = [0.5, 0.5, 0.5]
+    surging(watch, 60, rates, [1.0] * 3)
+    told = surging(watch, 120, rates, [0.0] * 3)
+    assert [(one.row, one.kind) for one in told] == [(3, AnomalyKind.SILENCE)]
+    assert watch.open()[0].members == (0, 1, 2)
+    told = surging(watch, 120, rates, [0.0, 1.0, 1.0])
+    assert (told[0].row, told[0].part_of) == (3, 0)
+    assert [one.row for one in watch.open()] == [0]
+
+
+def test_groups_that_cannot_be_are_refused() -> None:
+    """A group of groups would roll up nothing."""
+    watch = AnomalyWatch(3)
+    watch.set_group(0, 1)
+    for row, group in ((1, 2), (2, 0), (2, 2), (2, 3), (2, -2)):
+        with pytest.raises(ValueError, match="expected a row without a group"):
+            watch.set_group(row, group)
+    watch.clear(1)
+    watch.require(4)
+    watch.set_group(3, 0)
