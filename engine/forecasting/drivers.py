@@ -241,6 +241,8 @@ class Drivers:
         arrivals
             As the bucket was laid out, with drivers and events.
         """
+        if not self._links:
+            return
         order = np.argsort(rows, kind="stable")
         for driver_id, links in self._links.items():
             counts = np.full(len(links.row), np.nan)

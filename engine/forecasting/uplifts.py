@@ -95,14 +95,21 @@ class _Laid(NamedTuple):
     planned: NDArray[np.float64]
 
 
+class _Departures(NamedTuple):
+    """Slow departures of an event's queues as it began, by ascending row, and the day of each."""
+
+    rows: NDArray[np.int64]
+    day: NDArray[np.int64]
+    slow: NDArray[np.float64]
+
+
 class Uplifts:
     """Planned and realised uplifts, by event while it runs, and by kind."""
 
     def __init__(self) -> None:
         self._running: dict[str, Running] = {}
         self._laid: dict[str, _Laid] = {}
-        # Slow departures of an event's queues as it began, and the day of each.
-        self._departures: dict[str, dict[int, tuple[int, float]]] = {}
+        self._departures: dict[str, _Departures] = {}
         self._kinds: dict[str, _Kind] = {}
         self._over: list[Realised] = []
 
@@ -127,47 +134,62 @@ class Uplifts:
         planned: NDArray[np.float64], arrivals: Arrivals,
     ) -> None:  # fmt: skip
         """Say what is expected of the bucket that begins, of some rows of an event."""
-        kept = self._departures.setdefault(event_id, {})
-        factor = np.empty(len(rows))
-        for place, row in enumerate(rows.tolist()):
-            today = int(arrivals.today[row])
-            # A day's departure says nothing of the next one's.
-            if row not in kept:
-                kept[row] = today, float(arrivals.slow[row])
-            elif kept[row][0] != today:
-                kept[row] = today, 0.0
-            factor[place] = np.exp(kept[row][1])
+        factor = self._factors(event_id, rows, arrivals)
+        before, planned = before * factor, planned * factor
         laid = self._laid.get(event_id)
         if laid is not None:
             # Rows are laid out again as days are learned from.
             others = ~np.isin(laid.rows, rows)
             rows = np.concatenate([rows, laid.rows[others]])
-            before = np.concatenate([before * factor, laid.before[others]])
-            planned = np.concatenate([planned * factor, laid.planned[others]])
-        else:
-            before, planned = before * factor, planned * factor
+            before = np.concatenate([before, laid.before[others]])
+            planned = np.concatenate([planned, laid.planned[others]])
         self._laid[event_id] = _Laid(rows, before, planned)
 
     def note(
         self, rows: NDArray[np.int64], contacts: NDArray[np.int64], covered_s: NDArray[np.int64]
     ) -> None:
         """Note what came in the bucket that ends; what was not seen whole is left out."""
-        laid_on: dict[int, int] = {}
-        for laid in self._laid.values():
-            for row in laid.rows.tolist():
-                laid_on[row] = laid_on.get(row, 0) + 1
-        place = {row: number for number, row in enumerate(rows.tolist()) if row in laid_on}
+        if not self._laid:
+            return
+        seen = rows[covered_s >= _SEEN_S]
+        counts = np.zeros(int(max(laid.rows.max() for laid in self._laid.values())) + 1)
+        inside = seen < len(counts)
+        counts[seen[inside]] = contacts[covered_s >= _SEEN_S][inside]
+        laid_on = np.bincount(np.concatenate([laid.rows for laid in self._laid.values()]))
+        alone = np.flatnonzero(laid_on == 1)
         for event_id, laid in self._laid.items():
-            planned, before, counted = self._running.get(event_id, Running())
-            for number, row in enumerate(laid.rows.tolist()):
-                found = place.get(row)
-                if found is None or laid_on[row] > 1 or covered_s[found] < _SEEN_S:
-                    continue
-                planned += float(laid.planned[number])
-                before += float(laid.before[number])
-                counted += float(contacts[found])
-            self._running[event_id] = Running(planned, before, counted)
+            told = np.isin(laid.rows, seen) & np.isin(laid.rows, alone)
+            sums = self._running.get(event_id, Running())
+            self._running[event_id] = Running(
+                sums.planned + float(laid.planned[told].sum()),
+                sums.before + float(laid.before[told].sum()),
+                sums.counted + float(counts[laid.rows[told]].sum()),
+            )
         self._laid.clear()
+
+    def _factors(
+        self, event_id: str, rows: NDArray[np.int64], arrivals: Arrivals
+    ) -> NDArray[np.float64]:
+        """(m,) factors by which queues departed as an event began; 1 from the next day on."""
+        today = arrivals.today[rows]
+        before = self._departures.get(event_id)
+        if before is None:
+            kept = _Departures(rows.copy(), today.copy(), arrivals.slow[rows])
+        else:
+            new = ~np.isin(rows, before.rows)
+            together = np.concatenate([before.rows, rows[new]])
+            order = np.argsort(together)
+            kept = _Departures(
+                together[order],
+                np.concatenate([before.day, today[new]])[order],
+                np.concatenate([before.slow, arrivals.slow[rows[new]]])[order],
+            )
+        self._departures[event_id] = kept
+        place = np.searchsorted(kept.rows, rows)
+        # A day's departure says nothing of the next one's.
+        kept.slow[place] *= kept.day[place] == today
+        kept.day[place] = today
+        return np.exp(kept.slow[place])
 
     def told(self, event_id: str, kind: str, *, is_over: bool = False) -> Realised:
         """What an event has brought so far."""
