@@ -84,14 +84,6 @@ def bank_calls_s(folder: Path = SHARED_DATA) -> NDArray[np.int64]:
     return np.sort(_bank_calls(folder)[0])
 
 
-def with_calls(series: Series, added_s: NDArray[np.int64]) -> Series:
-    """A series with calls on top of those of its first queue, in buckets of its own."""
-    counts = series.counts.copy()
-    places = np.searchsorted(series.buckets, added_s // BUCKET_S)
-    np.add.at(counts[:, 0], places, 1)
-    return Series(series.names, series.buckets, counts)
-
-
 def _bank_calls(folder: Path) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
     """(calls,) when each came, and its type."""
     from pyarrow import parquet

@@ -98,7 +98,7 @@ class AnomalySettings(NamedTuple):
         an hour of it, one at least.
     """
 
-    raise_z: float = 3.5
+    raise_z: float = 3.7
     clear_z: float = 1.5
     excess_min: float = 5.0
     budget_per_day: float = 50.0

@@ -1,15 +1,14 @@
 """
 Arrivals that the live forecast does not allow: too many at once, or none for too long.
 
-Over the last 15 s, 1, 5 and 15 minutes, with Y contacts counted where L were forecast, and V the
+Over the last 15 s, 1, 5 and 10 minutes, with Y contacts counted where L were forecast, and V the
 squared relative error of the forecast rate,
 
     k = L^2 / (L + V L^2)        z = 3 sqrt(k) ((Y / L)^(1/3) - 1 + 1 / (9 k))
 
 is close to standard normal for a gamma-Poisson count (Wilson and Hilferty 1931). Without V, on a
 real log, wandering rates add up until no threshold tells a surge from an ordinary day. The shortest
-window counts where it expects `FEW` contacts, the longest where it expects `MANY`: before, they see
-the same as the others, later.
+window counts where it expects `FEW` contacts: before, it sees the same as the others, less surely.
 
 A silence is judged by itself: nothing comes in a time in which L contacts were forecast with
 probability exp(-L).
@@ -26,12 +25,10 @@ from engine.kernels.sensing_columns import ROWS, Absent, Count, Extent, Real
 
 # Seconds of a step; steps of the windows; and steps that are kept.
 STEP_S: Final = 5
-WINDOW_STEPS: Final = (3, 12, 60, 180)
+WINDOW_STEPS: Final = (3, 12, 60, 120)
 WINDOWS: Final = len(WINDOW_STEPS)
 STEPS: Final = WINDOW_STEPS[-1]
-_LONGEST: Final = WINDOWS - 1
 FEW: Final = 3.0
-MANY: Final = 30.0
 # Seconds that the excess of contacts is told for.
 EXCESS_S: Final = 900.0
 
@@ -148,8 +145,7 @@ def _scan_row(scans: Scans, row: int, variance: float) -> None:
     scans.z[row], scans.excess[row], scans.window[row] = 0.0, 0.0, -1
     for window in range(WINDOWS):
         came, forecast = scans.came_sum[row, window], scans.forecast_sum[row, window]
-        too_few = window == 0 and forecast < FEW
-        if too_few or (window == _LONGEST and forecast < MANY):
+        if window == 0 and forecast < FEW:
             continue
         z = deviate(came, forecast, variance)
         if scans.window[row] < 0 or z > scans.z[row]:

@@ -15,7 +15,7 @@ from engine.forecasting.anomaly import (
     AnomalySettings,
     AnomalyWatch,
 )
-from engine.kernels.scan import FEW, MANY, STEP_S, WINDOW_STEPS, Second, deviate
+from engine.kernels.scan import FEW, STEP_S, WINDOW_STEPS, Second, deviate
 from engine.refusals import BadConfiguration
 
 MINUTE_S = 60
@@ -115,11 +115,11 @@ def test_forecast_that_errs_raises_no_alarm_that_its_variance_allows() -> None:
 
 
 def test_surge_of_no_matter_is_not_told() -> None:
-    """Six calls where none was expected are unlikely, and nobody needs to act."""
+    """Eight calls where one was expected are unlikely, and nobody needs to act."""
     rate = 0.2 / MINUTE_S
     watch = AnomalyWatch(1, AnomalySettings(excess_min=200.0))
     counts = np.zeros(600, np.int64)
-    counts[300:306] = 1
+    counts[300:308] = 1
     assert run(watch, counts, rate) == []
     assert run(AnomalyWatch(1), counts, rate) != []
 
@@ -152,12 +152,11 @@ def test_silence_is_told_by_what_was_forecast_and_ends_with_a_contact() -> None:
     assert run(gap, np.zeros(600, np.int64), rate, covered=0) == []
 
 
-def test_windows_too_short_or_long_for_a_queue_are_left_out() -> None:
+def test_windows_too_short_for_a_queue_are_left_out() -> None:
     """One call in 15 s says nothing of a queue that has one in an hour."""
     watch = AnomalyWatch(1)
     run(watch, np.array([0, 0, 0, 0, 2]), (FEW - 1) / 15)
     assert watch.columns.window[0] == 1
-    assert MANY / 900 * 300 > FEW
 
 
 def test_what_is_exported_goes_on_where_it_was() -> None:
