@@ -26,6 +26,7 @@ from typing import Any, Final, Self
 import grpc
 import grpc.aio
 
+from headgate.access import Access, channel_to
 from headgate.errors import CommandFailed, SessionEnded, details_of, named_delay_s, reason_of
 from headgate.v1 import (
     agent_service_pb2_grpc,
@@ -42,6 +43,7 @@ from headgate.v1 import (
 )
 
 __all__ = [
+    "Access",
     "Client",
     "CommandFailed",
     "Session",
@@ -76,15 +78,15 @@ class Client:
     ----------
     address
         HOST:PORT of the engine.
-    credentials
-        Channel credentials; None for an unprotected connection.
+    access
+        Whom to trust and what to show, or gRPC's own credentials; None for what the environment
+        says (`Access.from_environment`), which is an unprotected connection where it says nothing.
     """
 
-    def __init__(self, address: str, credentials: grpc.ChannelCredentials | None = None) -> None:
-        if credentials is None:
-            self.channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
-        else:
-            self.channel = grpc.aio.secure_channel(address, credentials, options=_OPTIONS)
+    def __init__(
+        self, address: str, access: Access | grpc.ChannelCredentials | None = None
+    ) -> None:
+        self.channel = channel_to(address, access, _OPTIONS)
         self.routing = routing_service_pb2_grpc.RoutingServiceStub(self.channel)
         self.offers = offer_service_pb2_grpc.OfferServiceStub(self.channel)
         self.agents = agent_service_pb2_grpc.AgentServiceStub(self.channel)

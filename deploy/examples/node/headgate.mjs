@@ -5,6 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import grpc from '@grpc/grpc-js';
 import protoLoader from '@grpc/proto-loader';
+import { accessFromEnvironment, credentialsFor } from './access.mjs';
 
 const PROTO = fileURLToPath(new URL('../../../proto', import.meta.url));
 const FILES = ['routing', 'offer', 'agent', 'queue', 'event', 'gateway'].map(
@@ -49,9 +50,12 @@ const methods = Object.values(definition)
 for (const method of methods) checkWordsOf(method);
 const { v1 } = grpc.loadPackageDefinition(definition).headgate;
 
-export function headgate(address = process.env.HEADGATE_ADDRESS ?? '127.0.0.1:7443') {
-  const credentials = grpc.credentials.createInsecure();
-  const stubOf = (Service) => new Service(address, credentials, OPTIONS);
+export function headgate(
+  address = process.env.HEADGATE_ADDRESS ?? '127.0.0.1:7443',
+  access = accessFromEnvironment(),
+) {
+  const { credentials, options } = credentialsFor(address, access);
+  const stubOf = (Service) => new Service(address, credentials, { ...OPTIONS, ...options });
   const stubs = {
     routing: stubOf(v1.RoutingService),
     offers: stubOf(v1.OfferService),
