@@ -10,6 +10,7 @@ BIN := .venv/bin
 PROGRAMS := \
   nodejs=node \
   npm=npm \
+  openssl=openssl \
   redis-server=redis-server
 
 # Named after what it was made from, so that a change of either file installs again and nothing else does.

@@ -3,7 +3,7 @@ From a transport's call to a cell's inbox and back: shared by unary calls, strea
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -57,10 +57,23 @@ def parse(kind: type[M], raw: bytes) -> M:
 
 
 class Cells:
-    """The cells this process owns, by name."""
+    """
+    The cells this process owns, by name. Whoever has them may do everything; what a caller with a
+    credential may do with them, `adapters.security.door.Admission` says.
+    """
 
     def __init__(self, loops: Mapping[str, DispatchLoop]) -> None:
         self.loops = loops
+
+    def names(self) -> Collection[str]:
+        """Cells that may be told of."""
+        return self.loops.keys()
+
+    def require(self, method: str) -> None:
+        """See whether a method, Service/Method, may be called; raises CallRefused where not."""
+
+    def note(self, method: str, request: Message, refused: CallRefused | None) -> None:
+        """Keep an audit record of a call that was answered or refused, where one is kept."""
 
     def find(self, name: str) -> DispatchLoop:
         """
@@ -73,7 +86,7 @@ class Cells:
         """
         loop = self.loops.get(name or DEFAULT_CELL)
         if loop is None:
-            item = violation("cell", name, f"one of {', '.join(sorted(self.loops))}")
+            item = violation("cell", name, f"one of {', '.join(sorted(self.names()))}")
             raise CallRefused(
                 code_pb2.NOT_FOUND, "UNKNOWN_CELL", f"no cell {name!r} here", violations=(item,)
             )

@@ -2,17 +2,21 @@
 
 import asyncio
 import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from adapters.engine_options import reaches_engine
 from adapters.exit_code import ExitCode
 from adapters.forward_command import forward
 from adapters.kernel_cache import is_cold, use_kernel_cache
+from adapters.security.token_command import token
 
 if TYPE_CHECKING:
+    from adapters.engine_options import EngineAt
     from adapters.logs import LogOutput
     from adapters.settings import Settings
 
@@ -23,8 +27,8 @@ def main() -> None:
     """Headgate routes customer contacts to agents.
 
     `serve` runs the engine, `forward` sends its events to a webhook. `export`, `apply` and `import`
-    deal with the configuration of a cell as a file. `simulate` tries out a contact centre. `warm`
-    compiles ahead.
+    deal with the configuration of a cell as a file. `simulate` tries out a contact centre. `token`
+    makes tokens for callers, `warm` compiles ahead.
     """
 
 
@@ -36,6 +40,10 @@ def main() -> None:
 @click.option("--log", help="sqlite, or the URL of a Redis: redis://HOST:PORT and other forms.")
 @click.option("--durability", help="full, normal, memory; of Redis relaxed, replicated, strict.")
 @click.option("--cells", help="Cells this process owns, comma-separated.")
+@click.option("--callers-file", help="Who may call: hashes of tokens, names of certificates.")
+@click.option("--tls-certificate-file", help="Certificate of the gRPC port, PEM.")
+@click.option("--tls-key-file", help="Key of that certificate, PEM.")
+@click.option("--insecure/--no-insecure", default=None, help="Let the network in unprotected.")
 @click.option("--dev/--no-dev", default=None, help="gRPC reflection.")
 @click.option("--channelz/--no-channelz", default=None, help="The channelz service.")
 @click.option("--log-level", help="debug, info, warning or error.")
@@ -115,9 +123,10 @@ _output = click.option(
 
 @main.command()
 @_address
+@reaches_engine
 @_cell
 @_output
-def export(address: str, cell: str, output: Path | None) -> None:
+def export(engine: "EngineAt", cell: str, output: Path | None) -> None:
     """Write the whole configuration of a cell as YAML.
 
     Queues and agents as they are defined, every field, under the names of the contract and always
@@ -127,16 +136,17 @@ def export(address: str, cell: str, output: Path | None) -> None:
     """
     from adapters.configuration.commands import export_cell
 
-    sys.exit(export_cell(address, cell, output))
+    sys.exit(export_cell(engine, cell, output))
 
 
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @_address
+@reaches_engine
 @_cell
 @click.option("--dry-run", is_flag=True, help="Only tell what would change.")
 @click.option("--prune", is_flag=True, help="Delete what only the cell has.")
-def apply(file: Path, address: str, cell: str, dry_run: bool, prune: bool) -> None:
+def apply(file: Path, engine: "EngineAt", cell: str, dry_run: bool, prune: bool) -> None:
     """Bring the configuration of a cell to what FILE says.
 
     All of the file is checked before anything changes. Then what differs is printed, and written:
@@ -151,15 +161,16 @@ def apply(file: Path, address: str, cell: str, dry_run: bool, prune: bool) -> No
     """
     from adapters.configuration.commands import apply_file
 
-    sys.exit(apply_file(file, address, cell, is_dry_run=dry_run, is_pruned=prune))
+    sys.exit(apply_file(file, engine, cell, is_dry_run=dry_run, is_pruned=prune))
 
 
 @main.command()
 @click.argument("contact_id")
 @click.option("--agent", default="", help="Why this agent, or why not.")
 @_address
+@reaches_engine
 @_cell
-def explain(contact_id: str, agent: str, address: str, cell: str) -> None:
+def explain(contact_id: str, agent: str, engine: "EngineAt", cell: str) -> None:
     """Explain in words why a contact is where it is.
 
     Who was chosen, when, and by which terms of the score; who could not be offered it and for which
@@ -168,7 +179,7 @@ def explain(contact_id: str, agent: str, address: str, cell: str) -> None:
     """
     from adapters.explain_command import explain_contact
 
-    sys.exit(explain_contact(contact_id, agent, address, cell))
+    sys.exit(explain_contact(contact_id, agent, engine, cell))
 
 
 @main.command("import")
@@ -193,6 +204,7 @@ def import_(system: str, file: Path, output: Path | None) -> None:
 
 
 main.add_command(forward)
+main.add_command(token)
 
 
 def _parse_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -211,6 +223,8 @@ def _serve(settings: "Settings") -> int:
     from adapters.logs import configure_logs
 
     output = configure_logs(settings.log_level, settings.log_format)
+    # Handshakes that fail would be told in lines that are no JSON, as many as anybody likes.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     # Before gRPC is imported, because it starts threads.
     import structlog
 
@@ -231,6 +245,14 @@ def _serve(settings: "Settings") -> int:
 def _run(settings: "Settings", output: "LogOutput") -> int:
     import uvloop
 
+    from adapters.security.protection import require_protection
+    from engine.refusals import BadConfiguration
+
+    try:
+        require_protection(settings, settings.address, channelz=settings.channelz)
+    except BadConfiguration as error:
+        return _failed(error, ExitCode.SETTINGS)
+    # Only now: it has the kernels loaded, or compiled.
     from adapters.server import REFUSALS, Server, exit_code_of
 
     async def run() -> int:

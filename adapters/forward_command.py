@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from adapters.engine_options import reaches_engine
 from adapters.exit_code import ExitCode
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def _cell(_context: click.Context, _option: click.Parameter, value: str) -> str:
     metavar="HOST:PORT",
     help="Where the engine is.",
 )
+@reaches_engine
 @click.option(
     "--cell",
     default="default",
@@ -273,7 +275,7 @@ def _checked(options: dict[str, Any]) -> "ForwardOptions":
         secrets=read_secrets(options["secret_file"]),
         tls=trusting(options["ca_file"]),
         wanted=wanted,
-        address=options["address"],
+        engine=options["engine"],
         cursor_file=options["cursor_file"],
         skip_lost=options["skip_lost"],
         bounds=Bounds(options["events_max"], options["bytes_max"]),

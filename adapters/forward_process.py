@@ -23,6 +23,7 @@ from adapters.courier import Courier, EndpointFailed, FailurePolicy, OnFailure
 from adapters.cursor_file import CursorFile, CursorFileRefused
 from adapters.dead_letters import DeadLetters, DeadLettersRefused
 from adapters.endpoint import Endpoint, origin_of
+from adapters.engine_options import EngineAt
 from adapters.event_source import OLDEST, EventsLost, EventSource, SubscriptionRefused
 from adapters.exit_code import AFTER_SIGNAL, ExitCode
 from adapters.forward_metrics import ForwardMetrics
@@ -30,7 +31,6 @@ from adapters.forwarding import Bounds, Forwarder
 from adapters.monitoring import Monitoring
 from adapters.process_metrics import version
 from adapters.retrying import RetryPolicy
-from headgate.client import Client
 from headgate.v1 import event_service_pb2
 
 _log = structlog.get_logger(__name__)
@@ -63,8 +63,8 @@ class ForwardOptions:
         Whom to trust.
     wanted
         Cell and choice of events; the cursor is where to begin without a cursor file.
-    address
-        HOST:PORT of the engine.
+    engine
+        Where the engine is.
     cursor_file
         Where progress is kept.
     skip_lost
@@ -89,7 +89,7 @@ class ForwardOptions:
     secrets: tuple[bytes, ...]
     tls: ssl.SSLContext
     wanted: event_service_pb2.SubscribeRequest
-    address: str
+    engine: EngineAt
     cursor_file: Path
     skip_lost: bool
     bounds: Bounds
@@ -147,7 +147,7 @@ async def _put_together(
     failures = FailurePolicy(options.on_refusal, options.on_give_up, dead_letters)
     endpoint = Endpoint(options.to, options.secrets, options.tls, options.timeout_s)
     await stack.enter_async_context(endpoint)
-    client = await stack.enter_async_context(Client(options.address))
+    client = await stack.enter_async_context(options.engine.client())
     wanted.cursor = cursor_file.progress.cursor or wanted.cursor
     source = EventSource(client, wanted, metrics, skip_lost=options.skip_lost)
     courier = Courier(endpoint, options.retries, failures, metrics)
@@ -192,7 +192,7 @@ async def _monitored(
         beating = asyncio.create_task(beat.go_on())
         stack.callback(beating.cancel)
         port = monitoring.port
-    _log.info("ready", address=options.address, metrics_port=port)
+    _log.info("ready", address=options.engine.address, metrics_port=port)
 
 
 async def _run(forwarder: Forwarder, stopping: "_Stopping", grace_s: float) -> None:

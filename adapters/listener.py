@@ -22,6 +22,9 @@ from adapters.calls import METHODS, Cells, ask, parse
 from adapters.errors import CallRefused, as_error, as_status, invalid, overloaded, unavailable
 from adapters.methods import Method
 from adapters.metrics import Metrics
+from adapters.security.door import Admission, Door
+from adapters.security.refusals import LEFT
+from adapters.security.roles import rule_of
 from adapters.session import Session
 from adapters.settings import Settings
 from engine.refusals import violation
@@ -77,6 +80,7 @@ class Listener:
         self._cells = cells
         self._settings = settings
         self._metrics = metrics
+        self.door = Door(settings, cells, metrics.access)
         self._in_flight = 0
         self._streams = 0
         self._is_closing = asyncio.Event()
@@ -100,7 +104,7 @@ class Listener:
             The address is in use or not ours.
         """
         try:
-            port: int = self.server.add_insecure_port(self._settings.address)
+            port = self.door.bind(self.server, self._settings.address)
         except RuntimeError as error:
             raise OSError(f"cannot listen on {self._settings.address}: {error}") from None
         if port == 0:
@@ -154,23 +158,36 @@ class Listener:
         return handlers
 
     def _unary(self, method: Method) -> Callable[[bytes, Any], Awaitable[bytes]]:
-        cells = self._cells
         request_type = method.request
 
-        async def handle(raw: bytes, context: Any) -> bytes:
+        async def handle(raw: bytes, context: Any, cells: Admission) -> bytes:
             request: Any = parse(request_type, raw)
             return await ask(cells.find(request.cell), method, request, context.time_remaining())
 
-        return self._counted("unary", method.service, method.name, handle)
+        async def handle_noted(raw: bytes, context: Any, cells: Admission) -> bytes:
+            seen = cells.at(context.peer())
+            try:
+                reply = await handle(raw, context, seen)
+            except (CallRefused, asyncio.CancelledError) as error:
+                refused = error if isinstance(error, CallRefused) else LEFT
+                seen.note(method.full_name, parse(request_type, raw), refused)
+                raise
+            seen.note(method.full_name, parse(request_type, raw), None)
+            return reply
+
+        is_audited = rule_of(method.full_name).is_audited
+        chosen = handle_noted if is_audited else handle
+        return self._counted("unary", method.service, method.name, chosen)
 
     def _counted(
         self,
         kind: str,
         service: str,
         name: str,
-        handle: Callable[[bytes, Any], Awaitable[bytes]],
+        handle: Callable[[bytes, Any, Admission], Awaitable[bytes]],
     ) -> Callable[[bytes, Any], Awaitable[bytes]]:
         """Wrap a unary handler: admission, counting, and refusals as statuses."""
+        full_name = f"{service}/{name}"
         labels = (kind, f"headgate.v1.{service}", name)
         started = self._metrics.started.labels(*labels)
         seconds = self._metrics.handling_seconds.labels(*labels)
@@ -187,7 +204,8 @@ class Listener:
                     raise overloaded(f"{in_flight_max} calls are in flight", _RETRY_MS)
                 if self._is_closing.is_set():
                     raise await self._when_told()
-                reply = await handle(raw, context)
+                cells = await self.door.admit(full_name, context)
+                reply = await handle(raw, context, cells)
             except CallRefused as refused:
                 self._metrics.handled.labels(*labels, _CODE_NAMES[refused.code]).inc()
                 await context.abort_with_status(rpc_status.to_status(as_status(refused)))
@@ -207,7 +225,7 @@ class Listener:
 
         return wrapped
 
-    async def _route_batch(self, raw: bytes, context: Any) -> bytes:
+    async def _route_batch(self, raw: bytes, context: Any, cells: Admission) -> bytes:
         request = parse(routing_service_pb2.RouteBatchRequest, raw)
         if not (1 <= len(request.requests) <= BATCH_MAX):
             expected = f"1 to {BATCH_MAX:,} requests"
@@ -216,7 +234,7 @@ class Listener:
             if item.cell and item.cell != (request.cell or "default"):
                 expected = "empty, or the batch's cell"
                 raise invalid(violation(f"requests[{place}].cell", item.cell, expected))
-        cell = self._cells.find(request.cell)
+        cell = cells.find(request.cell)
         route = next(method for method in METHODS if method.name == "Route")
         timeout_s = context.time_remaining()
         results = await asyncio.gather(
@@ -236,27 +254,32 @@ class Listener:
     def _server_stream(
         self, service: str, name: str, request_type: type[Message], stream: _ServerStream
     ) -> Callable[[bytes, Any], Awaitable[None]]:
-        async def serve(raw: bytes, context: Any) -> None:
-            async for message in stream(self._cells, parse(request_type, raw)):
+        async def serve(raw: bytes, context: Any, cells: Admission) -> None:
+            async for message in stream(cells, parse(request_type, raw)):
                 await context.write(message.SerializeToString())
 
         return self._stream("server_stream", service, name, serve)
 
-    async def _connect(self, _requests: Any, context: Any) -> None:
+    async def _connect(self, _requests: Any, context: Any, cells: Admission) -> None:
         self._metrics.sessions.inc()
         try:
-            await Session(self._cells, _GrpcFrames(context)).run()
+            await Session(cells, _GrpcFrames(context)).run()
         finally:
             self._metrics.sessions.dec()
 
     def _stream(
-        self, kind: str, service: str, name: str, serve: Callable[[Any, Any], Awaitable[None]]
+        self,
+        kind: str,
+        service: str,
+        name: str,
+        serve: Callable[[Any, Any, Admission], Awaitable[None]],
     ) -> Callable[[Any, Any], Awaitable[None]]:
         """
         Wrap a streaming handler: a bound on streams, counting, refusals as statuses, and the end at
         shutdown.
         """
         labels = (kind, f"headgate.v1.{service}", name)
+        full_name = f"{service}/{name}"
 
         async def wrapped(request: Any, context: Any) -> None:
             self._metrics.started.labels(*labels).inc()
@@ -269,10 +292,14 @@ class Listener:
                     raise overloaded(f"{limit} streams are open", _RETRY_MS)
                 if self._is_closing.is_set():
                     raise await self._when_told()
-                # Not within what may be cancelled: grpc.aio can send no status after a write that
-                # was to bring the metadata and was cut off, and the stream would stay open.
-                await context.send_initial_metadata(())
-                await self._until_closing(serve(request, context))
+                cells = (await self.door.admit(full_name, context)).at(context.peer())
+                with self.door.stream_of(cells):
+                    # Not within what may be cancelled: grpc.aio can send no status after a write
+                    # that was to bring the metadata and was cut off, and the stream would stay
+                    # open.
+                    await context.send_initial_metadata(())
+                    lapse = self.door.lapse(full_name, context, cells)
+                    await self._until_closing(serve(request, context, cells), lapse)
             except CallRefused as refused:
                 code = _CODE_NAMES[refused.code]
                 await context.abort_with_status(rpc_status.to_status(as_status(refused)))
@@ -288,20 +315,28 @@ class Listener:
 
         return wrapped
 
-    async def _until_closing(self, serving: Awaitable[None]) -> None:
-        """Serve until the stream ends, is as old as a connection may be, or the process closes."""
+    async def _until_closing(self, serving: Awaitable[None], lapse: Awaitable[CallRefused]) -> None:
+        """
+        Serve until the stream ends, is as old as a connection may be, or the process closes; or
+        until the caller's credential lapses.
+        """
         work = asyncio.ensure_future(serving)
         closing = asyncio.ensure_future(self._is_closing.wait())
+        lapsing = asyncio.ensure_future(lapse)
+        ends = (work, closing, lapsing)
         try:
             await asyncio.wait(
-                (work, closing), timeout=self._stream_age_s, return_when=asyncio.FIRST_COMPLETED
+                ends, timeout=self._stream_age_s, return_when=asyncio.FIRST_COMPLETED
             )
             if not work.done():
+                if lapsing.done():
+                    raise lapsing.result()
                 why = _CLOSING if closing.done() else _AGED
                 raise unavailable(why, _RETRY_MS)
             await work
         finally:
             closing.cancel()
+            lapsing.cancel()
             if not work.done():
                 work.cancel()
                 await asyncio.gather(work, return_exceptions=True)
@@ -335,6 +370,9 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.keepalive_time_ms", settings.keepalive_s * 1_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+        ("grpc.max_concurrent_streams", settings.connection_streams_max),
+        # Whoever connects and never ends the handshake.
+        ("grpc.server_handshake_timeout_ms", 20_000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.enable_channelz", int(settings.channelz)),
     ]

@@ -8,6 +8,8 @@ import sys
 import orjson
 import structlog
 
+from adapters.security.redaction import redact
+
 
 class LogOutput(io.TextIOBase):
     """
@@ -60,6 +62,7 @@ def configure_logs(level: str, form: str) -> LogOutput:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            redact,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),

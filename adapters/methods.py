@@ -54,9 +54,14 @@ class Method:
     session_field: str = ""
 
     @property
+    def full_name(self) -> str:
+        """Service/Method."""
+        return f"{self.service}/{self.name}"
+
+    @property
     def path(self) -> str:
         """Path of the method on the wire."""
-        return f"/headgate.v1.{self.service}/{self.name}"
+        return f"/headgate.v1.{self.full_name}"
 
 
 def page_bounds(page_size: int) -> int:

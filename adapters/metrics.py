@@ -16,6 +16,7 @@ from prometheus_client.exposition import generate_latest
 
 from adapters.hot_histogram import HotHistogramFamily
 from adapters.process_metrics import process_registry
+from adapters.security.metrics import AccessMetrics
 from engine.effects import EffectKind
 from engine.engine import Engine
 from engine.kernels import columns
@@ -89,6 +90,7 @@ class Metrics:
             "Time from process start to ready.",
             registry=self.registry,
         )
+        self.access = AccessMetrics(self.registry)
         self._cells: dict[str, CellMetrics] = {}
         self._families = _CellFamilies(self.registry)
 

@@ -9,7 +9,12 @@ from adapters.addresses import split_address
 from adapters.exit_code import ExitCode
 
 # The engine has answered, and what was asked was wrong.
-_WRONG_CALL: Final = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT)
+_WRONG_CALL: Final = (
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+)
 
 
 def wrong_address(address: str) -> str | None:

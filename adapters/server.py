@@ -191,6 +191,7 @@ class Server:
             self._monitoring.start()
         await listener.server.start()
         self._tasks.append(asyncio.create_task(self._measure_lag()))
+        self._tasks.append(asyncio.create_task(listener.door.keep_fresh()))
 
     def _freeze(self) -> None:
         gc.collect()

@@ -203,6 +203,8 @@ class Session:
             if contact_id and not is_watched and not is_open:
                 # Once its events are told: the command may have come after the contact's end.
                 asyncio.get_running_loop().call_soon(self._unwatch_ended, cell, contact_id)
+            refused = result if isinstance(result, CallRefused) else None
+            self._cells.note(method.full_name, request, refused)
             if isinstance(result, bytes):
                 if is_unnamed:
                     made = routing_service_pb2.RouteResponse.FromString(result).contact_id
@@ -212,6 +214,7 @@ class Session:
                 self._reply(request_id, 2, as_error(result))
 
         try:
+            self._cells.require(method.full_name)
             cell.submit(Call(method, request, answer, self._is_open))
         except CallRefused as refused:
             answer(refused)

@@ -18,11 +18,20 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from adapters.addresses import split_address
 from adapters.redis_log.address import EXPECTED, parse_redis_url, redacted
 from adapters.redis_log.settings import REDIS_SHAPES, RedisSettings
+from adapters.security.settings import SECURITY_SHAPES, SecuritySettings
 from engine.refusals import BadConfiguration
 
 PREFIX: Final = "HEADGATE_"
-# Read before there are settings.
-_OTHER_VARIABLES: Final = ("HEADGATE_KERNEL_CACHE",)
+# Read before there are settings; and what clients read, who may be started from the same shell.
+_OTHER_VARIABLES: Final = (
+    "HEADGATE_KERNEL_CACHE",
+    "HEADGATE_ENGINE_TLS",
+    "HEADGATE_ENGINE_CA_FILE",
+    "HEADGATE_ENGINE_CERTIFICATE_FILE",
+    "HEADGATE_ENGINE_KEY_FILE",
+    "HEADGATE_TOKEN_FILE",
+    "HEADGATE_TOKEN",
+)
 _SECRETS: Final = re.compile("password|secret|token")
 # What `durability` may be besides auto, by where cells are kept.
 _TIERS: Final = {
@@ -41,13 +50,14 @@ _SHAPES: Final = {
     "data_dir": "the path of a folder",
     "log": EXPECTED,
     **REDIS_SHAPES,
+    **SECURITY_SHAPES,
     "cells": "one or more cells, each once, of letters, digits, - and _",
     "dev": "true or false",
     "channelz": "true or false",
 }
 
 
-class Settings(RedisSettings):
+class Settings(RedisSettings, SecuritySettings):
     """Every setting, with its bounds."""
 
     address: str = Field(
@@ -204,10 +214,8 @@ class Settings(RedisSettings):
 
 
 # What every engine has to do with first, Redis last.
-_LISTED: Final = (
-    *(name for name in Settings.model_fields if name not in RedisSettings.model_fields),
-    *RedisSettings.model_fields,
-)
+_PARTS: Final = (*SecuritySettings.model_fields, *RedisSettings.model_fields)
+_LISTED: Final = (*(name for name in Settings.model_fields if name not in _PARTS), *_PARTS)
 
 
 def _is_cell(name: str) -> bool:

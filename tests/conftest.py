@@ -25,10 +25,11 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "needs_git": (lambda: (ROOT / ".git").exists(), "a git checkout"),
     "needs_shared_data": (SHARED_DATA.is_dir, "the data sets in ../shared/data"),
     "needs_node": (lambda: _has_programs("node", "npm"), "the programs node and npm"),
+    "needs_openssl": (lambda: _has_programs("openssl"), "the program openssl"),
     "needs_redis": (lambda: _has_programs("redis-server"), "the program redis-server"),
 }
 # Markers for programs outside Python; `--without-programs` deselects their tests.
-PROGRAM_MARKERS = {"needs_node", "needs_redis"}
+PROGRAM_MARKERS = {"needs_node", "needs_openssl", "needs_redis"}
 
 _LEFT_OUT = pytest.StashKey[str]()
 _SKIPS = pytest.StashKey[list[str]]()

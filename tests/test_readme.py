@@ -29,20 +29,22 @@ def _free_port() -> int:
 
 @pytest.mark.slow
 @pytest.mark.needs_node
+@pytest.mark.needs_openssl
 @pytest.mark.timeout(600)
 def test_readme_shell_blocks_run_in_order(tmp_path: Path) -> None:
     """A stranger types what the README says; nothing in it may fail."""
-    grpc_port, http_port, webhook_port = (str(_free_port()) for _ in range(3))
+    ports = {port: str(_free_port()) for port in ("7443", "7444", "7446", "7447", "7448")}
     # One shell, so that the server started by one block serves the next; ports are free ones, the
     # demo plays ten minutes of the day instead of all of it.
     text = "set -euo pipefail\n" + "\n".join(_in_one_shell(SHELL_BLOCKS))
-    text = text.replace("7443", grpc_port).replace("7444", http_port).replace("7446", webhook_port)
+    for usual, free in ports.items():
+        text = text.replace(usual, free)
     text = text.replace("/tmp/headgate-first-call", str(tmp_path / "first-call"))
     environment = {
         **os.environ,
         "ARGS": "--plain --speed 600 --from 10:00 --until 10:10",
-        "HEADGATE_ADDRESS": f"127.0.0.1:{grpc_port}",
-        "HEADGATE_METRICS_ADDRESS": f"127.0.0.1:{http_port}",
+        "HEADGATE_ADDRESS": f"127.0.0.1:{ports['7443']}",
+        "HEADGATE_METRICS_ADDRESS": f"127.0.0.1:{ports['7444']}",
     }
     # A file, not a pipe: the server that a block leaves running would hold a pipe open.
     log = tmp_path / "output"

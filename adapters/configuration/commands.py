@@ -19,29 +19,31 @@ from adapters.configuration.document import (
     unknown_queues,
 )
 from adapters.configuration.fields import Problem
+from adapters.engine_options import EngineAt
 from adapters.exit_code import ExitCode
 from adapters.one_call import complain, not_answered, refused, wrong_address
 from adapters.standard_output import write_text
-from headgate.client import Client
 
 
-def export_cell(address: str, cell: str, output: Path | None) -> int:
+def export_cell(engine: EngineAt, cell: str, output: Path | None) -> int:
     """Write the configuration of a cell; returns the exit code."""
-    if (wrong := wrong_address(address)) is not None:
+    if (wrong := wrong_address(engine.address)) is not None:
         return refused(wrong)
     try:
-        configuration = asyncio.run(_read(address, cell))
+        configuration = asyncio.run(_read(engine, cell))
     except NewerEngine as error:
         complain(str(error))
         return int(ExitCode.ENVIRONMENT)
     except grpc.aio.AioRpcError as error:
-        return not_answered(error, address)
+        return not_answered(error, engine.address)
     return write_text(as_yaml(configuration), output, "the configuration")
 
 
-def apply_file(path: Path, address: str, cell: str, *, is_dry_run: bool, is_pruned: bool) -> int:
+def apply_file(
+    path: Path, engine: EngineAt, cell: str, *, is_dry_run: bool, is_pruned: bool
+) -> int:
     """Bring a cell to what a file says, or only tell what would change; returns the exit code."""
-    if (wrong := wrong_address(address)) is not None:
+    if (wrong := wrong_address(engine.address)) is not None:
         return refused(wrong)
     try:
         declared = read_configuration(path)
@@ -50,23 +52,23 @@ def apply_file(path: Path, address: str, cell: str, *, is_dry_run: bool, is_prun
     except OSError as error:
         return refused(f"{path}: {error.strerror}")
     try:
-        return asyncio.run(_apply(path, declared, address, cell, is_dry_run, is_pruned))
+        return asyncio.run(_apply(path, declared, engine, cell, is_dry_run, is_pruned))
     except NewerEngine as error:
         complain(str(error))
         return int(ExitCode.ENVIRONMENT)
     except grpc.aio.AioRpcError as error:
-        return not_answered(error, address)
+        return not_answered(error, engine.address)
 
 
-async def _read(address: str, cell: str) -> Configuration:
-    async with Client(address) as client:
+async def _read(engine: EngineAt, cell: str) -> Configuration:
+    async with engine.client() as client:
         return await read_cell(client, cell)
 
 
 async def _apply(  # noqa: PLR0913  (what the command line says)
-    path: Path, declared: Declared, address: str, cell: str, is_dry_run: bool, is_pruned: bool
+    path: Path, declared: Declared, engine: EngineAt, cell: str, is_dry_run: bool, is_pruned: bool
 ) -> int:
-    async with Client(address) as client:
+    async with engine.client() as client:
         present = await read_cell(client, cell)
         difference = compare(declared.configuration, present, is_pruned=is_pruned)
         problems = _problems(declared, present, difference, is_pruned)

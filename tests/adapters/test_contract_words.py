@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adapters.event_hub import BUFFERED_EVENTS_MAX
+from adapters.security.refusals import REASONS
 from engine.effects import Reason
 from engine.refusals import Refusal
 
@@ -32,7 +33,7 @@ def made_in_adapters() -> Iterator[str]:
 
 def test_every_reason_of_a_refusal_is_listed() -> None:
     """Programs decide by these words: one that the contract does not name helps nobody."""
-    reasons = {item.name for item in Refusal if item} | {*made_in_adapters()}
+    reasons = {item.name for item in Refusal if item} | {*made_in_adapters()} | REASONS
     assert {"OVERLOADED", "UNKNOWN_CELL", "TOO_FAR_BEHIND"} < reasons
     assert sorted(listed("error.proto", "reason")) == sorted(reasons)
 

@@ -41,6 +41,22 @@ OTHER_VALUES: dict[str, tuple[str, str, object]] = {
     "connection_age_s": ("0", "0", 0),
     "keepalive_s": ("7", "7", 7),
     "pin": ("off", '"off"', "off"),
+    "insecure": ("true", "true", True),
+    "tls_certificate_file": (__file__, f'"{__file__}"', __file__),
+    "tls_key_file": (__file__, f'"{__file__}"', __file__),
+    "tls_client_ca_file": (__file__, f'"{__file__}"', __file__),
+    "callers_file": (__file__, f'"{__file__}"', __file__),
+    "jwt_issuer": ("https://i", '"https://i"', "https://i"),
+    "jwt_audience": ("a", '"a"', "a"),
+    "jwt_keys": ("https://i/keys", '"https://i/keys"', "https://i/keys"),
+    "jwt_ca_file": (__file__, f'"{__file__}"', __file__),
+    "jwt_algorithms": ("PS256,ES512", '["PS256", "ES512"]', ("PS256", "ES512")),
+    "jwt_tenant_claim": ("org.id", '"org.id"', "org.id"),
+    "jwt_roles_claim": ("https://x/roles", '"https://x/roles"', "https://x/roles"),
+    "jwt_cells_claim": ("c", '"c"', "c"),
+    "audit_file": ("/tmp/x", '"/tmp/x"', "/tmp/x"),
+    "connection_streams_max": ("7", "7", 7),
+    "caller_streams_max": ("7", "7", 7),
     "redis_replicas": ("7", "7", 7),
     "redis_prefix": ("a:b", '"a:b"', "a:b"),
     "redis_password_file": (__file__, f'"{__file__}"', __file__),
@@ -77,6 +93,14 @@ BAD_VALUES = [
     ("redis_prefix", '"a{b}"', "letters, digits"),  # braces choose the slot
     ("redis_ca_file", '"/nowhere.pem"', "readable PEM file"),
     ("engine_name", '"a\\nb"', "printed"),  # would break a log line
+    ("tls_key_file", '"/nowhere.pem"', "readable PEM file"),
+    ("callers_file", '"/nowhere"', "readable file"),
+    ("jwt_keys", '"http://issuer.example/keys"', "https://HOST/PATH"),  # anybody could answer
+    ("jwt_keys", '"ftp://127.0.0.1/keys"', "https://HOST/PATH"),  # nobody fetches that
+    ("jwt_algorithms", '["HS256"]', "RS256"),  # whoever checks could sign
+    ("jwt_algorithms", '["none"]', "RS256"),  # not signed at all
+    ("jwt_algorithms", '""', "one or more of RS256"),
+    ("jwt_roles_claim", '"a..b"', "a.b for b within a"),
     ("durability", '"strict"', "auto, full, normal or memory, where log is sqlite"),
     ("log_level", '"warn"', "'warning'"),  # the word of another program
     ("log_format", '"text"', "'json' or 'console'"),  # unknown word

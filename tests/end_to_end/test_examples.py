@@ -20,7 +20,7 @@ from tests.end_to_end.serving import Served
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLES = ROOT / "deploy" / "examples"
 # What the others import.
-NOT_RUN_ALONE = {"node/headgate.mjs"}
+NOT_RUN_ALONE = {"node/access.mjs", "node/headgate.mjs"}
 # Has tests of its own in tests/examples.
 TESTED_BY_ITSELF = "bank_day"
 

@@ -1,0 +1,1 @@
+"""Who calls, over what, and what they may do."""
