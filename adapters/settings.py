@@ -271,6 +271,7 @@ def load(
     try:
         settings = Settings.model_validate(values)
         wrong += _mismatched(settings, origins)
+        wrong += _told_to_all(settings, origins)
     except ValidationError as error:
         names = dict.fromkeys(str(item["loc"][0]) for item in error.errors())
         wrong += [
@@ -304,6 +305,17 @@ def _mismatched(settings: Settings, origins: Mapping[str, str]) -> list[BadConfi
     expected = f"auto, {', '.join(tiers[:-1])} or {tiers[-1]}, where log is {where}"
     path = f"{origins.get('durability', 'default')}: durability"
     return [BadConfiguration(path, settings.durability, expected)]
+
+
+def _told_to_all(settings: Settings, origins: Mapping[str, str]) -> list[BadConfiguration]:
+    """A password on the command line, which every user of the machine can read."""
+    origin = origins.get("log", "")
+    if not (origin.startswith("flag") and settings.is_in_redis):
+        return []
+    if not parse_redis_url(settings.log).password:
+        return []
+    expected = "no password on the command line: redis_password_file, or HEADGATE_LOG"
+    return [BadConfiguration(f"{origin}: log", redacted(settings.log), expected)]
 
 
 def _read_file(file: Path | None) -> dict[str, Any]:

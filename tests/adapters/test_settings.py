@@ -349,15 +349,21 @@ def test_flags_of_serve_are_settings() -> None:
 def test_password_of_a_url_is_never_shown() -> None:
     """Settings are printed, logged and quoted in refusals; what opens the database is not."""
     url = "redis://engine:s3cret@h:1"
-    _, listed = load({"log": url}, None, {})
-    assert of("log", listed) == ("redis://***@h:1", "flag --log")
+    _, listed = load({}, None, {"HEADGATE_LOG": url})
+    assert of("log", listed) == ("redis://***@h:1", "environment HEADGATE_LOG")
+    told = refusal({"log": url})
+    assert told == (
+        "flag --log: log: expected no password on the command line: redis_password_file, or "
+        "HEADGATE_LOG, got 'redis://***@h:1'"
+    )
+    assert load({"log": "redis://engine@h:1"}, None, {})[0].is_in_redis
     for wrong in (f"{url}/x", f"{url}:2", "redis://engine:s3cr@et@h:1"):
         assert "s3cr" not in refusal({"log": wrong})
     # There is no such setting, and what somebody took for one is a password all the same.
     told = refusal(environment={"HEADGATE_REDIS_PASSWORD": "s3cret"})
     assert "s3cret" not in told
     assert "did you mean HEADGATE_REDIS_PASSWORD_FILE?" in told
-    told = refusal({"log": url, "durability": "full"})
+    told = refusal({"durability": "full"}, environment={"HEADGATE_LOG": url})
     assert told == (
         "flag --durability: durability: expected auto, relaxed, replicated or strict, "
         "where log is redis://***@h:1, got 'full'"

@@ -172,7 +172,7 @@ async def test_server_that_cannot_keep_the_promise_is_refused(tmp_path: Path) ->
     )  # fmt: skip
     try:
         url = f"redis://:s3cret@127.0.0.1:{server.port}"
-        refused = await asyncio.to_thread(headgate, "serve", "--log", url)
+        refused = await asyncio.to_thread(headgate, "serve", env={"HEADGATE_LOG": url})
     finally:
         server.kill()
     assert refused.returncode == EXIT_ENVIRONMENT
