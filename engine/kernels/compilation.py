@@ -71,3 +71,14 @@ def sensing_entry(function: Callable[P, R]) -> Callable[P, R]:
     options: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False}
     compiled: Callable[P, R] = njit(cache=True, **options)(function)
     return compiled
+
+
+def made_entry(function: Callable[P, R], signature: Any) -> Callable[P, R]:
+    """
+    Compile a function made at run time for one signature, at once; it is not kept.
+
+    Otherwise as `sensing_entry`.
+    """
+    options: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False}
+    compiled: Callable[P, R] = njit(signature, **options)(function)
+    return compiled

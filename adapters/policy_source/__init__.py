@@ -1,0 +1,1 @@
+"""Policies from the outside: expressions checked by the official implementation of CEL."""

@@ -1,0 +1,1 @@
+"""Policies: documents, their expressions over signals, triggers, guards and shares; all pure."""
