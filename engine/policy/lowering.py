@@ -215,7 +215,12 @@ class _Emitting:
         return _Emitted(value, failed)
 
     def _calculated(self, term: Operation, arguments: list[_Emitted]) -> _Emitted:
-        values = [argument.value for argument in arguments]
+        # Numbers get names of their own: of two that are written out Python itself would make one,
+        # at no fixed width, before the kernel is compiled.
+        values = [
+            self._fresh(emitted.value) if isinstance(item, Constant) else emitted.value
+            for item, emitted in zip(term.arguments, arguments, strict=True)
+        ]
         failed = _either(*(argument.failed for argument in arguments))
         if term.operator is Operator.TO_DOUBLE:
             return _Emitted(self._fresh(f"float({values[0]})"), failed)

@@ -131,6 +131,7 @@ def test_every_form_agrees_in_one_kernel() -> None:
         "queue.name in ['voice', 'chat'] && queue.channel.contains('chat') || queue.name == ''",
         "queue.waiting in [0, -9223372036854775807] ? 1 / queue.agents > 0 : queue.is_open",
         "!(queue.service_level >= 0.5) && (queue.is_open ? 1.5 : queue.service_level) <= 2.0",
+        "-9223372036854775807 * 4000000000 + queue.agents > 0 || 7 / 2 + -7 % 2 == queue.waiting",
         "1.0 / 0.0 > queue.service_level && -9223372036854775808 < queue.waiting",
     ]
     generator = np.random.default_rng(7)
