@@ -8,8 +8,8 @@ from typing import Final
 import yaml
 
 # libyaml follows any depth until its stack ends, and the process with it.
-_DEPTH_MAX: Final = 100
-_NESTED_IN_LINE: Final = re.compile(rf"(?:[-?:]\s+){{{_DEPTH_MAX}}}")
+DEPTH_MAX: Final = 100
+_NESTED_IN_LINE: Final = re.compile(rf"(?:[-?:]\s+){{{DEPTH_MAX}}}")
 _TEXT: Final = "tag:yaml.org,2002:str"
 
 
@@ -67,8 +67,8 @@ def read_yaml(path: Path) -> object:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        if _is_deep(text):
-            raise NotYaml("the file", f"YAML of at most {_DEPTH_MAX} levels")
+        if is_deep(text):
+            raise NotYaml("the file", f"YAML of at most {DEPTH_MAX} levels")
         return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
@@ -81,11 +81,11 @@ def read_yaml(path: Path) -> object:
         raise NotYaml("the file", f"YAML in UTF-8, but {error}") from None
 
 
-def _is_deep(text: str) -> bool:
+def is_deep(text: str) -> bool:
     """Whether brackets or dashes may nest deeper than any file of ours has reason to."""
     depth = 0
     for match in re.finditer(r"[\[\]{}]", text):
         depth = max(depth + (1 if match[0] in "[{" else -1), 0)
-        if depth > _DEPTH_MAX:
+        if depth > DEPTH_MAX:
             return True
     return _NESTED_IN_LINE.search(text) is not None

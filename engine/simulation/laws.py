@@ -1,38 +1,13 @@
 """Laws of durations as a scenario declares them: a key names the form, its value is the rest."""
 
 import math
-from typing import Annotated, Final, Self
+from typing import Annotated, Self
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from engine.durations import parse_duration
 from engine.kernels import floor_columns as forms
-
-_UNITS_MS: Final = {"ms": 1.0, "s": 1e3, "m": 60e3, "h": 3_600e3, "d": 86_400e3}
-
-
-def parse_duration(value: object) -> object:
-    """Milliseconds of "90s", "1.5h", "1h30m"; a number or anything else stays as it is."""
-    if not isinstance(value, str):
-        return value
-    text, total_ms, is_read = value.strip(), 0.0, False
-    while text:
-        number = ""
-        while text and (text[0].isdigit() or text[0] == "."):
-            number, text = number + text[0], text[1:]
-        unit = ""
-        while text and text[0].isalpha():
-            unit, text = unit + text[0], text[1:]
-        if unit not in _UNITS_MS or not number or number.count(".") > 1 or number == ".":
-            message = "a duration such as 90s, 1.5h or 1h30m"
-            raise ValueError(message)
-        total_ms += float(number) * _UNITS_MS[unit]
-        is_read = True
-    if not is_read:
-        message = "a duration such as 90s, 1.5h or 1h30m"
-        raise ValueError(message)
-    return total_ms
-
 
 # Milliseconds; in a file a text with units.
 Duration = Annotated[float, BeforeValidator(parse_duration)]
