@@ -65,6 +65,15 @@ def condition(expression: Expression) -> Condition:
     return truth
 
 
+def value_of(term: Term, values: Values) -> Plain | None:
+    """Value of a term of any kind without patterns; None where it cannot be told."""
+    try:
+        return _evaluated(term, {})(values)
+    # A pattern that is not there.
+    except (_CannotTell, KeyError):
+        return None
+
+
 def _evaluated(term: Term, patterns: Mapping[str, Pattern]) -> _Evaluated:
     if isinstance(term, Constant):
         value = term.value

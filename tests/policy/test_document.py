@@ -82,7 +82,8 @@ def test_several_policies_in_one_file() -> None:
          "whole milliseconds, got '0.5ms'"),
         (">= params.on", ">= params.onn", "13:29: spec.enter.when: unknown name params.onn; did "
          "you mean params.on?"),
-        ("    when: breach_risk_5m <= params.off\n", "", "15:3: spec.exit: expected when, "
+        ('    when: breach_risk_5m <= params.off && queue.estimated_wait < duration("1m")\n', "",
+         "15:3: spec.exit: expected when, "
          "got none"),
         ("for: 30s", "for: 30", "14:5: spec.enter.for: expected a duration such as 90s, 1.5h or "
          "1h30m, got 30"),
@@ -154,7 +155,7 @@ def test_form_and_expressions_are_refused_together() -> None:
         "queue.estimated_wait", "queue.wiat"
     )
     text = text.replace("contact.wait", "contact.wiat").replace("params.off", "params.of")
-    assert [line.split(":")[0] for line in problems(text)] == ["5", "13", "16", "18"]
+    assert [line.split(":")[0] for line in problems(text)] == ["5", "13", "16", "16", "18"]
     text = ROUTING.replace("contact.tier", "contact.teir").replace("default", "defaults")
     assert len(problems(text)) == 3
 

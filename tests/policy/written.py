@@ -22,7 +22,7 @@ spec:
     when: breach_risk_5m >= params.on || queue.estimated_wait > params.longest
     for: 30s
   exit:
-    when: breach_risk_5m <= params.off
+    when: breach_risk_5m <= params.off && queue.estimated_wait < duration("1m")
     for: 1m
   eligible: contact.tier != "vip" && contact.wait > duration("12s")
   actions:
