@@ -335,13 +335,13 @@ class Share(Declared):
     Attributes
     ----------
     slew_per_s
-        Most that the share changes in a second.
+        Most that the share changes in a second; None: 0.01, and at once where it is fixed.
     """
 
     fixed: Ratio | None = None
     ramp: Ramp | None = None
     just_enough: JustEnough | None = None
-    slew_per_s: Annotated[float, Field(strict=True, gt=0, le=1)] = 0.01
+    slew_per_s: Annotated[float, Field(strict=True, gt=0, le=1)] | None = None
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
