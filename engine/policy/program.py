@@ -115,18 +115,26 @@ class Program:
     ----------
     triggers
         In the order of results.
+    measures
+        Expressions of kind DOUBLE, such as those of ramps; see `engine.policy.columns.measured`.
     layout
         What frames hold.
     tables
         What conditions ask of texts; `refresh` it after texts were added.
     """
 
-    def __init__(self, triggers: Sequence[Trigger], vocabulary: Vocabulary) -> None:
+    def __init__(
+        self,
+        triggers: Sequence[Trigger],
+        vocabulary: Vocabulary,
+        measures: Sequence[Trigger] = (),
+    ) -> None:
         self.triggers = tuple(triggers)
+        self.measures = tuple(measures)
         self.vocabulary = vocabulary
         self.tables = TextTables(vocabulary)
-        self.layout = _layout(self.triggers)
-        for trigger in self.triggers:
+        self.layout = _layout((*self.triggers, *self.measures))
+        for trigger in (*self.triggers, *self.measures):
             walk(trigger.expression.root, partial(self._note, trigger))
         self.tables.refresh()
 

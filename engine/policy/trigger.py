@@ -21,6 +21,7 @@ import numpy as np
 from engine.kernels import policy_steps as kernels
 from engine.kernels.policy_steps import NEVER, Seen, TriggerPairs, TriggerRules
 from engine.policy.compiled import CompiledRelief
+from engine.policy.program import Trigger
 from engine.refusals import BadConfiguration
 
 # Longest time between steps in which a condition counts as met throughout.
@@ -162,6 +163,16 @@ class TriggerMachines:
             raise ValueError(f"truths: expected {expected}, got {seen.truths.shape}")
         if len(seen.telemetry_age_ms) < rows or not (seen.telemetry_age_ms >= 0).all():
             raise ValueError(f"telemetry_age_ms: expected at least {rows} ages >= 0")
+
+
+def triggers_of(policies: Sequence[CompiledRelief]) -> list[Trigger]:
+    """What a program evaluates for the machines, in the order of `trigger_rows`."""
+    found: list[Trigger] = []
+    for compiled in policies:
+        found.append(Trigger(compiled.policy.name, compiled.enter))
+        if compiled.exit is not None:
+            found.append(Trigger(compiled.policy.name, compiled.exit))
+    return found
 
 
 def trigger_rows(policies: Sequence[CompiledRelief]) -> list[tuple[int, int]]:
