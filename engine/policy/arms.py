@@ -1,6 +1,7 @@
 """Who is acted upon: the same contact is always on the same side, whoever asks and whenever."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -14,10 +15,13 @@ def draw_of(contact_id: str, salt: str) -> float:
     Over contacts it is uniform, and independent from salt to salt: a contact that one policy leaves
     out is as likely as any other to be taken by the next. A share that grows only adds contacts.
     """
-    digest = blake2b(
-        contact_id.encode(), digest_size=8, key=blake2b(salt.encode(), digest_size=32).digest()
-    ).digest()
+    digest = blake2b(contact_id.encode(), digest_size=8, key=_key(salt)).digest()
     return (int.from_bytes(digest, "big") >> (64 - _BITS)) / (1 << _BITS)
+
+
+@lru_cache(maxsize=1_024)
+def _key(salt: str) -> bytes:
+    return blake2b(salt.encode(), digest_size=32).digest()
 
 
 def is_taken(contact_id: str, salt: str, share_ratio: float) -> bool:

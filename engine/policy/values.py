@@ -43,8 +43,8 @@ class Truth(IntEnum):
     ERROR = 2
 
 
-class _CannotTell(Exception):
-    """A value has no answer, as an error of CEL."""
+class _CannotTell(KeyError):
+    """A value has no answer, as an error of CEL; so has a name or attribute that is not there."""
 
 
 _Evaluated = Callable[[Values], Plain]
@@ -59,7 +59,7 @@ def condition(expression: Expression) -> Condition:
     def truth(values: Values) -> Truth:
         try:
             return Truth.TRUE if evaluated(values) else Truth.FALSE
-        except _CannotTell:
+        except KeyError:
             return Truth.ERROR
 
     return truth
@@ -69,8 +69,8 @@ def value_of(term: Term, values: Values) -> Plain | None:
     """Value of a term of any kind without patterns; None where it cannot be told."""
     try:
         return _evaluated(term, {})(values)
-    # A pattern that is not there.
-    except (_CannotTell, KeyError):
+    # Also a pattern, which is not there.
+    except KeyError:
         return None
 
 
@@ -94,14 +94,14 @@ def _operated(term: Operation, patterns: Mapping[str, Pattern]) -> _Evaluated:
     if term.operator in _OF_ONE:
         return _with_one(_OF_ONE[term.operator], arguments[0])
     if term.operator in _OF_TEXTS:
-        return _with_two(_OF_TEXTS[term.operator], arguments)
+        return _with_two(_OF_TEXTS[term.operator], term, arguments)
     if term.operator is Operator.ATTRIBUTE:
-        return _with_two(_attribute, arguments)
+        return _with_two(operator.getitem, term, arguments)
     if term.operator in (Operator.IN, Operator.AMONG, Operator.HAS):
-        return _with_two(_among, arguments)
+        return _with_two(_among, term, arguments)
     if term.operator is Operator.NEGATE:
         return _with_one(operator.neg, arguments[0])
-    return _with_two(_OF_NUMBERS[term.operator], arguments)
+    return _with_two(_OF_NUMBERS[term.operator], term, arguments)
 
 
 def _text(term: Term) -> str:
@@ -112,20 +112,16 @@ def _text(term: Term) -> str:
 
 def _name(term: Name) -> _Evaluated:
     name = term.name
-
-    def value(values: Values) -> Plain:
-        try:
-            return values[name]
-        except KeyError:
-            raise _CannotTell from None
+    if term.kind is not Kind.DOUBLE:
+        return operator.itemgetter(name)
 
     def double(values: Values) -> Plain:
-        found = cast(float, value(values))
+        found = values[name]
         if found != found:
             raise _CannotTell
         return found
 
-    return double if term.kind is Kind.DOUBLE else value
+    return double
 
 
 def _and(arguments: list[_Evaluated]) -> _Evaluated:
@@ -135,7 +131,7 @@ def _and(arguments: list[_Evaluated]) -> _Evaluated:
         try:
             if not left(values):
                 return False
-        except _CannotTell:
+        except KeyError:
             # Whichever side cannot tell, the other one may be false.
             if right(values):
                 raise
@@ -152,7 +148,7 @@ def _or(arguments: list[_Evaluated]) -> _Evaluated:
         try:
             if left(values):
                 return True
-        except _CannotTell:
+        except KeyError:
             if not right(values):
                 raise
             return True
@@ -176,10 +172,24 @@ def _with_one(function: Callable[[Left], Plain], argument: _Evaluated) -> _Evalu
     return lambda values: function(typed(values))
 
 
-def _with_two(function: Callable[[Left, Right], Plain], arguments: list[_Evaluated]) -> _Evaluated:
+def _with_two(
+    function: Callable[[Left, Right], Plain], term: Operation, arguments: list[_Evaluated]
+) -> _Evaluated:
+    first, second = term.arguments
+    if isinstance(first, Name) and first.kind is not Kind.DOUBLE and isinstance(second, Constant):
+        return _of_name(function, first.name, second.value)
     left = cast(Callable[[Values], Left], arguments[0])
     right = cast(Callable[[Values], Right], arguments[1])
     return lambda values: function(left(values), right(values))
+
+
+def _of_name(function: Callable[[Left, Right], Plain], name: str, value: Plain) -> _Evaluated:
+    """A name and a constant, which most conditions are made of: one call instead of three."""
+    if function is operator.eq:
+        return lambda values: values[name] == value
+    held = cast(Callable[[Values], Left], operator.itemgetter(name))
+    known = cast(Right, value)
+    return lambda values: function(held(values), known)
 
 
 def _whole(term: Operation, arguments: list[_Evaluated]) -> _Evaluated:
@@ -236,13 +246,6 @@ def _among(
     value: int | float | str, choices: Sequence[int | float | str] | Mapping[str, str]
 ) -> bool:
     return value in choices
-
-
-def _attribute(attributes: Mapping[str, str], key: str) -> str:
-    try:
-        return attributes[key]
-    except KeyError:
-        raise _CannotTell from None
 
 
 _LOGICAL: Final = {
