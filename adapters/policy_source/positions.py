@@ -19,6 +19,7 @@ from engine.policy.document import Path
 
 _TAG: Final = "tag:yaml.org,2002:"
 _BYTES_MAX: Final = 1_000_000
+_DIGITS_MAX: Final = 40
 
 
 class YamlProblem(NamedTuple):
@@ -49,15 +50,16 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
     yaml_implicit_resolvers: Final[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
 
 
-for _name, _pattern, _first in (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
-    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+."),
-    ("null", r"~|null|Null|NULL|", "~nN\0"),
+# Tag, pattern, and the signs that such a scalar may begin with.
+for _name, _pattern, _firsts in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", (*"tTfF",)),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", (*"-+0123456789",)),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", (*"-+.0123456789",)),
+    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", (*"-+.",)),
+    ("null", r"~|null|Null|NULL|", ("~", "n", "N", "")),
 ):
-    for _sign in [*_first] if _first != "~nN\0" else ["~", "n", "N", ""]:
-        _Loader.yaml_implicit_resolvers.setdefault(_sign, []).append(
+    for _first in _firsts:
+        _Loader.yaml_implicit_resolvers.setdefault(_first, []).append(
             (_TAG + _name, re.compile(rf"^(?:{_pattern})$"))
         )
 
@@ -137,6 +139,13 @@ def _start(node: yaml.Node) -> Place:
     return Place(node.start_mark.line + 1, node.start_mark.column + 1)
 
 
+def _int(text: str) -> int | str:
+    """A whole number; one of more digits than any field holds stays a text."""
+    if len(text) > _DIGITS_MAX:
+        return text
+    return int(text, 0 if text.startswith(("0o", "0x")) else 10)
+
+
 def _float(text: str) -> float:
     sign = -1.0 if text.startswith("-") else 1.0
     match text.lstrip("+-").lower():
@@ -150,7 +159,7 @@ def _float(text: str) -> float:
 _SCALARS: Final[Mapping[str, Callable[[str], object]]] = {
     "str": str,
     "bool": lambda text: text.lower() == "true",
-    "int": lambda text: int(text, 0 if text.startswith(("0o", "0x")) else 10),
+    "int": _int,
     "float": _float,
     "null": lambda _: None,
 }

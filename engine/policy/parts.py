@@ -1,6 +1,5 @@
 """Parts that policies of every kind are made of: types, parameters, schedule, guards, share."""
 
-from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Final, Literal, Self
 
@@ -8,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic.json_schema import JsonSchemaValue, WithJsonSchema
 
 from engine.durations import parse_duration
+from engine.lifecycle import Day
 from engine.limits import DAY_MS, FORTNIGHT_MS
 from engine.policy.checked import TEXT_MAX, Kind
 
@@ -62,21 +62,11 @@ Word = Annotated[str, Field(strict=True, pattern=NAME_PATTERN, max_length=64)]
 # Text of an expression; checked when the policy is compiled.
 Cel = Annotated[str, Field(strict=True, min_length=1, max_length=TEXT_MAX)]
 Ratio = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
-Count = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
 Positive = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
 ChannelName = Literal[
     "voice", "chat", "email", "social", "video", "sms", "callback", "self_service"
 ]
 WeekdayName = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
-WEEKDAYS: Final[Mapping[str, int]] = {
-    "monday": 1,
-    "tuesday": 2,
-    "wednesday": 3,
-    "thursday": 4,
-    "friday": 5,
-    "saturday": 6,
-    "sunday": 7,
-}
 
 
 class Declared(BaseModel):
@@ -213,7 +203,7 @@ class Period(Declared):
         return is_late or (self._is_on(before) and minute < self.ends)
 
     def _is_on(self, weekday: int) -> bool:
-        return not self.days or any(WEEKDAYS[day] == weekday for day in self.days)
+        return not self.days or any(Day[day.upper()] == weekday for day in self.days)
 
 
 class Schedule(Declared):

@@ -67,6 +67,9 @@ def test_several_policies_in_one_file() -> None:
          "got 'on'"),
         ("mode: auto", "moode: auto", "5:3: spec.moode: no such key"),
         ("precedence: 10", "precedence: 1.5", None),
+        ("precedence: 10", f"precedence: {'9' * 5_000}", None),
+        ("value: 0.5, min", f"value: {'9' * 5_000}, min", None),
+        ("value: 0.5, min", "value: 1e999, min", None),
         ('{queues: [billing, "sales-*"]}', "{queues: []}", "7:11: spec.match.queues: expected at "
          "least 1 items, got 0"),
         ("value: 0.5, min", "value: .nan, min", "9:10: spec.params.on.value: expected a number "
