@@ -55,6 +55,7 @@ class PlainEvaluator:
 
     def evaluate(self, frame: Frame) -> NDArray[np.int8]:
         """(n_triggers, n_queues) a `Truth` each. O(operations × queues)."""
+        self._program.check(frame)
         self._program.tables.refresh()
         result = np.empty((len(self._program.triggers), frame.rows), np.int8)
         # Rows of errors hold any values.
@@ -68,6 +69,7 @@ class PlainEvaluator:
 
 def measured(program: Program, frame: Frame) -> Real:
     """(n_measures, n_queues) values of a program's measures, NaN where they cannot be told."""
+    program.check(frame)
     program.tables.refresh()
     result = np.empty((len(program.measures), frame.rows))
     with np.errstate(all="ignore"):

@@ -59,6 +59,7 @@ class CompiledEvaluator:
 
     def evaluate(self, frame: Frame) -> NDArray[np.int8]:
         """(n_triggers, n_queues) a `Truth` each. O(operations × queues)."""
+        self._program.check(frame)
         self._program.tables.refresh()
         result = np.empty((len(self._program.triggers), frame.rows), np.int8)
         # Where nothing is compiled, numpy's own scalars warn of what is meant.

@@ -75,7 +75,7 @@ class Frame:
         self.real = np.full((len(layout.real), rows), np.nan)
         self.whole_params = np.full(len(layout.whole_params), UNKNOWN, np.int64)
         self.real_params = np.full(len(layout.real_params), np.nan)
-        self._layout = layout
+        self.layout = layout
 
     @property
     def rows(self) -> int:
@@ -84,27 +84,34 @@ class Frame:
 
     def column(self, key: str) -> NDArray[np.int64] | NDArray[np.float64] | None:
         """Column of a key, to be written into; None where no trigger reads it."""
-        if key in self._layout.whole:
-            whole: NDArray[np.int64] = self.whole[self._layout.whole.index(key)]
+        if key in self.layout.whole:
+            whole: NDArray[np.int64] = self.whole[self.layout.whole.index(key)]
             return whole
-        if key in self._layout.real:
-            real: NDArray[np.float64] = self.real[self._layout.real.index(key)]
+        if key in self.layout.real:
+            real: NDArray[np.float64] = self.real[self.layout.real.index(key)]
             return real
         return None
 
     def set_param(self, key: str, value: float) -> None:
         """Set a parameter, a duration in ms; one that no trigger reads is left out."""
-        if key in self._layout.whole_params:
-            self.whole_params[self._layout.whole_params.index(key)] = value
-        elif key in self._layout.real_params:
-            self.real_params[self._layout.real_params.index(key)] = value
+        if key in self.layout.whole_params:
+            self.whole_params[self.layout.whole_params.index(key)] = value
+        elif key in self.layout.real_params:
+            self.real_params[self.layout.real_params.index(key)] = value
 
 
 class Evaluator(Protocol):
     """Evaluates every trigger of a program over a frame."""
 
     def evaluate(self, frame: Frame) -> NDArray[np.int8]:
-        """(n_triggers, n_queues) a `Truth` each; the frame is of the program's layout."""
+        """
+        (n_triggers, n_queues) a `Truth` each.
+
+        Raises
+        ------
+        ValueError
+            The frame is another program's, or holds a code that no text has.
+        """
 
 
 class Program:
@@ -134,6 +141,7 @@ class Program:
         self.vocabulary = vocabulary
         self.tables = TextTables(vocabulary)
         self.layout = _layout((*self.triggers, *self.measures))
+        self._texts = self._text_columns()
         for trigger in (*self.triggers, *self.measures):
             walk(trigger.expression.root, partial(self._note, trigger))
         self.tables.refresh()
@@ -142,9 +150,36 @@ class Program:
         """An empty frame for so many queues."""
         return Frame(self.layout, rows)
 
+    def check(self, frame: Frame) -> None:
+        """
+        Refuse a frame that kernels would read beyond the end of something for.
+
+        Raises
+        ------
+        ValueError
+            It is another program's, or holds a code that no text has.
+        """
+        if frame.layout is not self.layout:
+            raise ValueError("frame: expected one made by the program")
+        codes = frame.whole[self._texts]
+        if ((codes >= len(self.vocabulary.texts)) | ((codes < 0) & (codes != UNKNOWN))).any():
+            raise ValueError(f"frame: expected codes of {len(self.vocabulary.texts)} texts")
+
     def table(self, trigger: Trigger, term: Operation) -> int:
         """Row of the table that answers a question about a text."""
         return self.tables.row(term, trigger.expression.patterns)
+
+    def _text_columns(self) -> list[int]:
+        """Places of columns that hold codes of texts."""
+        found: set[str] = set()
+
+        def note(policy: str, term: Term) -> None:
+            if isinstance(term, Name) and term.kind is Kind.STRING:
+                found.add(key_of(policy, term.name))
+
+        for trigger in (*self.triggers, *self.measures):
+            walk(trigger.expression.root, partial(note, trigger.policy))
+        return [self.layout.whole.index(key) for key in sorted(found)]
 
     def _note(self, trigger: Trigger, term: Term) -> None:
         """Give texts that are written out their codes, and questions about texts their tables."""

@@ -79,11 +79,18 @@ class PolicyShares:
     ----------
     columns
         Set `wanted` before `move`; `share` is what is in force.
+
+    Raises
+    ------
+    ValueError
+        A pair is of a queue beyond `queues`.
     """
 
     def __init__(
         self, policies: Sequence[CompiledRelief], pairs: TriggerPairs, queues: int
     ) -> None:
+        if int(pairs.queue.max(initial=-1)) >= queues:
+            raise ValueError(f"queues: expected more than {pairs.queue.max()}, got {queues}")
         specs = [policies[policy].policy.spec for policy in pairs.policy.tolist()]
         count = len(specs)
         slews = [_slew(spec.share.slew_per_s, spec.share.fixed) for spec in specs]

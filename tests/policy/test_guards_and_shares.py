@@ -183,3 +183,9 @@ def test_a_share_that_is_none_is_refused(wanted: float) -> None:
     shares.columns.wanted[0] = wanted
     with pytest.raises(ValueError, match="expected 0 to 1"):
         shares.move(machines.pairs, 1.0)
+
+
+def test_shares_of_more_queues_than_there_are_are_refused() -> None:
+    """A kernel writes where it is told to: it is told once, here."""
+    with pytest.raises(ValueError, match="queues: expected more than 2"):
+        PolicyShares(_policies(), machines_of().pairs, 2)
