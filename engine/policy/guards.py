@@ -95,7 +95,7 @@ class Switches:
         # What is said of one queue goes before what is said of all.
         for scope, (what, _) in sorted(self.overrides.items(), key=lambda item: item[0].queue):
             said[_covered(scope, pairs, names)] = what
-        for scope in self.killed:
+        for scope in sorted(self.killed):
             said[_covered(scope, pairs, names)] = kernels.KILLED
         return said
 
