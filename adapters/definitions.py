@@ -94,4 +94,5 @@ def queue_definition(definition: UpsertQueue) -> queue_pb2.Queue:
         hours=None if definition.hours is None else _hours(definition.hours),
         short_abandon_ms=definition.short_abandon_ms,
         matching_window_ms=definition.matching_window_ms,
+        forecast_group=definition.forecast_group,
     )

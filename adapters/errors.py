@@ -44,6 +44,8 @@ CODES: Final[dict[Refusal, int]] = {
     Refusal.QUEUE_IS_FALLBACK: code_pb2.FAILED_PRECONDITION,
     Refusal.CONSULTED_ALREADY: code_pb2.FAILED_PRECONDITION,
     Refusal.NOBODY_CONSULTED: code_pb2.FAILED_PRECONDITION,
+    Refusal.UNKNOWN_PLAN: code_pb2.NOT_FOUND,
+    Refusal.HISTORY_KNOWN: code_pb2.FAILED_PRECONDITION,
 }
 
 

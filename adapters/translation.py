@@ -289,5 +289,6 @@ def queue_command(queue: queue_pb2.Queue) -> UpsertQueue:
         hours=hours_of(queue.hours) if queue.HasField("hours") else None,
         short_abandon_ms=queue.short_abandon_ms,
         matching_window_ms=queue.matching_window_ms,
+        forecast_group=queue.forecast_group,
         etag=queue.etag,
     )

@@ -1,9 +1,7 @@
 """
 What a caller may ask of the engine, one type per command: named tuples, because a frozen data class
-of eight fields takes three times as long to make.
-
-Field names and bounds are those of the wire (`proto/headgate/v1`); `engine.routing.validation`
-checks them. Times are integer milliseconds.
+of eight fields takes three times as long to make. Field names and bounds are those of the wire;
+`engine.routing.validation` checks them. Times are integer milliseconds.
 """
 
 from collections.abc import Mapping
@@ -32,6 +30,7 @@ from engine.limits import (
     SERVICE_LEVEL_RATIO,
     SERVICE_LEVEL_WITHIN_MS,
 )
+from engine.plans import PlanCommand
 
 
 class SkillRequirement(NamedTuple):
@@ -342,11 +341,11 @@ class UpsertQueue(NamedTuple):
     priority: int = 0
     # Where contacts go that it would reject or let expire, "" for nowhere.
     fallback_queue_id: str = ""
-    # None = always open.
-    hours: Hours | None = None
+    hours: Hours | None = None  # None = always open.
     short_abandon_ms: int = 0
     # How long offers are gathered, to be made as a batch; 0 = each is made at once.
     matching_window_ms: int = 0
+    forecast_group: str = ""  # Queues that are forecast together, "" = none.
     etag: str = ""
 
 
@@ -395,6 +394,7 @@ Command = (
     | UpsertQueue
     | DeleteQueue
     | SetIntake
+    | PlanCommand
     | Expire
     | Recover
 )

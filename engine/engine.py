@@ -45,13 +45,14 @@ from engine.commands import (
     UpsertAgent,
     UpsertQueue,
 )
-from engine.handlers import agents, assignments, consulting, contacts, queues, scheduling
+from engine.handlers import agents, assignments, consulting, contacts, plans, queues, scheduling
 from engine.handlers.hours import follow_due_hours, restore_hours
 from engine.handlers.outcome import Outcome
 from engine.handlers.running import run
 from engine.kernels.columns import NEXT_DUE_MS, NOW_MS
 from engine.kernels.requests import Operation
 from engine.limits import Limits
+from engine.plans import DeletePlan, PutPlan
 from engine.reading import CellReader
 from engine.refusals import CommandRefused, Refusal, violation
 from engine.routing.validation import validate
@@ -85,6 +86,8 @@ _HANDLERS: Final[dict[type, Callable[[CellState, Never], Outcome]]] = {
     UpsertQueue: queues.upsert_queue,
     DeleteQueue: queues.delete_queue,
     SetIntake: queues.set_intake,
+    PutPlan: plans.put_plan,
+    DeletePlan: plans.delete_plan,
     Expire: queues.expire,
     Recover: queues.recover,
 }

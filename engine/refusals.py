@@ -56,6 +56,10 @@ class Refusal(IntEnum):
     CONSULTED_ALREADY = 20
     # Nobody has accepted a consult about the contact; wait until somebody has.
     NOBODY_CONSULTED = 21
+    # No such plan; create it or correct the id.
+    UNKNOWN_PLAN = 22
+    # The queue has learned from days of its own; ask for them to be replaced, or leave it.
+    HISTORY_KNOWN = 23
 
 
 @dataclass(frozen=True, slots=True)

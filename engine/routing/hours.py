@@ -96,6 +96,22 @@ def next_opening_or_closing_ms(hours: Hours, at_ms: int) -> int:
     return NEVER_MS
 
 
+def open_spans(hours: Hours, from_ms: int, until_ms: int) -> list[Span]:
+    """Times between two moments in which a queue is open: ascending, apart, cut at both ends."""
+    zone = ZoneInfo(hours.time_zone)
+    first, last = _local_date(zone, from_ms) - _DAY, _local_date(zone, until_ms)
+    days = (first + timedelta(days=more) for more in range((last - first).days + 1))
+    merged: list[Span] = []
+    for span in sorted(item for day in days for item in _spans(hours, day)):
+        opens_ms, closes_ms = max(span.opens_ms, from_ms), min(span.closes_ms, until_ms)
+        if merged and opens_ms <= merged[-1].closes_ms:
+            last_one = merged.pop()
+            opens_ms, closes_ms = last_one.opens_ms, max(last_one.closes_ms, closes_ms)
+        if opens_ms < closes_ms:
+            merged.append(Span(opens_ms, closes_ms))
+    return merged
+
+
 def _boundaries(hours: Hours, at_ms: int) -> Iterator[int]:
     """Moments after a time at which anything may change, ascending, as far as it makes sense."""
     zone = ZoneInfo(hours.time_zone)

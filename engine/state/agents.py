@@ -92,6 +92,8 @@ class AgentRows:
         self.payloads: list[bytes] = []
         # Rows whose payload the open commit group must write.
         self.payload_is_new: set[int] = set()
+        # Counts definitions written and removed, so that a reader sees whether to read again.
+        self.changes = 0
 
     def write(self, row: int, command: UpsertAgent, queue_rows: Iterable[int]) -> None:
         """
@@ -267,6 +269,7 @@ class AgentRows:
 
     def _leave_sets(self, row: int) -> None:
         self._names.agents_changed()
+        self.changes += 1
         columns = self._store.columns
         bitsets = columns.bitsets
         columns.agents.proficiency[row] = 0

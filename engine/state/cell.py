@@ -20,6 +20,7 @@ from engine.state.decisions import DecisionRows, Owners
 from engine.state.deltas import DeltaTaker
 from engine.state.hours import HoursRows
 from engine.state.names import Names
+from engine.state.plans import PlanRows
 from engine.state.rows import RowDelta
 from engine.state.slots import Slots
 from engine.state.store import Store
@@ -61,6 +62,7 @@ class CellState:
         agents = Slots(self.store, "agents")
         self.names = Names(self.store, agents)
         self.hours = HoursRows()
+        self.plans = PlanRows()
         self.agents = agent_rows.AgentRows(self.store, self.names, agents)
         self.contacts = contact_rows.ContactRows(self.store)
         self.classes = ContactClasses(self.store, self.names, agents)
@@ -192,13 +194,14 @@ class CellState:
     def take_group(self) -> Group:
         """Hand over effects and changed rows; free the rows of what is gone."""
         effects = self._take_effects()
-        deltas = self._deltas.take()
+        deltas = self._deltas.take() + self.plans.take_deltas()
         for rows in (self.queues, self.agents, self.contacts):
             rows.slots.reclaim()
         return Group(effects, encode_effects(effects), deltas)
 
     def mark_all(self) -> None:
         """Have the next group write every row."""
+        self.plans.mark_all()
         for row in self.queues.slots.rows():
             self.queues.payload_is_new.add(row)
             self.run_on(Operation.MARK_QUEUE, IN_QUEUE, row)

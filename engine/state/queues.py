@@ -71,6 +71,8 @@ class QueueRows:
         self.payloads: list[bytes] = []
         # Rows whose payload the open commit group must write.
         self.payload_is_new: set[int] = set()
+        # Counts definitions written and removed, so that a reader sees whether to read again.
+        self.changes = 0
 
     def write(self, row: int, command: UpsertQueue) -> None:
         """Write a definition into its row; marks nothing and matches nothing."""
@@ -98,6 +100,7 @@ class QueueRows:
         parts = {"weights": tuple(command.weights), "hours": hours.encoded(command.hours)}
         self.payloads[row] = kept_json({**fields, **parts})
         self.payload_is_new.add(row)
+        self.changes += 1
 
     def _set_window(self, row: int, window_ms: int) -> None:
         queues, scalar = self._store.columns.queues, self._store.scalar
@@ -112,6 +115,7 @@ class QueueRows:
         queues.intake[row] = Intake.NONE
         queues.fallback[row] = -1
         self._set_window(row, 0)
+        self.changes += 1
         self.slots.retire(row)
 
     def clear(self, row: int) -> None:

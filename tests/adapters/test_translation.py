@@ -131,6 +131,7 @@ def test_queue_without_fields_has_the_defaults_of_the_contract() -> None:
         hours=None,
         short_abandon_ms=0,
         matching_window_ms=0,
+        forecast_group="",
     )
     validate(command)
 
@@ -265,6 +266,7 @@ def queues(draw: st.DrawFn) -> UpsertQueue:
         order=draw(st.sampled_from(QueueOrder)),
         short_abandon_ms=draw(st.integers(0, DAY_MS)),
         matching_window_ms=draw(st.integers(0, 1_000)),
+        forecast_group=draw(st.sampled_from(("", "front"))),
         etag="1",
     )
 

@@ -162,6 +162,7 @@ def upsert_queue(draw: Draw, floor: Floor) -> Command:
         fallback_queue_id=draw(("", "", *list(floor.queues) * 3)),
         hours=draw((*(None,) * 12, *HOURS)),
         short_abandon_ms=draw((0, 2_000)),
+        forecast_group=draw(("", "", "g")),
         matching_window_ms=draw((0, 0, 0, 50, 500, 1_000)),
         etag=any_etag(draw),
     )

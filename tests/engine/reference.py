@@ -41,6 +41,7 @@ from engine.effects import EffectKind
 from engine.engine import Outcome
 from engine.lifecycle import CancelReason, ContactState, Trigger
 from engine.limits import NEVER_MS, Limits
+from engine.plans import DeletePlan, PutPlan
 from engine.refusals import Refusal
 from tests.engine import reference_definitions as definitions
 from tests.engine.reference_consulting import ask, check_consult, consult_of, hand_over
@@ -127,6 +128,8 @@ class Reference:
             UpsertQueue: partial(definitions.upsert_queue, self.floor),
             DeleteQueue: partial(definitions.delete_queue, self.floor),
             SetIntake: partial(definitions.set_intake, self.floor),
+            PutPlan: partial(definitions.put_plan, self.floor),
+            DeletePlan: partial(definitions.delete_plan, self.floor),
             Expire: lambda _: call(self.floor, Outcome),
             Recover: self.recover,
         }

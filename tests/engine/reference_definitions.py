@@ -18,6 +18,7 @@ from engine.effects import EffectKind
 from engine.engine import Outcome
 from engine.lifecycle import ContactState, Intake, Presence
 from engine.limits import NEVER_MS
+from engine.plans import DeletePlan, PlannedEvent, PutPlan
 from engine.refusals import Refusal
 from tests.engine.reference_floor import Floor, Refused
 from tests.engine.reference_moves import forget
@@ -195,3 +196,22 @@ def set_intake(floor: Floor, command: SetIntake) -> Outcome:
         return Outcome(queue_id=queue.queue_id)
 
     return call(floor, set_it)
+
+
+def put_plan(floor: Floor, command: PutPlan) -> Outcome:
+    plan = command.plan
+    key = plan.KIND, plan.plan_id
+    check_etag(command.etag, floor.plans.get(key, 0))
+    for queue_id in plan.queue_ids if isinstance(plan, PlannedEvent) else (plan.queue_id,):
+        named_queue(floor, queue_id)
+    floor.plans[key] = floor.plans.get(key, 0) + 1
+    return Outcome()
+
+
+def delete_plan(floor: Floor, command: DeletePlan) -> Outcome:
+    key = command.kind, command.plan_id
+    if key not in floor.plans:
+        raise Refused(Refusal.UNKNOWN_PLAN)
+    check_etag(command.etag, floor.plans[key])
+    del floor.plans[key]
+    return Outcome()

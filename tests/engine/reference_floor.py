@@ -73,6 +73,8 @@ class Floor:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        # Version of each plan, by kind and id.
+        self.plans: dict[tuple[int, str], int] = {}
         self.now_ms = 0
         self.next_contact = self.next_offer = 1
         self.contact_rows, self.agent_rows, self.queue_rows = Rows(), Rows(), Rows()

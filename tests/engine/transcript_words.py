@@ -55,6 +55,7 @@ from engine.lifecycle import (
     Strategy,
     WrapUpMode,
 )
+from engine.plans import DeletePlan, PlanKind, PlannedStaffing, PutPlan
 
 Words = dict[str, str]
 
@@ -259,6 +260,7 @@ def _queue(subject: str, words: Words) -> Command:
     etag = words.pop("etag", "")
     names = {field.removesuffix("_ms"): field for field in UpsertQueue._fields}
     names["wrap_up_for"] = names.pop("wrap_up")
+    forecast_group = words.pop("forecast_group", "")
     return UpsertQueue(
         subject,
         strategy=strategy,
@@ -267,9 +269,17 @@ def _queue(subject: str, words: Words) -> Command:
         hours=_hours(words),
         fallback_queue_id=words.pop("fallback", ""),
         wrap_up_mode=wrap_up_mode,
+        forecast_group=forecast_group,
         etag=etag,
         **_integers(words, **names),
     )
+
+
+def _staffing(subject: str, words: Words) -> Command:
+    agents = tuple(float(count) for count in _list(words, "agents"))
+    begins_ms, interval_ms = int(words.pop("begins")), int(words.pop("interval"))
+    plan = PlannedStaffing(subject, words.pop("queue"), begins_ms, interval_ms, agents)
+    return PutPlan(plan, words.pop("etag", ""))
 
 
 def _decline(subject: str, words: Words) -> Command:
@@ -313,6 +323,8 @@ _COMMANDS: dict[str, Callable[[str, Words], Command]] = {
     "queue": _queue,
     "delete_queue": lambda id_, words: DeleteQueue(id_, words.pop("etag", "")),
     "intake": lambda id_, words: SetIntake(id_, Intake[words.pop("to").upper()]),
+    "staffing": _staffing,
+    "delete_staffing": lambda id_, words: DeletePlan(PlanKind.STAFFING, id_, words.pop("etag", "")),
     "expire": lambda id_, words: Expire(),
     "restart": lambda id_, words: Recover(),
 }
