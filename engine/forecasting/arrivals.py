@@ -13,7 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.forecasting.calendar import CalendarRows
-from engine.forecasting.columns import Array, allocate, clear_row, exported, imported
+from engine.forecasting.columns import (
+    Array,
+    allocate,
+    clear_row,
+    copy_row,
+    exported,
+    imported,
+)
 from engine.forecasting.drivers import Drivers
 from engine.forecasting.events import Event, Events, Override
 from engine.kernels.arrival_buckets import (
@@ -205,6 +212,35 @@ class ArrivalModel:
         self._learn_rows(due[:rows_max])
         return max(len(due) - rows_max, 0)
 
+    def begin_again(self, rows: NDArray[np.int64]) -> None:
+        """Lay the running bucket out anew for rows whose calendar, group or events have changed."""
+        if self.bucket >= 0 and len(rows):
+            self._lay_out_calendars(self.bucket)
+            self._begin_bucket(self._rows(rows), self.bucket)
+
+    def lay_out_again(self, rows: NDArray[np.int64]) -> None:
+        """Lay the days of rows out by what they have learned, and begin their bucket anew."""
+        self._lay_out_calendars(self.bucket)
+        self._learn_rows(self._rows(rows))
+
+    def adopt(self, row: int, other: "ArrivalModel") -> None:
+        """
+        Take all that another model has learned of its row 0; calendar and group stay as they are.
+
+        Raises
+        ------
+        ValueError
+            The other one stands at another bucket; nothing changes.
+        """
+        if other.bucket != self.bucket:
+            raise ValueError(f"bucket: expected {self.bucket}, got {other.bucket}")
+        profiles = self.columns.profiles
+        calendar, parent = profiles.calendar[row], profiles.parent[row]
+        for mine, theirs in zip(self.columns[1:4], other.columns[1:4], strict=True):
+            copy_row(mine, row, theirs)
+        profiles.calendar[row], profiles.parent[row] = calendar, parent
+        self.lay_out_again(np.array([row]))
+
     def look(self, elapsed_s: int, observed: Observed) -> None:
         """Look into the running bucket, of which so many seconds have passed."""
         rows = self._rows(None)
@@ -301,6 +337,9 @@ class ArrivalModel:
         """Begin at a bucket, as after a start or a long pause."""
         self._lay_out_calendars(bucket)
         self.bucket = bucket
+        # What was issued long ago stands where forecasts of other buckets go.
+        self.columns.ledger.issued[rows] = np.nan
+        self.columns.ledger.half_hour[rows] = np.nan
         self._begin_bucket(rows, bucket)
 
     def _close_one(self, bucket: int, observed: Observed, rows: NDArray[np.int64]) -> None:

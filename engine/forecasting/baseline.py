@@ -52,6 +52,14 @@ class Baseline:
             np.concatenate([held.variance, newest.variance[known:]]),
         )
 
+    def renew(self, model: ArrivalModel, rows: NDArray[np.int64], running: Held) -> None:
+        """Hold some rows, of which other is known now, against what is forecast of them now."""
+        for bucket, kept in ((model.bucket, running), *self._held.items()):
+            made = _made(model, bucket - model.bucket)
+            known = rows[rows < len(kept.rate_per_s)]
+            kept.rate_per_s[known] = made.rate_per_s[known]
+            kept.variance[known] = made.variance[known]
+
 
 def _made(model: ArrivalModel, ahead: int) -> Held:
     """Forecast of a bucket some buckets ahead, as the state stands; O(n)."""

@@ -133,6 +133,17 @@ class CalendarRows:
         self._day_begins_s.pop(row, None)
         self.columns.first_bucket[row] = -1
 
+    def alone(self, row: int, near_s: int) -> "CalendarRows":
+        """
+        The calendar of one row by itself, in row 0: its days begin where they do here.
+
+        `near_s` is now, from which that is found where nothing has been laid out yet.
+        """
+        found = CalendarRows()
+        found._calendars = [self._calendars[row]]
+        found._day_begins_s = {0: self._day_begins(row, near_s)}
+        return found
+
     def due(self, bucket: int) -> list[int]:
         """Rows that must be laid out before `bucket` ends."""
         first = self.columns.first_bucket[: len(self._calendars)]
@@ -154,6 +165,17 @@ class CalendarRows:
         columns.slot[row] = (local_s - begins_s) % _DAY_S // BUCKET_S
         columns.open_share[row] = _open_shares(calendar.open_times, seconds)
         columns.kind[row] = _kinds(calendar.special_days, day)
+
+    def begin_days_at(self, row: int, begins_s: int) -> None:
+        """Say where a calendar's days begin, so that slots learned before mean what they did."""
+        if not (0 <= begins_s < _DAY_S and begins_s % BUCKET_S == 0):
+            raise BadConfiguration("calendar.day_begins_s", begins_s, "a bucket of a day")
+        self._day_begins_s[row] = begins_s
+        self.columns.first_bucket[row] = -1
+
+    def is_laid_out(self, row: int) -> bool:
+        """Whether it is settled where a calendar's days begin."""
+        return row in self._day_begins_s
 
     def slot_begins_s(self, row: int) -> int:
         """Local second of the day at which slot 0 begins, once the calendar is laid out."""

@@ -48,6 +48,12 @@ def clear_row(columns: tuple[object, ...], row: int) -> None:
         array[place] = np.asarray(extent.fill, extent.dtype)
 
 
+def copy_row(columns: tuple[object, ...], row: int, source: tuple[object, ...]) -> None:
+    """Make one row of columns, of which rows are the first dimension, as row 0 of others is."""
+    for name in extents_of(type(columns)):
+        cast(Array, getattr(columns, name))[row] = cast(Array, getattr(source, name))[0]
+
+
 def exported(columns: tuple[object, ...]) -> dict[str, Array]:
     """Copies of the columns, by name."""
     return {name: cast(Array, getattr(columns, name)).copy() for name in extents_of(type(columns))}

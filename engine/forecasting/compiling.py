@@ -1,4 +1,4 @@
-"""Compile every kernel of sensing, by running each once on one queue."""
+"""Compile every kernel of forecasts, by running each once on one queue."""
 
 import numpy as np
 
@@ -16,8 +16,8 @@ from engine.kernels.sensing_columns import BUCKET_S, Observed
 from engine.kernels.windows import READING_COLUMNS, Readings
 
 
-def compile_sensing() -> None:
-    """Compile, or load from the cache, what sensing calls; half a minute when cold."""
+def compile_forecasting() -> None:
+    """Compile, or load from the cache, what forecasts call; half a minute when cold."""
     none = np.zeros(1, np.int64)
     windows = QueueWindows(1)
     windows.accept(Readings(none, none, none, np.zeros((1, READING_COLUMNS), np.int64)))

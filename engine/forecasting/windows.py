@@ -93,7 +93,7 @@ class QueueWindows:
     closed_s
         Last second that is closed, -1 before the first.
     outcomes
-        (6,) readings accepted and refused so far, by what became of them.
+        (7,) readings accepted and refused so far, by what became of them.
     gaps
         Seconds skipped because nobody closed them in time.
     """

@@ -90,8 +90,9 @@ def _fill_day(profiles: Profiles, row: int, place: int, filled: NDArray[np.float
     """
     A day's contacts per fully open bucket, with gaps filled in; -1 where closed all day.
 
-    Gaps get what was usual, times how the rest of the day compared. Returns the share that was
-    filled in, 2 for a day without an open slot. O(slots).
+    Gaps get what was usual, times how the rest of the day compared; before any day has been learned
+    from, what they are missing is the day's own mean. Returns the share that was filled in, 2 for a
+    day without an open slot. O(slots).
     """
     counted, missing, usual = 0.0, 0.0, 0.0
     is_open = False
@@ -104,7 +105,7 @@ def _fill_day(profiles: Profiles, row: int, place: int, filled: NDArray[np.float
             usual += np.float64(profiles.rate[row, place, slot]) * open_buckets
     if not is_open:
         return 2.0
-    ratio = (counted + 1.0) / (max(usual - missing, 0.0) + 1.0)
+    ratio = (counted + 1.0) / (max(usual - missing, 0.0) + 1.0) if usual > 0.0 else 1.0
     for slot in range(SLOTS):
         open_buckets = np.float64(profiles.day_open[row, place, slot])
         count = np.float64(profiles.day_count[row, place, slot])

@@ -53,6 +53,13 @@ SOURCES_MAX: Final = 64
 # A source that has not been heard for so long is no longer waited for.
 SOURCE_FORGOTTEN_S: Final = 900
 
+# Readings alike in every column, with contacts in them, after which a source is taken for stuck:
+# of a queue that sees one contact a second chance alone would do this once in 10^13 times.
+REPEATED_MAX: Final = 30
+# FNV-1a, 64 bits.
+_FNV_BASIS: Final = 14_695_981_039_346_656_037
+_FNV_PRIME: Final = 1_099_511_628_211
+
 # What became of a reading.
 ACCEPTED: Final = 0
 REFUSED_UNKNOWN: Final = 1
@@ -60,7 +67,8 @@ REFUSED_VALUE: Final = 2
 REFUSED_LATE: Final = 3
 REFUSED_AHEAD: Final = 4
 REFUSED_DUPLICATE: Final = 5
-OUTCOMES: Final = 6
+REFUSED_STUCK: Final = 6
+OUTCOMES: Final = 7
 
 # A second of the ring must be out of the ten-second window before its place is taken again.
 assert AHEAD_S + 1 + STEP_S < RING_S
@@ -87,6 +95,8 @@ class Windows(NamedTuple):
         (n,) bit per source that is waited for.
     heard_s
         (n, 64) last second each source told of.
+    said, repeated
+        (n, 64) hash of each source's last reading; how often it has been repeated.
     bucket_offered, bucket_covered_s
         (n,) contacts offered and seconds that count since they were last taken.
     quiet_s
@@ -101,6 +111,8 @@ class Windows(NamedTuple):
     latest_s: Annotated[NDArray[np.int64], Extent(np.int64, -1, (ROWS,))]
     sources: Annotated[NDArray[np.uint64], Extent(np.uint64, 0, (ROWS,))]
     heard_s: Annotated[NDArray[np.int64], Extent(np.int64, -1, (ROWS, SOURCES_MAX))]
+    said: Annotated[NDArray[np.uint64], Extent(np.uint64, 0, (ROWS, SOURCES_MAX))]
+    repeated: Annotated[NDArray[np.int64], Extent(np.int64, 0, (ROWS, SOURCES_MAX))]
     bucket_offered: Count
     bucket_covered_s: Count
     quiet_s: Count
@@ -144,6 +156,19 @@ def _in_bounds(windows: Windows, readings: Readings, place: int, ring: int) -> b
 
 
 @sensing_kernel
+def _is_stuck(windows: Windows, readings: Readings, place: int) -> bool:
+    """Note a reading; whether its source repeats it, contacts and all. O(columns)."""
+    queue, source = readings.queue[place], readings.source[place]
+    said = np.uint64(_FNV_BASIS)
+    for column in range(READING_COLUMNS):
+        said = (said ^ np.uint64(readings.values[place, column])) * np.uint64(_FNV_PRIME)
+    is_repeated = said == windows.said[queue, source] and readings.values[place, OFFERED] > 0
+    windows.said[queue, source] = said
+    windows.repeated[queue, source] = windows.repeated[queue, source] + 1 if is_repeated else 0
+    return windows.repeated[queue, source] >= REPEATED_MAX
+
+
+@sensing_kernel
 def _judge(windows: Windows, readings: Readings, place: int, closed_s: int) -> int:
     """What becomes of a reading. O(columns)."""
     queue, source = readings.queue[place], readings.source[place]
@@ -157,7 +182,9 @@ def _judge(windows: Windows, readings: Readings, place: int, closed_s: int) -> i
     ring = second % RING_S
     if windows.reported[ring, queue] >> np.uint64(source) & np.uint64(1):
         return REFUSED_DUPLICATE
-    return ACCEPTED if _in_bounds(windows, readings, place, ring) else REFUSED_VALUE
+    if not _in_bounds(windows, readings, place, ring):
+        return REFUSED_VALUE
+    return REFUSED_STUCK if _is_stuck(windows, readings, place) else ACCEPTED
 
 
 @sensing_entry

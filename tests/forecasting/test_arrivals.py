@@ -6,7 +6,7 @@ import pytest
 from engine.forecasting.accuracy import accuracy
 from engine.forecasting.arrivals import ArrivalModel
 from engine.forecasting.calendar import Calendar, CalendarRows
-from engine.forecasting.compiling import compile_sensing
+from engine.forecasting.compiling import compile_forecasting
 from engine.kernels.sensing_columns import (
     BUCKET_S,
     HORIZON,
@@ -324,4 +324,4 @@ def test_bad_calls_are_refused_and_change_nothing() -> None:
 
 def test_every_kernel_of_sensing_can_be_compiled_ahead() -> None:
     """`headgate warm` calls this, so that the first second of a new process is not its slowest."""
-    compile_sensing()
+    compile_forecasting()

@@ -10,6 +10,7 @@ from engine.kernels.windows import (
     AHEAD_S,
     ANSWERED,
     ANSWERED_WITHIN,
+    AVAILABLE,
     HANDLE_MS,
     HANDLED,
     OFFERED,
@@ -17,8 +18,10 @@ from engine.kernels.windows import (
     REFUSED_AHEAD,
     REFUSED_DUPLICATE,
     REFUSED_LATE,
+    REFUSED_STUCK,
     REFUSED_UNKNOWN,
     REFUSED_VALUE,
+    REPEATED_MAX,
     SOURCE_FORGOTTEN_S,
     Readings,
 )
@@ -40,8 +43,9 @@ COLUMNS = {
 
 
 def reading(queue: int, source: int, second: int, **values: int) -> Readings:
-    """One reading; values by the name of their column."""
+    """One reading, values by column; agents come and go, or it would be taken for stuck."""
     row = np.zeros((1, READING_COLUMNS), np.int64)
+    row[0, AVAILABLE] = second % 7
     for name, value in values.items():
         row[0, COLUMNS[name]] = value
     one = np.array([queue]), np.array([source]), np.array([second])
@@ -80,8 +84,9 @@ def test_windows_hold_what_a_plain_sum_over_all_seconds_gives(seed: int) -> None
     # Every source is known from the start, so that none changes what an open second waits for.
     for queue in range(3):
         for source in range(2 - (queue == 2)):
-            windows.accept(reading(queue, source, BEGIN_S + 1))
-            plain.tell(queue, source, BEGIN_S + 1, [0] * READING_COLUMNS)
+            first = reading(queue, source, BEGIN_S + 1)
+            windows.accept(first)
+            plain.tell(queue, source, BEGIN_S + 1, first.values[0].tolist())
     arrivals = drawn(draw, 400)
     for now in range(BEGIN_S + 1, BEGIN_S + 400):
         while arrivals and arrivals[0][0] <= now:
@@ -165,6 +170,23 @@ def test_reading_told_twice_counts_once() -> None:
     assert windows.accept(reading(0, 0, BEGIN_S + 1, offered=2))[0] == REFUSED_DUPLICATE
     windows.close(BEGIN_S + 1)
     assert windows.figures("10s").offered[0] == 2
+
+
+def test_source_that_repeats_one_reading_is_stuck() -> None:
+    """A feed that hangs on its last reading must not become a forecast; one that wakes counts."""
+    windows = begun(2)
+    stuck = reading(0, 1, BEGIN_S, offered=2, answered=1)
+    quiet = reading(1, 1, BEGIN_S)
+    outcomes = []
+    for second in range(BEGIN_S + 1, BEGIN_S + 61):
+        told = [item._replace(second=np.array([second])) for item in (stuck, quiet)]
+        outcomes.append([int(windows.accept(item)[0]) for item in told])
+        windows.close(second)
+    assert [first for first, _ in outcomes] == [ACCEPTED] * REPEATED_MAX + [REFUSED_STUCK] * 30
+    # Nothing comes for hours at night: that is no fault.
+    assert {second for _, second in outcomes} == {ACCEPTED}
+    assert windows.figures("day").offered[0] == 2 * REPEATED_MAX
+    assert windows.accept(reading(0, 1, BEGIN_S + 61, offered=3))[0] == ACCEPTED
 
 
 def test_readings_of_another_type_are_refused_whole() -> None:
