@@ -20,8 +20,8 @@ INSTALLED := .venv/installed-$(shell cat requirements.lock pyproject.toml | sha2
 python_dirs = $(foreach dir,engine adapters proto tests benchmarks deploy,\
   $(if $(shell find $(dir) -name '*.py' -print -quit 2>/dev/null),$(dir)))
 
-IN_PLAIN_PYTHON := -m 'not compiled_only' tests/engine tests/forecasting tests/policy tests/simulation
-ON_SECOND_CORE := tests/adapters tests/faults tests/forecasting
+IN_PLAIN_PYTHON := -m 'not compiled_only' tests/engine tests/forecasting tests/policy tests/sensing tests/simulation
+ON_SECOND_CORE := tests/adapters tests/faults tests/forecasting tests/policy tests/sensing
 
 .PHONY: help setup proto lint test test-core test-nojit vopr bench demo serve lock programs clean
 

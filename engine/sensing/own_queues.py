@@ -1,0 +1,171 @@
+"""
+Readings of the cell's own queues, from one sample to the next.
+
+    offered    contacts taken in, those rejected at the door among them
+    abandoned  without short abandons, as the service level has it
+    agents     each counts in every queue that it serves
+
+A queue that has had no contact and that nobody serves is not reported on: others may.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.kernels import columns, sampling, windows
+from engine.sensing.sampling import Sample
+
+# Seconds between samples over which a difference is still told; after a longer pause it is not
+# known when what came came.
+_PAUSE_S: Final = 5
+_WORD: Final = 64
+
+
+class Memberships(NamedTuple):
+    """
+    Sets of agents who serve the same queues.
+
+    Attributes
+    ----------
+    set_of
+        (agents,) number of each agent's set.
+    sets, queues
+        (links,) each queue that a set serves: number of the set, engine's row of the queue.
+    size
+        Number of sets.
+    """
+
+    set_of: NDArray[np.int64]
+    sets: NDArray[np.int64]
+    queues: NDArray[np.int64]
+    size: int
+
+
+class Staff(NamedTuple):
+    """
+    Agents by set.
+
+    Attributes
+    ----------
+    present
+        (sets,) agents who are free, handle contacts or are in wrap-up.
+    slots
+        (sets,) contacts that those may have at a time, all together.
+    """
+
+    present: NDArray[np.int64]
+    slots: NDArray[np.int64]
+
+
+class OwnQueues:
+    """
+    Follows the samples of a cell.
+
+    Attributes
+    ----------
+    memberships, staff
+        Who serves what, and who is there.
+    in_service
+        (queues,) contacts handled or in wrap-up, by engine's row.
+    is_told
+        (queues,) whether the engine tells of the queue.
+    """
+
+    def __init__(self) -> None:
+        none = np.zeros(0, np.int64)
+        self.memberships = Memberships(none, none, none, 0)
+        self.staff = Staff(none, none)
+        self.in_service = none
+        self.is_told = np.zeros(0, np.bool_)
+        self._memberships_seen = (-1, -1)
+        self._totals = np.zeros((0, columns.TOTALS), np.int64)
+        self._second = -1
+
+    def follow(self, sample: Sample) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """
+        Take the next sample in.
+
+        Returns the engine's rows of queues (n,) and their values (seconds, n, 12), of the seconds
+        since the sample before; none after a pause.
+        """
+        seen = sample.memberships, len(sample.agents)
+        if seen != self._memberships_seen:
+            self.memberships, self._memberships_seen = memberships_of(sample.agent_queues), seen
+        counts = self._count_agents(sample)
+        values = self._values(sample, counts)
+        self.in_service = sample.queues[:, sampling.IN_SERVICE]
+        self.is_told = (sample.totals[:, columns.RECEIVED] > 0) | (counts.sum(axis=1) > 0)
+        rows = np.flatnonzero(self.is_told)
+        return rows, values[:, rows]
+
+    def _count_agents(self, sample: Sample) -> NDArray[np.int64]:
+        """Agents of each queue by what they are doing, (queues, 3)."""
+        doing, slots = sample.agents[:, sampling.DOING], sample.agents[:, sampling.SLOTS]
+        known = self.memberships
+        by_set = np.zeros((known.size, sampling.IN_WRAP_UP + 1), np.int64)
+        np.add.at(by_set, (known.set_of, doing), 1)
+        is_there = doing != sampling.ABSENT
+        per_set = np.bincount(known.set_of, slots * is_there, known.size).astype(np.int64)
+        self.staff = Staff(by_set[:, sampling.AVAILABLE :].sum(axis=1), per_set)
+        counts = np.zeros((len(sample.totals), sampling.IN_WRAP_UP), np.int64)
+        inside = known.queues < len(counts)
+        sets, queues = known.sets[inside], known.queues[inside]
+        np.add.at(counts, queues, by_set[sets, sampling.AVAILABLE :])
+        return counts
+
+    def _values(self, sample: Sample, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Values by second since the sample before: what came, all in the last of them."""
+        passed_s = sample.second - self._second
+        is_known = self._second >= 0 and 1 <= passed_s <= _PAUSE_S
+        seconds = passed_s if is_known else 0
+        came = self._came(sample) if is_known else None
+        self._second, self._totals = sample.second, sample.totals
+        values = np.zeros((seconds, len(sample.totals), windows.READING_COLUMNS), np.int64)
+        if came is not None:
+            values[-1] = came
+        values[:, :, windows.WAITING] = sample.queues[:, sampling.WAITING]
+        values[:, :, windows.OLDEST_WAIT_MS] = sample.queues[:, sampling.OLDEST_WAIT_MS]
+        values[:, :, windows.AVAILABLE] = counts[:, 0]
+        values[:, :, windows.HANDLING] = counts[:, 1]
+        values[:, :, windows.WRAP_UP] = counts[:, 2]
+        longest = (windows.ANSWER_WAIT_MS, windows.HANDLE_MS, windows.OLDEST_WAIT_MS)
+        for column in range(windows.READING_COLUMNS):
+            most = windows.DURATION_MS_MAX if column in longest else windows.COUNT_MAX
+            np.minimum(values[:, :, column], most, out=values[:, :, column])
+        return values
+
+    def _came(self, sample: Sample) -> NDArray[np.int64]:
+        """What happened since the sample before, (queues, 12)."""
+        before = np.zeros_like(sample.totals)
+        known = min(len(before), len(self._totals))
+        before[:known] = self._totals[:known]
+        # Totals that went down are those of another queue in the same row.
+        is_other = (sample.totals < before).any(axis=1)
+        before[is_other] = sample.totals[is_other]
+        more = sample.totals - before
+        came = np.zeros((len(before), windows.READING_COLUMNS), np.int64)
+        came[:, windows.OFFERED] = more[:, columns.RECEIVED]
+        came[:, windows.ANSWERED] = more[:, columns.ANSWERED]
+        came[:, windows.ANSWERED_WITHIN] = more[:, columns.ANSWERED_WITHIN]
+        came[:, windows.ABANDONED] = more[:, columns.ABANDONED] - more[:, columns.SHORT_ABANDONED]
+        came[:, windows.ANSWER_WAIT_MS] = more[:, columns.WAIT_MS_SUM]
+        came[:, windows.HANDLED] = more[:, columns.COMPLETED]
+        came[:, windows.HANDLE_MS] = more[:, columns.HANDLE_MS_SUM]
+        return np.maximum(came, 0)
+
+
+def memberships_of(agent_queues: NDArray[np.uint64]) -> Memberships:
+    """
+    Sets of agents by the queues they serve.
+
+    Rows are told apart by a 64-bit hash: two different ones of 100,000 share one with a probability
+    of 3e-10, and then agents are counted for the wrong queues until somebody is defined anew.
+    """
+    agents, words = agent_queues.shape
+    odd = np.random.default_rng(1).integers(0, 1 << 63, words, np.uint64) * 2 + 1
+    hashed = (agent_queues * odd).sum(axis=1, dtype=np.uint64)
+    _, first, set_of = np.unique(hashed, return_index=True, return_inverse=True)
+    bits = np.unpackbits(agent_queues[first].view(np.uint8), axis=1, bitorder="little")
+    sets, queues = np.nonzero(bits.reshape(len(first), words * _WORD))
+    return Memberships(set_of.reshape(agents), sets, queues, len(first))

@@ -1,0 +1,150 @@
+"""Rows of what is sensed: queues, and groups of queues that are forecast together."""
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.definitions import Hours
+from engine.forecasting.columns import Array
+from engine.refusals import BadConfiguration
+from engine.sensing.texts import text_as_array, text_of_array
+
+_FIRST_ROWS: Final = 16
+
+
+class Sensed(NamedTuple):
+    """
+    What sensing knows of a queue by its definition.
+
+    Attributes
+    ----------
+    within_ms, ratio
+        Service-level target.
+    group
+        Queues it is forecast together with, "" = none.
+    hours
+        None for always open.
+    """
+
+    within_ms: int
+    ratio: float
+    group: str = ""
+    hours: Hours | None = None
+
+
+class Key(NamedTuple):
+    """A queue, or a group of them."""
+
+    name: str
+    is_group: bool = False
+
+
+def keys_as_array(keys: Sequence[Key | None]) -> Array:
+    """Keys as an array, for a file of arrays."""
+    return text_as_array([list(key) if key is not None else None for key in keys])
+
+
+def keys_of_array(array: Array | None) -> list[Key | None]:
+    """
+    Keys from what `keys_as_array` gave.
+
+    Raises
+    ------
+    BadConfiguration
+        The array is of another version.
+    """
+    found = text_of_array("sensing.keys", array)
+    keys: list[Key | None] = []
+    for item in found if isinstance(found, list) else [0]:
+        if item is not None and not (isinstance(item, list) and len(item) == 2):
+            raise BadConfiguration("sensing.keys", item, "the name of a queue or group")
+        keys.append(Key(str(item[0]), bool(item[1])) if item is not None else None)
+    return keys
+
+
+@dataclass(slots=True)
+class SensedRows:
+    """
+    Rows by key; those of queues that are gone are given anew, the lowest first.
+
+    Attributes
+    ----------
+    keys
+        By row; None where nothing is sensed.
+    profiles
+        By row of queue.
+    changes
+        Counts changes.
+    """
+
+    keys: list[Key | None]
+    profiles: dict[int, Sensed]
+    changes: int
+    _row_of: dict[Key, int]
+    _free: list[int]
+
+    def __init__(self) -> None:
+        self.keys, self.profiles, self.changes = [], {}, 0
+        self._row_of, self._free = {}, []
+
+    def row_of(self, key: Key) -> int:
+        """Row of a key, -1 where there is none."""
+        return self._row_of.get(key, -1)
+
+    def queue_row(self, queue_id: str) -> int:
+        """Row of a queue, -1 where there is none."""
+        return self._row_of.get(Key(queue_id), -1)
+
+    def take(self, key: Key) -> int:
+        """Give a key a row."""
+        row = heapq.heappop(self._free) if self._free else len(self.keys)
+        if row == len(self.keys):
+            self.keys.append(None)
+        self.keys[row] = key
+        self._row_of[key] = row
+        self.changes += 1
+        return row
+
+    def drop(self, row: int) -> None:
+        """Take a row back."""
+        key = self.keys[row]
+        assert key is not None
+        del self._row_of[key]
+        self.keys[row] = None
+        self.profiles.pop(row, None)
+        heapq.heappush(self._free, row)
+        self.changes += 1
+
+    def place(self, keys: list[Key | None]) -> None:
+        """Give keys the rows they had; only while nothing has a row."""
+        assert not self.keys
+        self.keys = list(keys)
+        self._row_of = {key: row for row, key in enumerate(keys) if key is not None}
+        self._free = [row for row, key in enumerate(keys) if key is None]
+        self.changes += 1
+
+    def queue_rows(self) -> NDArray[np.int64]:
+        """Rows of queues, ascending."""
+        return np.array(sorted(self.profiles), np.int64)
+
+    def members(self, group_row: int) -> NDArray[np.int64]:
+        """Rows of the queues of a group, ascending."""
+        key = self.keys[group_row]
+        assert key is not None
+        rows = (row for row, profile in self.profiles.items() if profile.group == key.name)
+        return np.array(sorted(rows), np.int64)
+
+    def group_rows(self) -> list[int]:
+        """Rows of groups, ascending."""
+        return [row for row, key in enumerate(self.keys) if key is not None and key.is_group]
+
+    def rows_needed(self) -> int:
+        """Rows that arrays must have: some doubling of the first."""
+        rows = _FIRST_ROWS
+        while rows < len(self.keys):
+            rows *= 2
+        return rows
