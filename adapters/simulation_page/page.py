@@ -5,7 +5,6 @@ import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,14 +13,14 @@ import yaml
 from adapters import simulation_figures as figures
 from adapters.simulation_figures import COUNTS, FIGURES, Unit, duration_text, listed
 from adapters.simulation_page import plots, tables
+from adapters.simulation_page.document import document, folded, note, section
 from adapters.simulation_page.markup import Markup, element
 from adapters.simulation_page.plot import Panel, panel_plot
 from adapters.simulation_page.summary import summary, tiles
+from adapters.simulation_page.table import definitions, fact_table
 from adapters.simulation_report import as_json
 from engine.simulation.results import Results
 from engine.simulation.scenario import Scenario
-
-_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 class Making(NamedTuple):
@@ -46,17 +45,7 @@ class Making(NamedTuple):
 def as_html(results: Results, making: Making) -> bytes:
     """The page, in UTF-8."""
     title = f"{results.scenario.name} – simulation"
-    style = (files(__package__) / "style.css").read_text(encoding="utf-8")
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", title),
-        element("style", Markup(style)),
-    )
-    body = element("body", _header(results, making), element("main", *_sections(results, making)))
-    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n".encode()
+    return document(title, _header(results, making), _sections(results, making))
 
 
 def _header(results: Results, making: Making) -> Markup:
@@ -67,7 +56,7 @@ def _header(results: Results, making: Making) -> Markup:
 
 
 def _sections(results: Results, making: Making) -> list[Markup]:
-    sections = [_section("Summary", tiles(results), summary(results))]
+    sections = [section("Summary", tiles(results), summary(results))]
     if results.runs:
         sections += [_streams(results), _waits(results), _groups(results)]
         sections += [_moments(results)] if results.scenario.horizon.moments else []
@@ -75,26 +64,18 @@ def _sections(results: Results, making: Making) -> list[Markup]:
     return [*sections, _method(results), _reproduction(results, making)]
 
 
-def _section(heading: str, *children: Markup) -> Markup:
-    return element("section", element("h2", heading), *children)
-
-
-def _note(text: str) -> Markup:
-    return element("p", text, class_="note")
-
-
 def _streams(results: Results) -> Markup:
     plot = [element("figure", plots.service_level_plot(results))]
     absent = [count.heading for count in COUNTS if count.key in tables.absent(results)]
     left_out = f" No contact was {listed(absent, 'or')}." if absent else ""
-    return _section(
+    return section(
         "Streams",
         *(plot if results.scenario.thresholds else []),
-        _note("± is half of a 95 % interval; plots show it as whiskers."),
+        note("± is half of a 95 % interval; plots show it as whiskers."),
         tables.service_table(results),
         tables.load_table(results),
         tables.count_table(results),
-        _note(f"Contacts are those of the time measured, over all runs.{left_out}"),
+        note(f"Contacts are those of the time measured, over all runs.{left_out}"),
     )
 
 
@@ -105,11 +86,11 @@ def _waits(results: Results) -> Markup:
         "abandoned are not among them, so this is kinder than the share answered in time."
     )
     text += f" Dashed lines mark {marked}." if marked else ""
-    return _section("Waits", element("p", text), _panels(plots.wait_panels(results)))
+    return section("Waits", element("p", text), _panels(plots.wait_panels(results)))
 
 
 def _groups(results: Results) -> Markup:
-    return _section(
+    return section(
         "Groups",
         element("figure", plots.occupancy_plot(results)),
         tables.group_table(results),
@@ -129,11 +110,11 @@ def _moments(results: Results) -> Markup:
         (heading, unit, plots.seen_at_moments(results, column)) for heading, column, unit in columns
     ]
     text = "The floor at the moments asked for: means over the runs, with 95 % intervals shaded."
-    return _section(
+    return section(
         "Over time",
         element("p", text),
         _panels(plots.moment_panels(results), "panels broad"),
-        _folded("The same as a table", tables.moment_table(seen)),
+        folded("The same as a table", tables.moment_table(seen)),
     )
 
 
@@ -150,8 +131,8 @@ def _parts(results: Results) -> Markup:
         each = "one run" if results.runs == measured else f"{results.runs / measured:.3g} runs"
         dots = f"each of {measured} parts: a dot is {each}, in order. Runs differ by so much."
     text = f"“{plots.followed_measure(results)}” in {dots}"
-    dashed = _note("The dashed line is all parts together.")
-    return _section(
+    dashed = note("The dashed line is all parts together.")
+    return section(
         "From part to part", element("p", text), _panels(plots.part_panels(results)), dashed
     )
 
@@ -164,10 +145,6 @@ def _panels(panels: Sequence[Panel], class_: str = "panels") -> Markup:
         for panel in panels
     ]
     return element("div", *drawn, class_=class_)
-
-
-def _folded(summary_text: str, *children: Markup) -> Markup:
-    return element("details", element("summary", summary_text), *children)
 
 
 _METHOD: Final = (
@@ -200,11 +177,11 @@ def _method(results: Results) -> Markup:
         *((count.heading, count.meaning) for count in COUNTS if count.key not in _TOLD_AS_FIGURES),
         ("occupancy", "time with a contact in hand, wrap-up included, of the time signed in"),
     ]
-    return _section(
+    return section(
         "Method",
         *(element("p", text) for text in _METHOD),
         element("h3", "What the words mean"),
-        tables.definitions(meanings),
+        definitions(meanings),
     )
 
 
@@ -214,15 +191,15 @@ _TOLD_AS_FIGURES: Final = {"abandoned", "diverted", "turned_away"}
 def _reproduction(results: Results, making: Making) -> Markup:
     scenario = results.scenario
     yaml_text = scenario_yaml(scenario)
-    return _section(
+    return section(
         "To reproduce",
         element("pre", element("code", reproducing_command(results, making.path))),
-        tables.fact_table("The run", _facts(results, making)),
-        _folded(
+        fact_table("The run", _facts(results, making)),
+        folded(
             "The scenario in full, durations in milliseconds",
             element("pre", element("code", yaml_text), tabindex="0"),
         ),
-        _folded(
+        folded(
             "Every figure in full, as JSON",
             element("pre", element("code", as_json(results).decode()), tabindex="0"),
         ),

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from adapters import simulation_figures as figures
 from adapters.simulation_figures import (
@@ -14,48 +13,10 @@ from adapters.simulation_figures import (
     written,
     written_in_line,
 )
-from adapters.simulation_page.markup import Markup, element, joined, unbroken
+from adapters.simulation_page.markup import Markup, element, unbroken
 from adapters.simulation_page.plots import Seen
+from adapters.simulation_page.table import Table, table_of
 from engine.simulation.results import Estimate, Results
-
-
-class Table(NamedTuple):
-    """
-    A table.
-
-    Attributes
-    ----------
-    caption, corner
-        What it shows, and the heading of its first column.
-    headings
-        Of the other columns.
-    rows
-        What each row is of, and its cells.
-    """
-
-    caption: str
-    corner: str
-    headings: Sequence[str]
-    rows: Sequence[tuple[str, Sequence[Markup]]]
-
-
-def table_of(table: Table) -> Markup:
-    """A table as markup, in a box that scrolls where it is too wide."""
-    head = element(
-        "tr", *(element("th", text, scope="col") for text in (table.corner, *table.headings))
-    )
-    body = [
-        element("tr", element("th", subject, scope="row"), *cells) for subject, cells in table.rows
-    ]
-    drawn = element(
-        "table",
-        element("caption", table.caption),
-        element("thead", head),
-        element("tbody", *body),
-    )
-    return element(
-        "div", drawn, class_="wide", tabindex="0", role="region", aria_label=table.caption
-    )
 
 
 def service_table(results: Results) -> Markup:
@@ -159,16 +120,6 @@ def moment_table(seen: Sequence[tuple[str, Unit, Sequence[Seen]]]) -> Markup:
     return table_of(Table("Seen at each moment, means over the runs", "moment", headings, rows))
 
 
-def fact_table(caption: str, facts: Sequence[tuple[str, str]]) -> Markup:
-    """Names and values, one below the other."""
-    rows = [
-        element("tr", element("th", name, scope="row"), element("td", value, class_="text"))
-        for name, value in facts
-    ]
-    drawn = element("table", element("caption", caption), element("tbody", *rows), class_="facts")
-    return element("div", drawn, class_="wide", tabindex="0", role="region", aria_label=caption)
-
-
 def estimate_cell(results: Results, estimate: Estimate, unit: Unit) -> Markup:
     """An estimate over half of its interval; attributes hold value and standard error in full."""
     half = half_width(results, estimate)
@@ -183,9 +134,3 @@ def _in_full(estimate: Estimate) -> Iterator[tuple[str, str]]:
     for name, value in (("data_value", estimate.value), ("data_error", estimate.error)):
         if not math.isnan(value):
             yield name, repr(float(value))
-
-
-def definitions(items: Sequence[tuple[str, str]]) -> Markup:
-    """Words and what they mean."""
-    pairs = [joined(element("dt", word), element("dd", meaning)) for word, meaning in items]
-    return element("dl", *pairs)
