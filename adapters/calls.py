@@ -4,7 +4,8 @@ From a transport's call to a cell's inbox and back: shared by unary calls, strea
 
 import asyncio
 from collections.abc import Collection, Mapping
-from typing import Any, Final, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2
@@ -15,12 +16,16 @@ from adapters import (
     offer_service,
     queue_service,
     routing_service,
+    telemetry_service,
 )
 from adapters.dispatch_loop import DispatchLoop
 from adapters.errors import CallRefused
 from adapters.methods import Method
 from adapters.turn import Call
 from engine.refusals import violation
+
+if TYPE_CHECKING:
+    from adapters.sensing.thread import SensingThread
 
 DEFAULT_CELL: Final = "default"
 
@@ -30,6 +35,7 @@ METHODS: Final[tuple[Method, ...]] = (
     *agent_service.METHODS,
     *queue_service.METHODS,
     *decision_service.METHODS,
+    *telemetry_service.METHODS,
 )
 METHOD_BY_NAME: Final[Mapping[str, Method]] = {method.name: method for method in METHODS}
 
@@ -62,8 +68,13 @@ class Cells:
     credential may do with them, `adapters.security.door.Admission` says.
     """
 
-    def __init__(self, loops: Mapping[str, DispatchLoop]) -> None:
+    def __init__(
+        self,
+        loops: Mapping[str, DispatchLoop],
+        sensing: Mapping[str, "SensingThread"] = MappingProxyType({}),
+    ) -> None:
         self.loops = loops
+        self.sensing = sensing
 
     def names(self) -> Collection[str]:
         """Cells that may be told of."""
@@ -91,6 +102,22 @@ class Cells:
                 code_pb2.NOT_FOUND, "UNKNOWN_CELL", f"no cell {name!r} here", violations=(item,)
             )
         return loop
+
+    def find_sensing(self, name: str) -> "SensingThread":
+        """
+        What senses a cell.
+
+        Raises
+        ------
+        CallRefused
+            NOT_FOUND as `find`; UNIMPLEMENTED where sensing is off.
+        """
+        self.find(name)
+        thread = self.sensing.get(name or DEFAULT_CELL)
+        if thread is None:
+            why = "nothing is sensed here: the setting `sensing` is false"
+            raise CallRefused(code_pb2.UNIMPLEMENTED, "SENSING_OFF", why)
+        return thread
 
 
 async def ask(

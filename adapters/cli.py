@@ -11,7 +11,9 @@ import click
 
 from adapters.engine_options import reaches_engine
 from adapters.exit_code import ExitCode
+from adapters.forecast_command import forecast
 from adapters.forward_command import forward
+from adapters.history_command import history
 from adapters.kernel_cache import is_cold, use_kernel_cache
 from adapters.security.token_command import token
 
@@ -27,8 +29,9 @@ def main() -> None:
     """Headgate routes customer contacts to agents.
 
     `serve` runs the engine, `forward` sends its events to a webhook. `export`, `apply` and `import`
-    deal with the configuration of a cell as a file. `simulate` tries out a contact centre. `token`
-    makes tokens for callers, `warm` compiles ahead.
+    deal with the configuration of a cell as a file. `history` teaches it what came before, and
+    `forecast` tells what it expects. `simulate` tries out a contact centre. `token` makes tokens
+    for callers, `warm` compiles ahead.
     """
 
 
@@ -205,6 +208,8 @@ def import_(system: str, file: Path, output: Path | None) -> None:
 
 main.add_command(forward)
 main.add_command(token)
+main.add_command(history)
+main.add_command(forecast)
 
 
 def _parse_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -288,7 +293,7 @@ def warm() -> None:
         sys.exit(ExitCode.ENVIRONMENT)
     begun_s = time.perf_counter()
     from engine.engine import Engine
-    from engine.forecasting.compiling import compile_sensing
+    from engine.sensing.compiling import compile_sensing
     from engine.simulation.simulator import compile_simulation
 
     Engine().take_group()

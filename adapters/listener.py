@@ -9,7 +9,7 @@ tables and pass the same conformance tests.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import grpc
 import grpc.aio
@@ -19,12 +19,18 @@ from grpc_status import rpc_status
 
 from adapters import streams
 from adapters.calls import METHODS, Cells, ask, parse
+from adapters.channel_options import channel_options
 from adapters.errors import CallRefused, as_error, as_status, invalid, overloaded, unavailable
+from adapters.grpc_frames import GrpcFrames
 from adapters.methods import Method
 from adapters.metrics import Metrics
 from adapters.security.door import Admission, Door
 from adapters.security.refusals import LEFT
 from adapters.security.roles import rule_of
+from adapters.sensing.history import HistoryImports
+from adapters.sensing.ingest import Feed
+from adapters.sensing.reads import READS, Read
+from adapters.sensing.watching import watch_busyness
 from adapters.session import Session
 from adapters.settings import Settings
 from engine.refusals import violation
@@ -33,6 +39,7 @@ from headgate.v1 import (
     offer_service_pb2,
     queue_service_pb2,
     routing_service_pb2,
+    telemetry_service_pb2,
 )
 
 _log = structlog.get_logger(__name__)
@@ -43,6 +50,7 @@ _CLOSING: Final = "this server is closing; resume on another connection"
 _AGED: Final = "this stream has reached connection_age_s; resume on another connection"
 _CODE_NAMES: Final = {code.value[0]: code.name for code in grpc.StatusCode}
 
+Reply = TypeVar("Reply", None, bytes)
 _ServerStream = Callable[[Cells, Any], AsyncIterator[Message]]
 _STREAMS: Final[tuple[tuple[str, str, type[Message], _ServerStream], ...]] = (
     ("EventService", "Subscribe", event_service_pb2.SubscribeRequest, streams.subscribe),
@@ -58,6 +66,12 @@ _STREAMS: Final[tuple[tuple[str, str, type[Message], _ServerStream], ...]] = (
         "WatchSnapshots",
         queue_service_pb2.WatchSnapshotsRequest,
         streams.watch_snapshots,
+    ),
+    (
+        "TelemetryService",
+        "WatchBusyness",
+        telemetry_service_pb2.WatchBusynessRequest,
+        watch_busyness,
     ),
 )
 
@@ -81,13 +95,14 @@ class Listener:
         self._settings = settings
         self._metrics = metrics
         self.door = Door(settings, cells, metrics.access)
+        self._histories = HistoryImports()
         self._in_flight = 0
         self._streams = 0
         self._is_closing = asyncio.Event()
         self._may_refuse = asyncio.Event()
         # None for no limit.
         self._stream_age_s = settings.connection_age_s or None
-        self.server = grpc.aio.server(options=_options(settings))
+        self.server = grpc.aio.server(options=channel_options(settings))
         for service, handlers in self._handlers().items():
             name = f"headgate.v1.{service}"
             self.server.add_generic_rpc_handlers(
@@ -150,6 +165,16 @@ class Listener:
         handlers["RoutingService"]["RouteBatch"] = grpc.unary_unary_rpc_method_handler(
             self._counted("unary", "RoutingService", "RouteBatch", self._route_batch)
         )
+        for read in READS:
+            handlers["TelemetryService"][read.name] = grpc.unary_unary_rpc_method_handler(
+                self._counted("unary", "TelemetryService", read.name, self._sensed(read))
+            )
+        handlers["TelemetryService"]["Ingest"] = grpc.stream_stream_rpc_method_handler(
+            self._stream("bidi_stream", "TelemetryService", "Ingest", self._ingest)
+        )
+        handlers["TelemetryService"]["ImportHistory"] = grpc.stream_unary_rpc_method_handler(
+            self._stream("client_stream", "TelemetryService", "ImportHistory", self._import_history)
+        )
         handlers["GatewayService"] = {
             "Connect": grpc.stream_stream_rpc_method_handler(
                 self._stream("bidi_stream", "GatewayService", "Connect", self._connect)
@@ -178,6 +203,14 @@ class Listener:
         is_audited = rule_of(method.full_name).is_audited
         chosen = handle_noted if is_audited else handle
         return self._counted("unary", method.service, method.name, chosen)
+
+    def _sensed(self, read: Read) -> Callable[[bytes, Any, Admission], Awaitable[bytes]]:
+        async def handle(raw: bytes, _context: Any, cells: Admission) -> bytes:
+            request: Any = parse(read.request, raw)
+            reply = await read.run(cells.find_sensing(request.cell), request)
+            return reply.SerializeToString()
+
+        return handle
 
     def _counted(
         self,
@@ -263,17 +296,26 @@ class Listener:
     async def _connect(self, _requests: Any, context: Any, cells: Admission) -> None:
         self._metrics.sessions.inc()
         try:
-            await Session(cells, _GrpcFrames(context)).run()
+            await Session(cells, GrpcFrames(context)).run()
         finally:
             self._metrics.sessions.dec()
+
+    async def _ingest(self, _requests: Any, context: Any, cells: Admission) -> None:
+        feed = Feed(cells, makes_queues=self._settings.telemetry_queues == "create")
+        frames = GrpcFrames(context)
+        while (frame := await frames.read()) is not None:
+            await frames.write(await feed.answer(frame))
+
+    async def _import_history(self, _requests: Any, context: Any, cells: Admission) -> bytes:
+        return await self._histories.take(GrpcFrames(context).read, cells)
 
     def _stream(
         self,
         kind: str,
         service: str,
         name: str,
-        serve: Callable[[Any, Any, Admission], Awaitable[None]],
-    ) -> Callable[[Any, Any], Awaitable[None]]:
+        serve: Callable[[Any, Any, Admission], Awaitable[Reply]],
+    ) -> Callable[[Any, Any], Awaitable[Reply]]:
         """
         Wrap a streaming handler: a bound on streams, counting, refusals as statuses, and the end at
         shutdown.
@@ -281,7 +323,7 @@ class Listener:
         labels = (kind, f"headgate.v1.{service}", name)
         full_name = f"{service}/{name}"
 
-        async def wrapped(request: Any, context: Any) -> None:
+        async def wrapped(request: Any, context: Any) -> Reply:
             self._metrics.started.labels(*labels).inc()
             code = "OK"
             self._streams += 1
@@ -299,23 +341,27 @@ class Listener:
                     # open.
                     await context.send_initial_metadata(())
                     lapse = self.door.lapse(full_name, context, cells)
-                    await self._until_closing(serve(request, context, cells), lapse)
+                    return await self._until_closing(serve(request, context, cells), lapse)
             except CallRefused as refused:
                 code = _CODE_NAMES[refused.code]
                 await context.abort_with_status(rpc_status.to_status(as_status(refused)))
+                raise
             except asyncio.CancelledError:
                 code = "CANCELLED"
                 raise
             except Exception:
                 code = "INTERNAL"
                 await _abort_on_bug(context, name)
+                raise
             finally:
                 self._streams -= 1
                 self._metrics.handled.labels(*labels, code).inc()
 
         return wrapped
 
-    async def _until_closing(self, serving: Awaitable[None], lapse: Awaitable[CallRefused]) -> None:
+    async def _until_closing(
+        self, serving: Awaitable[Reply], lapse: Awaitable[CallRefused]
+    ) -> Reply:
         """
         Serve until the stream ends, is as old as a connection may be, or the process closes; or
         until the caller's credential lapses.
@@ -333,7 +379,7 @@ class Listener:
                     raise lapsing.result()
                 why = _CLOSING if closing.done() else _AGED
                 raise unavailable(why, _RETRY_MS)
-            await work
+            return await work
         finally:
             closing.cancel()
             lapsing.cancel()
@@ -346,41 +392,3 @@ async def _abort_on_bug(context: Any, name: str) -> None:
     """End a call that met a bug of ours, in words that tell the caller nothing of our insides."""
     _log.exception("call_failed", method=name)
     await context.abort(grpc.StatusCode.INTERNAL, "an internal error; the server's log tells more")
-
-
-class _GrpcFrames:
-    """A session's stream on grpc.aio."""
-
-    def __init__(self, context: Any) -> None:
-        self._context = context
-
-    async def read(self) -> bytes | None:
-        frame = await self._context.read()
-        return None if frame is grpc.aio.EOF else frame
-
-    async def write(self, frame: bytes) -> None:
-        await self._context.write(frame)
-
-
-def _options(settings: Settings) -> list[tuple[str, int]]:
-    options = [
-        ("grpc.so_reuseport", 0),
-        ("grpc.max_receive_message_length", settings.message_bytes_max),
-        ("grpc.max_metadata_size", 8_192),
-        ("grpc.keepalive_time_ms", settings.keepalive_s * 1_000),
-        ("grpc.keepalive_timeout_ms", 10_000),
-        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-        ("grpc.max_concurrent_streams", settings.connection_streams_max),
-        # Whoever connects and never ends the handshake.
-        ("grpc.server_handshake_timeout_ms", 20_000),
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.enable_channelz", int(settings.channelz)),
-    ]
-    if settings.connection_age_s:
-        options += [
-            ("grpc.max_connection_age_ms", settings.connection_age_s * 1_000),
-            # A connection of full age takes no more calls. Its streams end by themselves, each when
-            # it is as old; gRPC would only cut them off.
-            ("grpc.max_connection_age_grace_ms", settings.connection_age_s * 1_000 + 60_000),
-        ]
-    return options

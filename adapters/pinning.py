@@ -3,6 +3,16 @@
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
+
+# Cores the process may use, as long as nobody has pinned it.
+_ALLOWED: Final = frozenset(os.sched_getaffinity(0))
+
+
+def free_cores() -> tuple[int, ...]:
+    """Cores left for other threads once this one is pinned to its own; none where it is not."""
+    own = os.sched_getaffinity(0)
+    return tuple(sorted(_ALLOWED - own)) if len(own) < len(_ALLOWED) else ()
 
 
 def pin(setting: str) -> str:

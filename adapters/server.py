@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -33,9 +33,12 @@ from adapters.listener import Listener
 from adapters.memory_log import MemoryLog, MemoryStore
 from adapters.metrics import CellMetrics, Metrics
 from adapters.monitoring import Monitoring
+from adapters.pinning import free_cores
 from adapters.process_metrics import version
 from adapters.redis_log.address import redacted
 from adapters.redis_log.opening import open_redis_log
+from adapters.sensing.opening import open_sensing
+from adapters.sensing.thread import SensingThread
 from adapters.settings import Settings
 from adapters.sqlite_log import SqliteLog
 from adapters.turn import LoopSettings
@@ -92,6 +95,7 @@ class Server:
         self._stopping = asyncio.Event()
         self._is_serving = False
         self._exit_code = ExitCode.BUG
+        self._cores = free_cores()
         self._last_beat_s = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -158,13 +162,18 @@ class Server:
         owner = settings.engine_name or f"{socket.gethostname()}:{os.getpid()}"
         bounds = _loop_settings(settings)
         loops: dict[str, DispatchLoop] = {}
-        self.cells = Cells(loops)
+        sensing: dict[str, SensingThread] = {}
+        self.cells = Cells(loops, sensing)
         for name in settings.cells:
             metrics = self.metrics.cell(name)
             log = _open_log(settings, name, metrics)
             loop = DispatchLoop(name, log, bounds, metrics)
             await loop.start(owner)
             loops[name] = loop
+            if settings.sensing:
+                told = self.metrics.sensing.of(name)
+                sensing[name] = open_sensing(settings, loop, told, self._cores)
+                await sensing[name].start()
             _show(metrics, loop)
             self._tasks.append(asyncio.create_task(self._end_when_lost(loop)))
             if settings.is_in_file:
@@ -172,6 +181,20 @@ class Server:
                 metrics.show(**file.sizes())
                 self._tasks.append(asyncio.create_task(self._end_when_gone(name, file)))
             _tell_loaded(settings, loop)
+        if settings.telemetry_stream:
+            self._tasks.append(asyncio.create_task(self._feed(self.cells, owner)))
+
+    def _feed(self, cells: Cells, owner: str) -> Coroutine[None, None, None]:
+        """Read readings from a stream, beside those that callers bring."""
+        from adapters.sensing.redis_feed import RedisFeed, place_of
+
+        settings = self.settings
+        place = place_of(settings, owner)
+        metrics = self.metrics.feeds.of(settings.telemetry_stream_key)
+        makes_queues = settings.telemetry_queues == "create"
+        bytes_max = settings.message_bytes_max
+        feed = RedisFeed(place, cells, metrics, makes_queues=makes_queues, bytes_max=bytes_max)
+        return feed.run()
 
     async def _start_listening(self) -> None:
         assert self.cells is not None
@@ -224,6 +247,8 @@ class Server:
             await self._close_listener(self._listener)
         for task in self._tasks:
             task.cancel()
+        for thread in self.cells.sensing.values() if self.cells else ():
+            await thread.stop()
         for loop in self.cells.loops.values() if self.cells else ():
             await loop.stop()
         if self._monitoring is not None:
@@ -266,7 +291,11 @@ class Server:
 
     def _render(self) -> Iterator[bytes]:
         loops = self.cells.loops if self.cells else {}
-        return self.metrics.render([(name, loop.engine) for name, loop in list(loops.items())])
+        sensing = self.cells.sensing if self.cells else {}
+        return self.metrics.render(
+            [(name, loop.engine) for name, loop in list(loops.items())],
+            [(name, thread.picture) for name, thread in list(sensing.items())],
+        )
 
     def _is_alive(self) -> bool:
         return time.monotonic() - self._last_beat_s < 30

@@ -19,6 +19,7 @@ from adapters.addresses import split_address
 from adapters.redis_log.address import EXPECTED, parse_redis_url, redacted
 from adapters.redis_log.settings import REDIS_SHAPES, RedisSettings
 from adapters.security.settings import SECURITY_SHAPES, SecuritySettings
+from adapters.sensing.settings import TELEMETRY_SHAPES, TelemetrySettings
 from engine.refusals import BadConfiguration
 
 PREFIX: Final = "HEADGATE_"
@@ -51,13 +52,14 @@ _SHAPES: Final = {
     "log": EXPECTED,
     **REDIS_SHAPES,
     **SECURITY_SHAPES,
+    **TELEMETRY_SHAPES,
     "cells": "one or more cells, each once, of letters, digits, - and _",
     "dev": "true or false",
     "channelz": "true or false",
 }
 
 
-class Settings(RedisSettings, SecuritySettings):
+class Settings(TelemetrySettings, RedisSettings, SecuritySettings):
     """Every setting, with its bounds."""
 
     address: str = Field(
@@ -214,7 +216,11 @@ class Settings(RedisSettings, SecuritySettings):
 
 
 # What every engine has to do with first, Redis last.
-_PARTS: Final = (*SecuritySettings.model_fields, *RedisSettings.model_fields)
+_PARTS: Final = (
+    *TelemetrySettings.model_fields,
+    *SecuritySettings.model_fields,
+    *RedisSettings.model_fields,
+)
 _LISTED: Final = (*(name for name in Settings.model_fields if name not in _PARTS), *_PARTS)
 
 

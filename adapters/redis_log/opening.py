@@ -47,29 +47,40 @@ def open_redis_log(settings: Settings, cell: str, counts: CommitCounts) -> Redis
 
 def address_of(settings: Settings) -> RedisAddress:
     """Address with its password and its files; raises BadConfiguration."""
-    address = parse_redis_url(settings.log)
-    if settings.redis_password_file:
-        password = _password(Path(settings.redis_password_file))
-        address = replace(address, password=password)
-    files = TlsFiles(
+    password_file = "redis_password_file", settings.redis_password_file
+    address = with_password(parse_redis_url(settings.log), *password_file)
+    files = tls_files(settings)
+    if address.tls is None and files != TlsFiles():
+        raise BadConfiguration("log", redacted(settings.log), "rediss://, where files for TLS are")
+    return with_files(address, files)
+
+
+def tls_files(settings: Settings) -> TlsFiles:
+    """The files that the settings name."""
+    return TlsFiles(
         settings.redis_ca_file, settings.redis_certificate_file, settings.redis_key_file
     )
-    if address.tls is not None:
-        _check(files)
-        return replace(address, tls=files)
-    if files != TlsFiles():
-        raise BadConfiguration("log", redacted(settings.log), "rediss://, where files for TLS are")
-    return address
 
 
-def _password(file: Path) -> str:
+def with_files(address: RedisAddress, files: TlsFiles) -> RedisAddress:
+    """An address with its files where it is one for TLS; raises BadConfiguration."""
+    if address.tls is None:
+        return address
+    _check(files)
+    return replace(address, tls=files)
+
+
+def with_password(address: RedisAddress, name: str, path: str) -> RedisAddress:
+    """An address with the password of the file that a setting names; raises BadConfiguration."""
+    if not path:
+        return address
     try:
-        found = file.read_text(encoding="utf-8").strip("\r\n")
+        found = Path(path).read_text(encoding="utf-8").strip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadConfiguration("redis_password_file", str(file), "readable text") from error
+        raise BadConfiguration(name, path, "readable text") from error
     if not found:
-        raise BadConfiguration("redis_password_file", str(file), "a password in it")
-    return found
+        raise BadConfiguration(name, path, "a password in it")
+    return replace(address, password=found)
 
 
 def _check(files: TlsFiles) -> None:

@@ -1,4 +1,4 @@
-"""Settings of `headgate serve` that matter where cells are kept in Redis or Valkey."""
+"""Settings of `headgate serve` that matter where cells or readings are kept in Redis or Valkey."""
 
 import os
 import re
@@ -6,7 +6,11 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from adapters.redis_log.address import EXPECTED, parse_redis_url
+
 _PREFIXES: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_STREAMS: Final = re.compile(r"[A-Za-z0-9._:{}-]{1,128}")
+_GROUPS: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _PEM_FILE: Final = "the path of a readable PEM file, or nothing"
 # What those must be that are neither numbers nor words of a list.
 REDIS_SHAPES: Final = {
@@ -16,6 +20,10 @@ REDIS_SHAPES: Final = {
     "redis_certificate_file": _PEM_FILE,
     "redis_key_file": _PEM_FILE,
     "engine_name": "up to 256 bytes that can be printed",
+    "telemetry_stream": EXPECTED.replace("'sqlite'", "nothing"),
+    "telemetry_stream_key": "1 to 128 letters, digits, - _ . : { and }",
+    "telemetry_stream_group": "1 to 128 letters, digits, - _ . and :",
+    "telemetry_stream_password_file": "the path of a readable file, or nothing",
 }
 
 
@@ -69,6 +77,23 @@ class RedisSettings(BaseModel):
         description="Name in the lease, one for each engine; an engine that comes back under its "
         "name need not wait. Nothing for HOST:PID.",
     )
+    telemetry_stream: str = Field(
+        "",
+        description="URL of a Redis or Valkey with a stream of readings, in the forms that log "
+        "has, with the files for TLS of redis_*; nothing for none.",
+    )
+    telemetry_stream_key: str = Field(
+        "headgate:{telemetry}",
+        description="Name of that stream. What cannot be taken goes to NAME:dead.",
+    )
+    telemetry_stream_group: str = Field(
+        "headgate",
+        description="Consumer group that reads it, made when absent; one for the engine and its "
+        "standbys. The consumer has the engine's name.",
+    )
+    telemetry_stream_password_file: str = Field(
+        "", description="File with the password of that URL's user; nothing for the URL's own."
+    )
 
     @field_validator("redis_prefix")
     @classmethod
@@ -77,8 +102,33 @@ class RedisSettings(BaseModel):
             raise ValueError
         return value
 
+    @field_validator("telemetry_stream")
+    @classmethod
+    def _check_stream(cls, value: str) -> str:
+        if value:
+            parse_redis_url(value)
+        return value
+
+    @field_validator("telemetry_stream_key")
+    @classmethod
+    def _check_key(cls, value: str) -> str:
+        if not _STREAMS.fullmatch(value):
+            raise ValueError
+        return value
+
+    @field_validator("telemetry_stream_group")
+    @classmethod
+    def _check_group(cls, value: str) -> str:
+        if not _GROUPS.fullmatch(value):
+            raise ValueError
+        return value
+
     @field_validator(
-        "redis_password_file", "redis_ca_file", "redis_certificate_file", "redis_key_file"
+        "redis_password_file",
+        "redis_ca_file",
+        "redis_certificate_file",
+        "redis_key_file",
+        "telemetry_stream_password_file",
     )
     @classmethod
     def _check_file(cls, value: str) -> str:

@@ -64,7 +64,7 @@ class Admission(Cells):
     """
 
     def __init__(self, cells: Cells, caller: Caller, door: "Door", peer: str = "") -> None:
-        super().__init__(cells.loops)
+        super().__init__(cells.loops, cells.sensing)
         self.caller = caller
         self._door = door
         self._peer = peer

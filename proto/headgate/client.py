@@ -40,6 +40,7 @@ from headgate.v1 import (
     queue_service_pb2_grpc,
     routing_service_pb2,
     routing_service_pb2_grpc,
+    telemetry_service_pb2_grpc,
 )
 
 __all__ = [
@@ -93,7 +94,9 @@ class Client:
         self.queues = queue_service_pb2_grpc.QueueServiceStub(self.channel)
         self.decisions = decision_service_pb2_grpc.DecisionServiceStub(self.channel)
         self.events = event_service_pb2_grpc.EventServiceStub(self.channel)
+        self.telemetry = telemetry_service_pb2_grpc.TelemetryServiceStub(self.channel)
         self.gateway = gateway_service_pb2_grpc.GatewayServiceStub(self.channel)
+        self.telemetry = telemetry_service_pb2_grpc.TelemetryServiceStub(self.channel)
 
     async def __aenter__(self) -> Self:
         return self

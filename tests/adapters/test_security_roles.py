@@ -39,6 +39,14 @@ MAY = {
     "UpsertQueue": "author",
     "DeleteQueue": "author",
     "PauseQueue": "operator",
+    "Ingest": "gateway",
+    "ImportHistory": "operator author",
+    "PutEvent": "operator author",
+    "DeleteEvent": "operator author",
+    "PutStaffing": "operator author",
+    "DeleteStaffing": "operator author",
+    "PutDriver": "operator author",
+    "DeleteDriver": "operator author",
 }
 
 
@@ -76,6 +84,8 @@ def test_changes_of_configuration_are_audited() -> None:
     audited = {name.partition("/")[2] for name, rule in RULES.items() if rule.is_audited}
     assert audited == {
         "UpsertQueue", "DeleteQueue", "PauseQueue", "UpsertAgent", "DeleteAgent", "ResetEstimates",
+        "PutEvent", "DeleteEvent", "PutStaffing", "DeleteStaffing", "PutDriver", "DeleteDriver",
+        "ImportHistory",
     }  # fmt: skip
 
 

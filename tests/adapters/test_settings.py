@@ -40,6 +40,12 @@ OTHER_VALUES: dict[str, tuple[str, str, object]] = {
     "message_bytes_max": ("8192", "8_192", 8_192),
     "connection_age_s": ("0", "0", 0),
     "keepalive_s": ("7", "7", 7),
+    "sensing": ("false", "false", False),
+    "sensing_save_s": ("60", "60", 60),
+    "telemetry_queues": ("create", '"create"', "create"),
+    "telemetry_lateness_ms": ("500", "500", 500),
+    "telemetry_stale_ms": ("5000", "5000", 5_000),
+    "anomalies_per_day": ("1.5", "1.5", 1.5),
     "pin": ("off", '"off"', "off"),
     "insecure": ("true", "true", True),
     "tls_certificate_file": (__file__, f'"{__file__}"', __file__),
@@ -69,6 +75,10 @@ OTHER_VALUES: dict[str, tuple[str, str, object]] = {
     "lease_ms": ("777", "777", 777),
     "lease_wait_s": ("0.5", "0.5", 0.5),
     "engine_name": ("pod-0", '"pod-0"', "pod-0"),
+    "telemetry_stream": ("redis://h:1", '"redis://h:1"', "redis://h:1"),
+    "telemetry_stream_key": ("a:{b}", '"a:{b}"', "a:{b}"),
+    "telemetry_stream_group": ("a:b", '"a:b"', "a:b"),
+    "telemetry_stream_password_file": (__file__, f'"{__file__}"', __file__),
 }
 
 # Setting, what stands in the file as TOML, and what the refusal says was expected.
@@ -92,6 +102,12 @@ BAD_VALUES = [
     ("log", '"redis+cluster://a:1/2"', "redis+cluster://HOST:PORT"),  # clusters have one database
     ("redis_prefix", '"a{b}"', "letters, digits"),  # braces choose the slot
     ("redis_ca_file", '"/nowhere.pem"', "readable PEM file"),
+    ("telemetry_stream", '"h:1"', "nothing, or redis://HOST:PORT"),  # no scheme
+    ("telemetry_stream", '"sqlite"', "nothing, or redis://HOST:PORT"),  # only log may be that
+    ("telemetry_stream_key", '""', "1 to 128 letters"),  # a stream without a name
+    ("telemetry_stream_key", '"a b"', "1 to 128 letters"),  # a space
+    ("telemetry_stream_group", '"{a}"', "1 to 128 letters"),  # braces mean nothing here
+    ("telemetry_stream_password_file", '"/nowhere"', "a readable file"),
     ("engine_name", '"a\\nb"', "printed"),  # would break a log line
     ("tls_key_file", '"/nowhere.pem"', "readable PEM file"),
     ("callers_file", '"/nowhere"', "readable file"),

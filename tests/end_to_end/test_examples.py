@@ -20,9 +20,14 @@ from tests.end_to_end.serving import Served
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLES = ROOT / "deploy" / "examples"
 # What the others import.
-NOT_RUN_ALONE = {"node/access.mjs", "node/headgate.mjs"}
+NOT_RUN_ALONE = {"history/make_history.py", "node/access.mjs", "node/headgate.mjs"}
 # Has tests of its own in tests/examples.
 TESTED_BY_ITSELF = "bank_day"
+# Of six seconds the last ones may still be open.
+TOLD_OF = re.compile(
+    r"(second \d: accepted 1, late 0, refused 0, clock [+-]?\d+ ms\n){6}"
+    r"hotline: \d+ contacts in the \d+ s that were told of\n$"
+)
 
 
 def run(*command: str | Path, cwd: Path, address: str) -> str:
@@ -71,6 +76,12 @@ def test_python_session_answers_an_offer_when_its_event_comes(server: Served) ->
     """Its breaks are in test_client_examples.py; here it runs again where all is there already."""
     for told in told_twice("session.py", server):
         assert re.search(r"event EVENT_KIND_CONTACT_COMPLETED \S+\n$", told)
+
+
+def test_python_telemetry_is_sensed(server: Served) -> None:
+    """What a gateway tells of a queue of its own is in the outlook of that queue."""
+    for told in told_twice("telemetry.py", server):
+        assert TOLD_OF.search(told), told
 
 
 def test_contact_of_the_example_asks_for_less_step_by_step(server: Served) -> None:
@@ -177,6 +188,16 @@ def test_node_example_routes_one_contact_to_its_end(server: Served, node_example
         assert re.fullmatch(
             r"contact \S+: CONTACT_STATE_OFFERED to \S+\nthen CONTACT_STATE_COMPLETED\n", told
         )
+
+
+@pytest.mark.slow
+@pytest.mark.needs_node
+@pytest.mark.timeout(300)
+def test_node_telemetry_is_sensed(server: Served, node_example: Path) -> None:
+    """The same from Node."""
+    for _ in range(2):
+        told = run("node", "telemetry.mjs", cwd=node_example, address=server.address)
+        assert TOLD_OF.search(told), told
 
 
 @pytest.mark.slow

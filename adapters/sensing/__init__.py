@@ -1,0 +1,1 @@
+"""Sensing beside the loop: its thread, the feeds of readings, and what is told of it."""

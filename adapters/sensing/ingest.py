@@ -1,0 +1,179 @@
+"""
+TelemetryService.Ingest: readings of a stream into what senses.
+
+Messages are parsed in the sensing thread: a second of ten thousand queues is a megabyte, and the
+loop's thread has calls to answer.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters.calls import Cells, ask, parse
+from adapters.dispatch_loop import DispatchLoop
+from adapters.errors import CallRefused, invalid, refused_by_engine
+from adapters.queue_service import METHODS as QUEUE_METHODS
+from adapters.sensing.thread import SensingThread
+from engine.kernels.windows import ACCEPTED, READING_COLUMNS, REFUSED_DUPLICATE, REFUSED_LATE
+from engine.limits import ID_BYTES_MAX
+from engine.refusals import CommandRefused, violation
+from engine.sensing.sensing import Batch, Sensing
+from headgate.v1 import queue_service_pb2, telemetry_pb2
+from headgate.v1 import telemetry_service_pb2 as pb
+
+_SECONDS_MAX: Final = 60
+_QUEUES_MAX: Final = 10_000
+_REFUSALS_TOLD: Final = 16
+# Fields of ReadingColumns in the order of the columns of `engine.kernels.windows`.
+_FIELDS: Final = (
+    "offered", "answered", "answered_within", "abandoned", "answer_wait_ms", "handled",
+    "handle_ms", "waiting", "available", "handling", "wrap_up", "oldest_wait_ms",
+)  # fmt: skip
+assert len(_FIELDS) == READING_COLUMNS
+_UPSERT: Final = next(method for method in QUEUE_METHODS if method.name == "UpsertQueue")
+
+
+class Feed:
+    """
+    One stream of readings.
+
+    Parameters
+    ----------
+    cells
+        Cells of this process.
+    makes_queues
+        Whether a queue that is not known is made, with every default.
+    """
+
+    def __init__(self, cells: Cells, *, makes_queues: bool) -> None:
+        self._cells = cells
+        self._makes_queues = makes_queues
+        self._cell = ""
+        self._thread: SensingThread | None = None
+        self._source = ""
+        self._queue_ids: tuple[str, ...] = ()
+
+    async def answer(self, frame: bytes) -> bytes:
+        """
+        Take one message in; returns its answer.
+
+        Raises
+        ------
+        CallRefused
+            The message is not one; nothing of it was taken.
+        """
+        if self._thread is None:
+            head = parse(pb.IngestRequest, frame)
+            self._thread = self._cells.find_sensing(head.cell)
+            self._cell, self._source = head.cell, _checked_source(head.source)
+        thread = self._thread
+        if thread.cell.is_open:
+            # A queue that was defined a moment ago is known; where nothing was, this costs nothing.
+            thread.tell_changes()
+        if self._makes_queues:
+            unknown = await thread.ask(lambda sensing: self._unknown(sensing, frame))
+            if unknown:
+                await _make_queues(self._cells.find(self._cell), thread, unknown)
+        now_ms = thread.cell.now_ms()
+        return await thread.ask(lambda sensing: self._take(sensing, frame, now_ms))
+
+    def _take(self, sensing: Sensing, frame: bytes, now_ms: int) -> bytes:
+        """In the sensing thread."""
+        request = self._parsed(frame)
+        reply = pb.IngestResponse(sequence=request.sequence)
+        # All are read before the first is taken: a message that is not sound changes nothing.
+        batches = [self._batch(item, place) for place, item in enumerate(request.readings)]
+        try:
+            for batch in batches:
+                _count(reply, batch, sensing.accept(self._source, batch, now_ms))
+        except CommandRefused as refused:
+            raise refused_by_engine(refused) from None
+        if batches:
+            reply.skew_ms = sensing.sources.by_name[self._source].skew_ms
+        reply.closed_second = sensing.parts.windows.closed_s
+        return reply.SerializeToString()
+
+    def _unknown(self, sensing: Sensing, frame: bytes) -> list[str]:
+        """Queues of a message that are not known, each once; in the sensing thread."""
+        named = (queue_id for item in self._parsed(frame).readings for queue_id in item.queue_ids)
+        return [name for name in dict.fromkeys(named) if sensing.directory.rows.queue_row(name) < 0]
+
+    def _parsed(self, frame: bytes) -> pb.IngestRequest:
+        request = parse(pb.IngestRequest, frame)
+        for field, given, first in (
+            ("cell", request.cell, self._cell),
+            ("source", request.source, self._source),
+        ):
+            if given not in ("", first):
+                raise invalid(violation(field, given, "empty, or as on the stream's first message"))
+        if len(request.readings) > _SECONDS_MAX:
+            expected = f"at most {_SECONDS_MAX} seconds"
+            raise invalid(violation("readings", len(request.readings), expected))
+        return request
+
+    def _batch(self, columns: telemetry_pb2.ReadingColumns, place: int) -> Batch:
+        """Readings of one second; its queues are those of the stream from now on."""
+        path = f"readings[{place}]"
+        if columns.queue_ids:
+            self._queue_ids = _checked_queues(columns.queue_ids, path)
+        count = len(self._queue_ids)
+        if count == 0:
+            raise invalid(violation(f"{path}.queue_ids", "", "the queues that columns are of"))
+        values = np.zeros((count, READING_COLUMNS), np.int64)
+        for column, field in enumerate(_FIELDS):
+            given = getattr(columns, field)
+            if len(given) == count:
+                values[:, column] = np.array(given[:], np.int64)
+            elif len(given) > 0:
+                expected = f"none, or one for each of the {count} queues"
+                raise invalid(violation(f"{path}.{field}", f"{len(given)} values", expected))
+        return Batch(columns.second, self._queue_ids, values)
+
+
+def _checked_source(name: str) -> str:
+    if not (0 < len(name.encode()) <= ID_BYTES_MAX and name.isprintable()):
+        raise invalid(violation("source", name, f"1 to {ID_BYTES_MAX} printable bytes"))
+    return name
+
+
+def _checked_queues(queue_ids: Sequence[str], path: str) -> tuple[str, ...]:
+    names = tuple(queue_ids)
+    if len(names) > _QUEUES_MAX:
+        expected = f"at most {_QUEUES_MAX:,} queues"
+        raise invalid(violation(f"{path}.queue_ids", len(names), expected))
+    if len(set(names)) < len(names):
+        repeated = next(name for place, name in enumerate(names) if name in names[:place])
+        raise invalid(violation(f"{path}.queue_ids", repeated, "each queue only once"))
+    return names
+
+
+def _count(reply: pb.IngestResponse, batch: Batch, outcome: NDArray[np.int8]) -> None:
+    """Count what became of readings, and name the first that were not taken."""
+    reply.accepted += int((outcome == ACCEPTED).sum())
+    reply.late += int((outcome == REFUSED_LATE).sum())
+    reply.duplicate += int((outcome == REFUSED_DUPLICATE).sum())
+    is_refused = (outcome != ACCEPTED) & (outcome != REFUSED_LATE) & (outcome != REFUSED_DUPLICATE)
+    reply.refused += int(is_refused.sum())
+    is_told = is_refused | (outcome == REFUSED_LATE)
+    for place in np.flatnonzero(is_told)[: _REFUSALS_TOLD - len(reply.refusals)].tolist():
+        reply.refusals.add(
+            queue_id=batch.queue_ids[place],
+            second=batch.second,
+            refusal=int(outcome[place]),
+        )
+
+
+async def _make_queues(cell: DispatchLoop, thread: SensingThread, names: Sequence[str]) -> None:
+    """Make queues, and have them sensed before what is asked next."""
+    for name in names:
+        request = queue_service_pb2.UpsertQueueRequest(cell=cell.cell)
+        request.request_id = f"telemetry-{name}"[:ID_BYTES_MAX]
+        request.queue.queue_id, request.queue.etag = name, "0"
+        try:
+            await ask(cell, _UPSERT, request)
+        except CallRefused:
+            # Made by another meanwhile, or no queue can be made of it: its readings are refused.
+            continue
+    thread.tell_changes()
