@@ -8,9 +8,8 @@ import protoLoader from '@grpc/proto-loader';
 import { accessFromEnvironment, credentialsFor } from './access.mjs';
 
 const PROTO = fileURLToPath(new URL('../../../proto', import.meta.url));
-const FILES = ['routing', 'offer', 'agent', 'queue', 'event', 'gateway'].map(
-  (subject) => `headgate/v1/${subject}_service.proto`,
-);
+const SUBJECTS = ['routing', 'offer', 'agent', 'queue', 'event', 'gateway', 'telemetry'];
+const FILES = SUBJECTS.map((subject) => `headgate/v1/${subject}_service.proto`);
 const PACKAGE = 'headgate.v1';
 const DEADLINE_MS = 10_000;
 // Lists and snapshots may be larger than the usual 4 MiB. Left to itself, a channel waits a second
@@ -63,6 +62,7 @@ export function headgate(
     queues: stubOf(v1.QueueService),
     events: stubOf(v1.EventService),
     gateway: stubOf(v1.GatewayService),
+    telemetry: stubOf(v1.TelemetryService),
   };
   const clients = Object.fromEntries(
     Object.entries(stubs).map(([name, stub]) => [name, withPromises(stub)]),
