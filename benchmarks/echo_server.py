@@ -59,11 +59,11 @@ def main() -> None:
 async def _serve(options: argparse.Namespace) -> None:
     import grpc.aio
 
-    from adapters.listener import _options
+    from adapters.channel_options import channel_options
     from adapters.settings import load
 
     unary, stream = (_raw_unary, _raw_stream) if options.kind == "raw" else _parsing()
-    server = grpc.aio.server(options=_options(load({}, None, {})[0]))
+    server = grpc.aio.server(options=channel_options(load({}, None, {})[0]))
     handlers: tuple[tuple[str, str, grpc.RpcMethodHandler], ...] = (
         ("RoutingService", "Route", grpc.unary_unary_rpc_method_handler(unary)),
         ("GatewayService", "Connect", grpc.stream_stream_rpc_method_handler(stream)),

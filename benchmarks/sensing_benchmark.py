@@ -19,7 +19,13 @@ from engine.forecasting.calendar import Calendar, CalendarRows
 from engine.forecasting.windows import QueueWindows
 from engine.kernels.breach import Pools
 from engine.kernels.sensing_columns import BUCKET_S, SLOTS, Observed
-from engine.kernels.windows import ANSWERED, ANSWERED_WITHIN, READING_COLUMNS, Readings
+from engine.kernels.windows import (
+    ANSWERED,
+    ANSWERED_WITHIN,
+    OLDEST_WAIT_MS,
+    READING_COLUMNS,
+    Readings,
+)
 
 _BUCKET: Final = 5_000_100
 _SEED: Final = 1
@@ -67,6 +73,7 @@ class _Floor:
     def take_second(self) -> None:
         """Readings of all queues, and the second closed."""
         self.readings.second[:] = self.windows.closed_s + 1
+        self.readings.values[:, OLDEST_WAIT_MS] = self.windows.closed_s % 1_000
         assert self.windows.accept(self.readings).max() == 0
         self.windows.close(self.windows.closed_s + 1)
 

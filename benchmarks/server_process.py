@@ -133,16 +133,19 @@ def headgate(
 ) -> ServerProcess:
     """
     `headgate serve` on any port, with bounds that a window of load reaches, so that what is
-    measured is an engine that has filled what it fills.
+    measured is an engine that has filled what it fills. `pin` is that of the server, or "free" for
+    one that may use every core.
     """
+    is_bound = pin != "free"
     variant = ["--gc", gc, "--groups-kept", "1000", "--"]
     serve = [
         "serve", "--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0",
-        "--durability", durability, "--data-dir", str(data_dir), "--pin", pin, "--grace-s", "1",
+        "--durability", durability, "--data-dir", str(data_dir), "--grace-s", "1",
+        "--pin", pin if is_bound else "off",
         "--set", "connection_age_s=0", "--set", "replies_max=20000", "--set", "ended_max=10000",
         *extra,
     ]  # fmt: skip
-    return ServerProcess("benchmarks.serve_variant", [*variant, *serve])
+    return ServerProcess("benchmarks.serve_variant", [*variant, *serve], is_bound=is_bound)
 
 
 def echo(kind: str, *, pin: str = "on", gc: str = "frozen") -> ServerProcess:
