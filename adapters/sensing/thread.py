@@ -160,13 +160,21 @@ class SensingThread:
             now_ms = self.cell.now_ms()
             await asyncio.sleep((1_000 - now_ms % 1_000 + _SAMPLE_AFTER_MS) / 1_000)
             now_ms = self.cell.now_ms()
-            sample = None
-            if self.cell.is_open:
-                begun_s = loop.time()
-                self.tell_changes()
-                sample = take_sample(self.cell.engine.cell, now_ms // 1_000 - 1)
-                self.metrics.sample_seconds.observe(loop.time() - begun_s)
+            begun_s = loop.time()
+            try:
+                sample = self._sample(now_ms) if self.cell.is_open else None
+            except Exception:
+                # A bug of ours: what others tell of goes on, and so does the next second.
+                self.metrics.failures.inc()
+                _log.exception("sample_failed", cell=self.cell.cell)
+                sample = None
+            self.metrics.sample_seconds.observe(loop.time() - begun_s)
             self._inbox.put(partial(self._tick, now_ms, sample))
+
+    def _sample(self, now_ms: int) -> Sample:
+        """The floor as the last second ended, after what was defined is told."""
+        self.tell_changes()
+        return take_sample(self.cell.engine.cell, now_ms // 1_000 - 1)
 
     def _run(self) -> None:
         """The thread: one piece of work after the other."""

@@ -1,0 +1,78 @@
+"""The thread that senses, over a cell of this process: a bug costs a second, not sensing."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from adapters.sensing.metrics import SensingFamilies
+from adapters.sensing.thread import SensingThread
+from engine.sensing.sampling import take_sample
+from engine.sensing.sensing import Sensing, SensingSettings
+from headgate.v1.queue_pb2 import Queue
+from headgate.v1.queue_service_pb2 import UpsertQueueRequest
+from tests.adapters.started_cell import send, started
+
+REGISTRY_NAME = "headgate_sensing_failures_total"
+
+
+@pytest.fixture
+async def sensed() -> AsyncIterator[tuple[SensingThread, CollectorRegistry]]:
+    """A cell with a queue, and what senses it."""
+    registry = CollectorRegistry()
+    cell = await started()
+    await send(cell, UpsertQueueRequest(queue=Queue(queue_id="desk")))
+    settings = SensingSettings(lateness_s=0)
+    thread = SensingThread(cell, settings, SensingFamilies(registry).of("default"))
+    await thread.start()
+    yield thread, registry
+    await thread.stop()
+    await cell.stop()
+
+
+async def told_twice(thread: SensingThread) -> int:
+    """Wait for two pictures; returns the second of the last."""
+    for _ in range(2):
+        await asyncio.wait_for(thread.told.wait(), 30)
+    return thread.picture.second
+
+
+def failures(registry: CollectorRegistry) -> float | None:
+    return registry.get_sample_value(REGISTRY_NAME, {"cell": "default"})
+
+
+async def test_sample_that_fails_costs_its_second(
+    sensed: tuple[SensingThread, CollectorRegistry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sensing must not end in silence because one sample met a bug."""
+    thread, registry = sensed
+    calls = 0
+
+    def fails_once(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise RuntimeError("a bug put in on purpose")
+        return take_sample(*arguments)
+
+    monkeypatch.setattr("adapters.sensing.thread.take_sample", fails_once)
+    before = thread.picture.second
+    assert await told_twice(thread) > before
+    assert calls >= 2
+    assert failures(registry) == 1
+
+
+async def test_work_that_fails_is_told_to_whoever_asked(
+    sensed: tuple[SensingThread, CollectorRegistry],
+) -> None:
+    """The caller gets the error; the thread goes on with what comes next."""
+    thread, _ = sensed
+
+    def fails(_: Sensing) -> None:
+        raise RuntimeError("a bug put in on purpose")
+
+    with pytest.raises(RuntimeError, match="on purpose"):
+        await thread.ask(fails)
+    assert await thread.ask(lambda sensing: sensing.directory.rows.queue_row("desk")) >= 0
