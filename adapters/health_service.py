@@ -15,6 +15,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
 _CLOSING: Final = "this server is closing; ask again on another connection"
+# Time for the last message to be read before the stream ends; within what a closing process waits.
+_LAST_WORD_S: Final = 0.05
 
 
 class _Context(Protocol):
@@ -85,6 +87,9 @@ class StandardServices:
                 await context.write(health_pb2.HealthCheckResponse(status=status))
                 told = status
             if self._is_closing.is_set():
+                # A client of grpc.aio that finds the last message and the end together may tell its
+                # caller only of the end.
+                await asyncio.sleep(_LAST_WORD_S)
                 await context.abort(grpc.StatusCode.UNAVAILABLE, _CLOSING)
             await changed.wait()
 
