@@ -1,6 +1,7 @@
 """Plans of people, in the terms of forecasts: events, agents planned, business volumes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import numpy as np
@@ -24,7 +25,8 @@ class PlanBook:
     Attributes
     ----------
     unusable
-        Plans of agents that cannot be used beside the others, by id, and why.
+        Plans that forecasts cannot use, such as agents beyond the days that a queue's plans may
+        reach over together; by id, and why.
     """
 
     def __init__(self) -> None:
@@ -42,6 +44,7 @@ class PlanBook:
         if rows.changes == self._rows_seen:
             return
         self._rows_seen = rows.changes
+        self.unusable = {}
         self._lay_on_staffing(rows, parts)
         changed = self._lay_on_events(rows, parts, now_s) | self._lay_on_drivers(rows, parts)
         parts.model.begin_again(np.array(sorted(changed), np.int64))
@@ -58,7 +61,6 @@ class PlanBook:
 
     def _lay_on_staffing(self, rows: SensedRows, parts: Parts) -> None:
         staffing = parts.outlook.staffing
-        self.unusable = {}
         for row in rows.queue_rows().tolist():
             staffing.remove_plan(row)
         for plan in self._plans:
@@ -67,10 +69,8 @@ class PlanBook:
                 if row < 0:
                     continue
                 begins_s, interval_s = plan.begins_at_ms // 1_000, plan.interval_ms // 1_000
-                try:
+                with self._noting(plan.plan_id):
                     staffing.put_plan(row, begins_s, np.array(plan.agents), interval_s)
-                except BadConfiguration as error:
-                    self.unusable[plan.plan_id] = str(error)
 
     def _lay_on_events(self, rows: SensedRows, parts: Parts, now_s: int) -> set[int]:
         """Returns rows whose events have changed."""
@@ -78,9 +78,11 @@ class PlanBook:
         for plan in self._plans:
             if isinstance(plan, PlannedEvent):
                 found = [rows.queue_row(queue_id) for queue_id in plan.queue_ids]
-                event = event_of(plan, tuple(row for row in found if row >= 0))
-                if event.rows and event.over_s() > now_s:
-                    wanted[plan.event_id] = event
+                rows_of = tuple(row for row in found if row >= 0)
+                with self._noting(plan.event_id):
+                    event = event_of(plan, rows_of)
+                    if rows_of and event.over_s() > now_s:
+                        wanted[plan.event_id] = event
         known = parts.model.events.known()
         changed: set[int] = set()
         for event_id in known.keys() - wanted.keys():
@@ -88,7 +90,8 @@ class PlanBook:
             changed |= set(known[event_id].rows)
         for event_id, event in wanted.items():
             if known.get(event_id) != event:
-                parts.model.events.put(event_id, event)
+                with self._noting(event_id):
+                    parts.model.events.put(event_id, event)
                 changed |= set(event.rows) | set(known[event_id].rows if event_id in known else ())
         return changed
 
@@ -108,10 +111,18 @@ class PlanBook:
         for driver_id, (row, plan) in wanted.items():
             if drivers.known().get(driver_id) != (row,):
                 drivers.put(driver_id, (row,))
-            volumes = _volumes_of(plan)
-            drivers.plan(driver_id, plan.begins_at_ms // _BUCKET_MS, volumes)
+            with self._noting(driver_id):
+                drivers.plan(driver_id, plan.begins_at_ms // _BUCKET_MS, _volumes_of(plan))
             changed.add(row)
         return changed
+
+    @contextmanager
+    def _noting(self, plan_id: str) -> Iterator[None]:
+        """Note why a plan cannot be used; the others count all the same."""
+        try:
+            yield
+        except BadConfiguration as error:
+            self.unusable[plan_id] = str(error)
 
 
 def event_of(plan: PlannedEvent, rows: tuple[int, ...]) -> Event:
