@@ -5,7 +5,9 @@ Messages are parsed in the sensing thread: a second of ten thousand queues is a 
 loop's thread has calls to answer.
 """
 
+import uuid
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -64,24 +66,25 @@ class Feed:
         CallRefused
             The message is not one; nothing of it was taken.
         """
+        request: pb.IngestRequest | None = None
         if self._thread is None:
-            head = parse(pb.IngestRequest, frame)
-            self._thread = self._cells.find_sensing(head.cell)
-            self._cell, self._source = head.cell, _checked_source(head.source)
+            request = parse(pb.IngestRequest, frame)
+            self._thread = self._cells.find_sensing(request.cell)
+            self._cell, self._source = request.cell, _checked_source(request.source)
         thread = self._thread
         if thread.cell.is_open:
             # A queue that was defined a moment ago is known; where nothing was, this costs nothing.
             thread.tell_changes()
         if self._makes_queues:
-            unknown = await thread.ask(lambda sensing: self._unknown(sensing, frame))
+            request, unknown = await thread.ask(partial(self._unknown, request or frame))
             if unknown:
                 await _make_queues(self._cells.find(self._cell), thread, unknown)
         now_ms = thread.cell.now_ms()
-        return await thread.ask(lambda sensing: self._take(sensing, frame, now_ms))
+        return await thread.ask(partial(self._take, request or frame, now_ms))
 
-    def _take(self, sensing: Sensing, frame: bytes, now_ms: int) -> bytes:
+    def _take(self, told: pb.IngestRequest | bytes, now_ms: int, sensing: Sensing) -> bytes:
         """In the sensing thread."""
-        request = self._parsed(frame)
+        request = self._checked(told)
         reply = pb.IngestResponse(sequence=request.sequence)
         # All are read before the first is taken: a message that is not sound changes nothing.
         batches = [self._batch(item, place) for place, item in enumerate(request.readings)]
@@ -95,13 +98,18 @@ class Feed:
         reply.closed_second = sensing.parts.windows.closed_s
         return reply.SerializeToString()
 
-    def _unknown(self, sensing: Sensing, frame: bytes) -> list[str]:
-        """Queues of a message that are not known, each once; in the sensing thread."""
-        named = (queue_id for item in self._parsed(frame).readings for queue_id in item.queue_ids)
-        return [name for name in dict.fromkeys(named) if sensing.directory.rows.queue_row(name) < 0]
+    def _unknown(
+        self, told: pb.IngestRequest | bytes, sensing: Sensing
+    ) -> tuple[pb.IngestRequest, list[str]]:
+        """A message, and its queues that are not known, each once; in the sensing thread."""
+        request = self._checked(told)
+        named = (queue_id for item in request.readings for queue_id in item.queue_ids)
+        row_of = sensing.directory.rows.queue_row
+        return request, [name for name in dict.fromkeys(named) if row_of(name) < 0]
 
-    def _parsed(self, frame: bytes) -> pb.IngestRequest:
-        request = parse(pb.IngestRequest, frame)
+    def _checked(self, told: pb.IngestRequest | bytes) -> pb.IngestRequest:
+        """A message, parsed where it has not been, and checked against the stream's first."""
+        request = parse(pb.IngestRequest, told) if isinstance(told, bytes) else told
         for field, given, first in (
             ("cell", request.cell, self._cell),
             ("source", request.source, self._source),
@@ -169,11 +177,12 @@ async def _make_queues(cell: DispatchLoop, thread: SensingThread, names: Sequenc
     """Make queues, and have them sensed before what is asked next."""
     for name in names:
         request = queue_service_pb2.UpsertQueueRequest(cell=cell.cell)
-        request.request_id = f"telemetry-{name}"[:ID_BYTES_MAX]
+        request.request_id = uuid.uuid4().hex
         request.queue.queue_id, request.queue.etag = name, "0"
         try:
             await ask(cell, _UPSERT, request)
-        except CallRefused:
+        except CallRefused as refused:
+            if refused.retry_after_ms:
+                raise
             # Made by another meanwhile, or no queue can be made of it: its readings are refused.
-            continue
     thread.tell_changes()

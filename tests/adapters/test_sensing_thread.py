@@ -5,14 +5,19 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from google.rpc import code_pb2
 from prometheus_client import CollectorRegistry
 
+from adapters.calls import Cells
+from adapters.errors import CallRefused
+from adapters.sensing.ingest import Feed
 from adapters.sensing.metrics import SensingFamilies
 from adapters.sensing.thread import SensingThread
 from engine.sensing.sampling import take_sample
 from engine.sensing.sensing import Sensing, SensingSettings
 from headgate.v1.queue_pb2 import Queue
 from headgate.v1.queue_service_pb2 import UpsertQueueRequest
+from headgate.v1.telemetry_service_pb2 import IngestRequest, IngestResponse
 from tests.adapters.started_cell import send, started
 
 REGISTRY_NAME = "headgate_sensing_failures_total"
@@ -76,3 +81,20 @@ async def test_work_that_fails_is_told_to_whoever_asked(
     with pytest.raises(RuntimeError, match="on purpose"):
         await thread.ask(fails)
     assert await thread.ask(lambda sensing: sensing.directory.rows.queue_row("desk")) >= 0
+
+
+async def test_feed_of_a_cell_that_takes_no_calls_is_put_off(
+    sensed: tuple[SensingThread, CollectorRegistry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queue that cannot be made just now is not one that is unknown: readings would be lost."""
+    thread, _ = sensed
+    feed = Feed(Cells({"default": thread.cell}, {"default": thread}), makes_queues=True)
+    request = IngestRequest(source="pbx", sequence=7)
+    request.readings.add(second=thread.cell.now_ms() // 1_000, queue_ids=["new"], offered=[1])
+    with monkeypatch.context() as patched:
+        patched.setattr(thread.cell, "_is_open", False)
+        with pytest.raises(CallRefused) as caught:
+            await feed.answer(request.SerializeToString())
+    assert (caught.value.code, caught.value.retry_after_ms > 0) == (code_pb2.UNAVAILABLE, True)
+    reply = IngestResponse.FromString(await feed.answer(request.SerializeToString()))
+    assert (reply.sequence, reply.accepted) == (7, 1)
