@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.commands import UpsertQueue
-from engine.definitions import Hours
 from engine.sensing.calendars import QueueCalendars
 from engine.sensing.parts import Parts
 from engine.sensing.rows import Key, Sensed, SensedRows
@@ -52,6 +51,7 @@ class Directory:
     def define(self, definitions: Mapping[int, bytes]) -> None:
         """Take in changed definitions by the engine's row of the queue; b"" where it is gone."""
         changed: list[int] = []
+        named = {profile.group for profile in self.rows.profiles.values()}
         for own_row, payload in definitions.items():
             definition = definition_of(payload) if payload else None
             before = self._own_ids.pop(own_row, "")
@@ -59,7 +59,7 @@ class Directory:
                 self._remove(before)
             if definition is not None:
                 self._own_ids[own_row] = definition.queue_id
-                changed += self._put(definition)
+                changed += self._put(definition, named)
         self._drop_unused()
         count = max(self._own_ids, default=-1) + 1
         self.row_of_own = np.full(count, -1)
@@ -69,10 +69,14 @@ class Directory:
 
     def groups(self) -> list[tuple[int, NDArray[np.int64]]]:
         """Rows of groups, each with those of its queues."""
-        return [(row, self.rows.members(row)) for row in self.rows.group_rows()]
+        return self.rows.groups()
 
-    def _put(self, definition: UpsertQueue) -> list[int]:
-        """Sense a queue, or follow its changed definition; returns rows whose days may differ."""
+    def _put(self, definition: UpsertQueue, named: set[str]) -> list[int]:
+        """
+        Sense a queue, or follow its changed definition; returns rows whose days may differ.
+
+        `named` are the groups that queues have named so far.
+        """
         target = definition.service_level_within_ms, definition.service_level_ratio
         profile = Sensed(*target, definition.forecast_group, definition.hours)
         row = self.rows.queue_row(definition.queue_id)
@@ -87,21 +91,22 @@ class Directory:
         self.ratio[row] = profile.ratio
         if before is not None and before[2:] == profile[2:]:
             return []
-        group = self._group_row(profile.group, profile.hours) if profile.group else -1
+        group = self._group_row(profile, named) if profile.group else -1
         self._parts.model.set_calendar(row, self.calendars.row_of(profile.hours))
         self._parts.model.set_group(row, group)
         self._parts.outlook.handle_times.set_group(row, group)
         self._parts.watch.set_group(row, group)
         return [row, group] if group >= 0 else [row]
 
-    def _group_row(self, name: str, hours: Hours | None) -> int:
+    def _group_row(self, profile: Sensed, named: set[str]) -> int:
         """Row of a group; a new one has the days of the queue that brings it."""
-        key = Key(name, is_group=True)
+        key = Key(profile.group, is_group=True)
         row = self.rows.row_of(key)
         if row < 0:
             row = self._take(key)
-        if not len(self.rows.members(row)):
-            self._parts.model.set_calendar(row, self.calendars.row_of(hours))
+        if profile.group not in named:
+            named.add(profile.group)
+            self._parts.model.set_calendar(row, self.calendars.row_of(profile.hours))
         return row
 
     def _take(self, key: Key) -> int:

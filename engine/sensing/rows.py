@@ -86,10 +86,17 @@ class SensedRows:
     changes: int
     _row_of: dict[Key, int]
     _free: list[int]
+    # Made of the others, as of so many changes.
+    _groups: list[tuple[int, NDArray[np.int64]]]
+    _grouped_at: int
+    _told: tuple[Key | None, ...]
+    _told_at: int
 
     def __init__(self) -> None:
         self.keys, self.profiles, self.changes = [], {}, 0
         self._row_of, self._free = {}, []
+        self._groups, self._grouped_at = [], -1
+        self._told, self._told_at = (), -1
 
     def row_of(self, key: Key) -> int:
         """Row of a key, -1 where there is none."""
@@ -127,20 +134,33 @@ class SensedRows:
         self._free = [row for row, key in enumerate(keys) if key is None]
         self.changes += 1
 
+    def all_keys(self) -> tuple[Key | None, ...]:
+        """Keys by row; the same object until they change."""
+        if self._told_at != self.changes:
+            self._told, self._told_at = tuple(self.keys), self.changes
+        return self._told
+
     def queue_rows(self) -> NDArray[np.int64]:
         """Rows of queues, ascending."""
         return np.array(sorted(self.profiles), np.int64)
 
+    def groups(self) -> list[tuple[int, NDArray[np.int64]]]:
+        """Rows of groups, each with those of its queues, ascending; looked for once a change."""
+        if self._grouped_at != self.changes:
+            members: dict[str, list[int]] = {}
+            for row in sorted(self.profiles):
+                members.setdefault(self.profiles[row].group, []).append(row)
+            self._groups = [
+                (row, np.array(members.get(key.name, ()), np.int64))
+                for row, key in enumerate(self.keys)
+                if key is not None and key.is_group
+            ]
+            self._grouped_at = self.changes
+        return self._groups
+
     def members(self, group_row: int) -> NDArray[np.int64]:
         """Rows of the queues of a group, ascending."""
-        key = self.keys[group_row]
-        assert key is not None
-        rows = (row for row, profile in self.profiles.items() if profile.group == key.name)
-        return np.array(sorted(rows), np.int64)
-
-    def group_rows(self) -> list[int]:
-        """Rows of groups, ascending."""
-        return [row for row, key in enumerate(self.keys) if key is not None and key.is_group]
+        return dict(self.groups())[group_row]
 
     def rows_needed(self) -> int:
         """Rows that arrays must have: some doubling of the first."""

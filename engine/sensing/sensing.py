@@ -20,7 +20,7 @@ from engine.forecasting.anomaly import ENDED_MAX, Anomaly, AnomalySettings
 from engine.forecasting.baseline import Baseline, Held
 from engine.forecasting.breach import HORIZONS_S
 from engine.forecasting.busyness import BusynessSettings, Signals
-from engine.forecasting.columns import Array
+from engine.forecasting.columns import Array, ratio
 from engine.forecasting.windows import WINDOW_NAMES
 from engine.kernels.scan import Second
 from engine.kernels.sensing_columns import BUCKET_S, HORIZON, Observed
@@ -34,7 +34,7 @@ from engine.kernels.windows import (
 )
 from engine.sensing.directory import Directory
 from engine.sensing.floor import FloorReader
-from engine.sensing.outlook import Ahead, is_known, ratio
+from engine.sensing.outlook import Ahead, is_known
 from engine.sensing.own_queues import OwnQueues
 from engine.sensing.parts import Parts
 from engine.sensing.picture import Picture
@@ -208,7 +208,7 @@ class Sensing:
         rates[~is_known(self.parts.model)] = np.nan
         return Picture(
             second=self.parts.windows.closed_s,
-            keys=tuple(self.directory.rows.keys),
+            keys=self.directory.rows.all_keys(),
             latest=columns.latest.copy(),
             latest_s=columns.latest_s.copy(),
             is_stale=self._is_stale(),

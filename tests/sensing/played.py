@@ -74,6 +74,13 @@ class Played:
         for _ in range(seconds):
             self.end_second()
 
+    def restart(self) -> None:
+        """Sense anew, from what is learned so far."""
+        stored = self.sensing.export()
+        self.sensing = Sensing(self.sensing.settings)
+        self.sensing.load(stored)
+        self._changes = ChangeReader()
+
     def row(self, queue_id: str) -> int:
         """Row of a queue."""
         return self.sensing.directory.rows.queue_row(queue_id)

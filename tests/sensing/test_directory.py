@@ -101,6 +101,22 @@ def test_groups_are_there_while_a_queue_names_them(played: Played) -> None:
     assert directory.groups() == []
 
 
+def test_group_has_the_days_of_the_queue_that_brought_it(played: Played) -> None:
+    """A group by another clock would forecast contacts for the night."""
+    played.queues("a", hours=OFFICE, forecast_group="north")
+    played.queues("b", hours=OFFICE, forecast_group="north")
+    played.end_second()
+    ((row, _),) = played.sensing.directory.groups()
+    calendar = played.sensing.parts.model.columns.profiles.calendar
+    assert calendar[row] == calendar[played.row("a")] == calendar[played.row("b")]
+    # The same after a restart, in which the group has its row before any queue names it.
+    played.restart()
+    played.end_second()
+    ((row, _),) = played.sensing.directory.groups()
+    calendar = played.sensing.parts.model.columns.profiles.calendar
+    assert calendar[row] == calendar[played.row("a")] != 0
+
+
 def test_group_named_like_a_queue_is_another_row(played: Played) -> None:
     """Names of queues and of groups are chosen by different people."""
     played.queues("north")

@@ -128,7 +128,7 @@ def test_seconds_are_compared_with_what_was_learned() -> None:
 def test_group_forecasts_the_sum_once_all_its_queues_have_learned() -> None:
     """Anomalies of a group are looked for in what comes for all of it."""
     sensing = sensed(payload("a", "desk"), payload("b", "desk"))
-    group = sensing.directory.rows.group_rows()[0]
+    ((group, _),) = sensing.directory.groups()
     days = sensing.parts.model.columns.profiles.days
     taught(sensing, "a", counts(seed=1))
     assert days[group] == 0
