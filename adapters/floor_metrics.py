@@ -94,7 +94,7 @@ def render_queues(cells: _Cells) -> Iterable[str]:
         (
             engine.cell.store.columns.queues,
             [
-                (f'{{cell="{cell}",queue="{_escaped(name)}"}} ', row)
+                (f'{{cell="{cell}",queue="{escaped(name)}"}} ', row)
                 for row, name in enumerate(engine.cell.queues.slots.ids)
                 if name
             ],
@@ -143,5 +143,6 @@ def render_cells(cells: _Cells) -> Iterable[str]:
         yield f'{metric}{{cell="{cell}"}} {count}\n'
 
 
-def _escaped(name: str) -> str:
+def escaped(name: str) -> str:
+    """A label's value as the page has it."""
     return name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from adapters.floor_metrics import escaped
 from engine.forecasting.breach import HORIZONS_S
 from engine.sensing.picture import Picture
 from engine.sensing.sensing import Sensing
@@ -266,7 +267,7 @@ def render_pictures(pictures: Sequence[tuple[str, Picture]]) -> Iterator[str]:
         (
             picture,
             [
-                (f'{{cell="{cell}",queue="{_escaped(key.name)}"', row)
+                (f'{{cell="{cell}",queue="{escaped(key.name)}"', row)
                 for row, key in enumerate(picture.keys)
                 if key is not None and not key.is_group
             ],
@@ -284,7 +285,3 @@ def render_pictures(pictures: Sequence[tuple[str, Picture]]) -> Iterator[str]:
             yield "".join(
                 f"{shown.name}{label}{shown.labels}}} {value:.6g}\n" for label, value in known
             )
-
-
-def _escaped(name: str) -> str:
-    return name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

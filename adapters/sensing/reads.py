@@ -21,7 +21,8 @@ from engine.kernels.sensing_columns import BUCKET_S, HORIZON
 from engine.kernels.windows import REFUSED_DUPLICATE, REFUSED_LATE
 from engine.refusals import CommandRefused, Refusal, violation
 from engine.sensing.outlook import is_known
-from engine.sensing.picture import Picture
+from engine.sensing.picture import age_of
+from engine.sensing.rows import Key
 from engine.sensing.sensing import Sensing
 from headgate.v1 import telemetry_pb2
 from headgate.v1 import telemetry_service_pb2 as pb
@@ -52,7 +53,7 @@ class _Page(NamedTuple):
 async def get_outlook(thread: SensingThread, request: pb.GetOutlookRequest) -> Message:
     """Read what is sensed now."""
     picture = thread.picture
-    page = _page(picture, request)
+    page = _page(picture.keys, request)
     outlooks = [
         outlook_message(picture, row, with_windows=request.with_windows) for row in page.rows
     ]
@@ -63,7 +64,7 @@ async def get_accuracy(thread: SensingThread, request: pb.GetAccuracyRequest) ->
     """Tell how good forecasts have been."""
 
     def read(sensing: Sensing) -> Message:
-        page = _page(sensing.picture(), request)
+        page = _page(sensing.directory.rows.keys, request)
         found, quality = (
             accuracy(sensing.parts.model.columns),
             sensing.parts.outlook.calibration.quality(),
@@ -110,12 +111,12 @@ def _forecasts(
     sensing: Sensing, rows: Sequence[int], per_step: int, steps: int
 ) -> list[telemetry_pb2.QueueForecast]:
     """Forecasts of some rows, by step of so many buckets."""
-    model, picture = sensing.parts.model, sensing.picture()
+    model, windows = sensing.parts.model, sensing.parts.windows
     chosen = np.array(rows, np.int64)
     begins_s = max(model.bucket, 0) * BUCKET_S
     messages = []
     for row in rows:
-        age_s = picture.age_s(row)
+        age_s = age_of(windows.closed_s, int(windows.columns.latest_s[row]))
         key = sensing.directory.rows.keys[row]
         assert key is not None
         methods = (model.columns.arrivals.in_force[row] + 1).tolist()
@@ -200,7 +201,9 @@ READS: Final = (
 )
 
 
-def rows_asked(picture: Picture, queue_ids: Sequence[str], queues_max: int) -> dict[str, int]:
+def rows_asked(
+    keys: Sequence[Key | None], queue_ids: Sequence[str], queues_max: int
+) -> dict[str, int]:
     """
     Rows of the queues asked for, of all by id where none is named.
 
@@ -212,20 +215,18 @@ def rows_asked(picture: Picture, queue_ids: Sequence[str], queues_max: int) -> d
     if len(queue_ids) > queues_max:
         expected = f"at most {queues_max:,} queues"
         raise invalid(violation("queue_ids", len(queue_ids), expected))
-    rows = {
-        key.name: row
-        for row, key in enumerate(picture.keys)
-        if key is not None and not key.is_group
-    }
+    rows = {key.name: row for row, key in enumerate(keys) if key is not None and not key.is_group}
     for place, name in enumerate(queue_ids):
         if name not in rows:
             raise _unknown_queue(f"queue_ids[{place}]", name)
     return {name: rows[name] for name in queue_ids or sorted(rows)}
 
 
-def _page(picture: Picture, request: pb.GetOutlookRequest | pb.GetAccuracyRequest) -> _Page:
+def _page(
+    keys: Sequence[Key | None], request: pb.GetOutlookRequest | pb.GetAccuracyRequest
+) -> _Page:
     """Queues by name, or a page of all."""
-    rows = rows_asked(picture, request.queue_ids, _QUEUES_MAX)
+    rows = rows_asked(keys, request.queue_ids, _QUEUES_MAX)
     count = page_bounds(request.page_size)
     if request.queue_ids:
         return _Page(list(rows), list(rows.values()), "")

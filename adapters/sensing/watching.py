@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
+import numpy as np
 from google.protobuf.message import Message
 
 from adapters.calls import Cells
@@ -12,6 +13,7 @@ from adapters.sensing.messages import outlook_message
 from adapters.sensing.reads import rows_asked
 from engine.refusals import violation
 from engine.sensing.picture import Picture
+from engine.sensing.rows import Key
 from headgate.v1 import telemetry_service_pb2 as pb
 
 _QUEUES_MAX: Final = 10_000
@@ -30,16 +32,23 @@ async def watch_busyness(cells: Cells, request: pb.WatchBusynessRequest) -> Asyn
         raise invalid(violation("interval_ms", request.interval_ms, expected))
     loop = asyncio.get_running_loop()
     due_s = loop.time()
-    told: dict[str, int] = {}
+    keys: tuple[Key | None, ...] | None = None
+    rows = told = np.zeros(0, np.int64)
+    asked: dict[str, int] = {}
     while True:
         picture = thread.picture
-        rows = rows_asked(picture, request.queue_ids, _QUEUES_MAX)
-        grades = {name: int(picture.busyness[row]) for name, row in rows.items()}
+        if picture.keys is not keys:
+            keys = picture.keys
+            told_of = dict(zip(asked, told.tolist(), strict=True))
+            asked = rows_asked(keys, request.queue_ids, _QUEUES_MAX)
+            rows = np.array(list(asked.values()), np.int64)
+            told = np.array([told_of.get(name, -1) for name in asked], np.int64)
+        grades = picture.busyness[rows]
         is_whole = loop.time() >= due_s
-        chosen = [name for name in rows if is_whole or grades[name] != told.get(name)]
+        chosen = rows if is_whole else rows[grades != told]
         if is_whole:
             due_s = max(due_s + interval_ms / 1_000, loop.time())
-        for message in _messages(picture, [rows[name] for name in chosen], is_whole=is_whole):
+        for message in _messages(picture, chosen.tolist(), is_whole=is_whole):
             yield message
         told = grades
         await thread.told.wait()

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.forecasting.columns import ratio
 from engine.kernels.sensing_columns import (
     ABOVE_90,
     IN_80,
@@ -77,21 +78,15 @@ def accuracy(model: Model) -> Accuracy:
     scored, contacts = of_model[..., SCORED], of_model[..., SUM_COUNT]
     return Accuracy(
         scored=scored.copy(),
-        wape=_ratio(of_model[..., SUM_ABSOLUTE], contacts),
-        floor=_ratio(of_model[..., SUM_FLOOR], contacts),
-        bias=_ratio(-of_model[..., SUM_ERROR], contacts),
-        in_80=_ratio(of_model[..., IN_80], scored),
-        in_95=_ratio(of_model[..., IN_95], scored),
-        above_90=_ratio(of_model[..., ABOVE_90], scored),
-        pinball=_ratio(of_model[..., SUM_PINBALL] / QUANTILE_COUNT, contacts),
-        rmse=np.sqrt(_ratio(sums[..., SUM_SQUARE], sums[..., SCORED])),
+        wape=ratio(of_model[..., SUM_ABSOLUTE], contacts),
+        floor=ratio(of_model[..., SUM_FLOOR], contacts),
+        bias=ratio(-of_model[..., SUM_ERROR], contacts),
+        in_80=ratio(of_model[..., IN_80], scored),
+        in_95=ratio(of_model[..., IN_95], scored),
+        above_90=ratio(of_model[..., ABOVE_90], scored),
+        pinball=ratio(of_model[..., SUM_PINBALL] / QUANTILE_COUNT, contacts),
+        rmse=np.sqrt(ratio(sums[..., SUM_SQUARE], sums[..., SCORED])),
         in_force=model.arrivals.in_force.copy(),
         drifts=model.arrivals.drifts.copy(),
         faults=model.arrivals.faults.copy(),
     )
-
-
-def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
-    result = np.full(above.shape, np.nan)
-    np.divide(above, below, out=result, where=below > 0.0)
-    return result

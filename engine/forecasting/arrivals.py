@@ -16,10 +16,12 @@ from engine.forecasting.calendar import CalendarRows
 from engine.forecasting.columns import (
     Array,
     allocate,
+    arrays_of,
     clear_row,
     copy_row,
     exported,
     imported,
+    with_prefixes,
 )
 from engine.forecasting.drivers import Drivers
 from engine.forecasting.events import Event, Events, Override
@@ -280,13 +282,11 @@ class ArrivalModel:
 
     def export(self) -> dict[str, Array]:
         """Everything that is learned, as arrays, for `load`."""
-        groups = {"profiles": self.columns.profiles, "arrivals": self.columns.arrivals,
-                  "ledger": self.columns.ledger}  # fmt: skip
-        return {
-            f"{group}.{name}": array
-            for group, columns in groups.items()
-            for name, array in exported(columns).items()
-        } | {"bucket": np.array(self.bucket)}
+        columns = self.columns
+        groups = {"profiles": columns.profiles, "arrivals": columns.arrivals,
+                  "ledger": columns.ledger}  # fmt: skip
+        of_groups = with_prefixes({name: exported(group) for name, group in groups.items()})
+        return of_groups | {"bucket": np.array(self.bucket)}
 
     def load(self, arrays: Mapping[str, Array]) -> None:
         """
@@ -301,14 +301,7 @@ class ArrivalModel:
         """
         if "bucket" not in arrays:
             raise BadConfiguration("bucket", None, "the running bucket")
-        parts = {
-            group: {
-                name.removeprefix(f"{group}."): array
-                for name, array in arrays.items()
-                if name.startswith(f"{group}.")
-            }
-            for group in ("profiles", "arrivals", "ledger")
-        }
+        parts = {name: arrays_of(name, arrays) for name in ("profiles", "arrivals", "ledger")}
         rows = self.rows
         self.columns = Model(
             self.calendars.columns,

@@ -84,3 +84,25 @@ def imported(layout: type[Group], arrays: Mapping[str, Array], rows: int) -> Gro
 
 def _made(layout: type[Group], arrays: list[Array]) -> Group:
     return layout.__new__(layout, *arrays)
+
+
+def with_prefixes(parts: Mapping[str, Mapping[str, Array]]) -> dict[str, Array]:
+    """Arrays of several parts in one mapping, as PART.NAME."""
+    return {f"{part}.{name}": array for part, of in parts.items() for name, array in of.items()}
+
+
+def arrays_of(part: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Those of one part that `with_prefixes` gave, by their names in it."""
+    prefix = f"{part}."
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
+
+
+def ratio(above: Array, below: Array) -> NDArray[np.float64]:
+    """One over the other, NaN where that is not above 0."""
+    result = np.full(above.shape, np.nan)
+    np.divide(above, below, out=result, where=below > 0)
+    return result

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.forecasting.columns import Array, allocate, clear_row, exported, imported
+from engine.forecasting.columns import Array, allocate, clear_row, exported, imported, ratio
 from engine.kernels import windows as kernels
 from engine.kernels.sensing_columns import Observed
 from engine.kernels.windows import (
@@ -206,12 +206,12 @@ class QueueWindows:
             answered=sums[:, ANSWERED].copy(),
             abandoned=sums[:, ABANDONED].copy(),
             covered_s=sums[:, COVERED].copy(),
-            service_level=_ratio(sums[:, ANSWERED_WITHIN], ended),
-            abandonment=_ratio(sums[:, ABANDONED], ended),
-            occupancy=_ratio(occupied, sums[:, AVAILABLE] + occupied),
-            asa_ms=_ratio(sums[:, ANSWER_WAIT_MS], sums[:, ANSWERED]),
-            aht_ms=_ratio(sums[:, HANDLE_MS], sums[:, HANDLED]),
-            waiting=_ratio(sums[:, WAITING], sums[:, COVERED]),
+            service_level=ratio(sums[:, ANSWERED_WITHIN], ended),
+            abandonment=ratio(sums[:, ABANDONED], ended),
+            occupancy=ratio(occupied, sums[:, AVAILABLE] + occupied),
+            asa_ms=ratio(sums[:, ANSWER_WAIT_MS], sums[:, ANSWERED]),
+            aht_ms=ratio(sums[:, HANDLE_MS], sums[:, HANDLED]),
+            waiting=ratio(sums[:, WAITING], sums[:, COVERED]),
         )
 
     def window_s(self, window: str) -> int:
@@ -253,9 +253,3 @@ class QueueWindows:
         for array in (columns.seconds, columns.reported, columns.steps):
             array[:] = 0
         columns.sums[:, :DAY_WINDOW] = 0
-
-
-def _ratio(above: NDArray[np.int64], below: NDArray[np.int64]) -> NDArray[np.float64]:
-    result = np.full(above.shape, np.nan)
-    np.divide(above, below, out=result, where=below > 0)
-    return result

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from engine.forecasting import service_level
 from engine.forecasting.arrivals import ArrivalModel
 from engine.forecasting.breach import HORIZONS_S, BreachCalibration, wait_risk
-from engine.forecasting.columns import Array
+from engine.forecasting.columns import Array, arrays_of, ratio, with_prefixes
 from engine.forecasting.handle_time import HandleTimes
 from engine.forecasting.pools import Membership, Shares, pooled, share_agents
 from engine.forecasting.service_level import IntervalServiceLevel
@@ -230,11 +230,7 @@ class Outlook:
 
     def export(self) -> dict[str, Array]:
         """What is learned, as arrays, for `load`."""
-        return {
-            f"{name}.{key}": array
-            for name in _LEARNED
-            for key, array in getattr(self, name).export().items()
-        }
+        return with_prefixes({name: getattr(self, name).export() for name in _LEARNED})
 
     def load(self, arrays: Mapping[str, Array]) -> None:
         """
@@ -246,13 +242,7 @@ class Outlook:
             The arrays are of another version.
         """
         for name in _LEARNED:
-            prefix = f"{name}."
-            of_part = {
-                key.removeprefix(prefix): array
-                for key, array in arrays.items()
-                if key.startswith(prefix)
-            }
-            getattr(self, name).load(of_part)
+            getattr(self, name).load(arrays_of(name, arrays))
 
     def _project(
         self, floor: Floor, coming: Coming, pools: Pools, risk: NDArray[np.float64]
@@ -321,10 +311,3 @@ def _coming(model: ArrivalModel) -> Coming:
     rates = (left[:, None] * mean[:, :-1] + (1.0 - left[:, None]) * mean[:, 1:]) / BUCKET_S
     told = model.demand(0, SEGMENTS)
     return Coming(rates, told.mean, told.variance)
-
-
-def ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
-    """One over the other, NaN where that is 0."""
-    result = np.full(above.shape, np.nan)
-    np.divide(above, below, out=result, where=below > 0.0)
-    return result

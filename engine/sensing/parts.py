@@ -9,12 +9,14 @@ import numpy as np
 from engine.forecasting.anomaly import AnomalySettings, AnomalyWatch
 from engine.forecasting.arrivals import ArrivalModel
 from engine.forecasting.busyness import BusynessSettings, BusynessWatch
-from engine.forecasting.columns import Array
+from engine.forecasting.columns import Array, arrays_of, with_prefixes
 from engine.forecasting.events import SavedEvents
 from engine.forecasting.windows import QueueWindows
 from engine.sensing.outlook import Outlook
 from engine.sensing.recent import Recent
 from engine.sensing.texts import text_as_array, text_of_array
+
+_Part = QueueWindows | ArrivalModel | AnomalyWatch | Outlook | BusynessWatch | Recent
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +44,16 @@ class Parts:
 
     def require(self, rows: int) -> None:
         """Make room for rows."""
-        for part in (self.windows, self.model, self.watch, self.outlook, self.busyness):
+        for part in self._all():
             part.require(rows)
-        self.recent.require(rows)
 
     def clear(self, row: int) -> None:
         """Forget a row."""
-        for part in (self.windows, self.model, self.watch, self.outlook, self.busyness):
+        for part in self._all():
             part.clear(row)
-        self.recent.clear(row)
+
+    def _all(self) -> tuple[_Part, ...]:
+        return self.windows, self.model, self.watch, self.outlook, self.busyness, self.recent
 
     def export(self) -> dict[str, Array]:
         """Everything that is learned, as arrays, for `load`."""
@@ -64,7 +67,7 @@ class Parts:
             "events": {"text": text_as_array(self.model.events.export())},
             "recent": self.recent.export(),
         }
-        return {f"{part}.{name}": array for part, of in named.items() for name, array in of.items()}
+        return with_prefixes(named)
 
     def load(self, arrays: Mapping[str, Array]) -> None:
         """
@@ -88,13 +91,3 @@ class Parts:
         events = text_of_array("events.text", arrays.get("events.text"))
         self.model.events.load(cast(SavedEvents, events))
         self.recent.load(arrays_of("recent", arrays))
-
-
-def arrays_of(part: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """Arrays of one part, by their names in it."""
-    prefix = f"{part}."
-    return {
-        name.removeprefix(prefix): array
-        for name, array in arrays.items()
-        if name.startswith(prefix)
-    }

@@ -75,5 +75,9 @@ class Picture(NamedTuple):
 
     def age_s(self, row: int) -> int:
         """Age of a row's last reading; -1 where there was none."""
-        latest_s = int(self.latest_s[row])
-        return self.second - latest_s if latest_s >= 0 else -1
+        return age_of(self.second, int(self.latest_s[row]))
+
+
+def age_of(second: int, latest_s: int) -> int:
+    """Age of a last reading as of a second; -1 where there was none."""
+    return second - latest_s if latest_s >= 0 else -1
