@@ -21,7 +21,9 @@ python_dirs = $(foreach dir,engine adapters proto tests benchmarks deploy,\
   $(if $(shell find $(dir) -name '*.py' -print -quit 2>/dev/null),$(dir)))
 
 IN_PLAIN_PYTHON := -m 'not compiled_only' tests/engine tests/forecasting tests/policy tests/sensing tests/simulation
-ON_SECOND_CORE := tests/adapters tests/faults tests/forecasting tests/policy tests/sensing
+# What leaves about as much on either core.
+ON_SECOND_CORE := tests/adapters tests/faults tests/forecasting tests/policy tests/sensing \
+  $(wildcard tests/end_to_end/test_security_*.py tests/end_to_end/test_redis*.py) tests/end_to_end/test_contract_on_redis.py
 
 .PHONY: help setup proto lint test test-core test-nojit vopr bench demo serve lock programs clean
 
@@ -66,8 +68,8 @@ lint: setup ## Formatting, lint, types, layers and the wire contract
 programs:
 	@.ci/need $(PROGRAMS)
 
-# On the second core: with the kernels as plain Python once more, and then what needs no server of
-# ours. What failed, on either, comes last.
+# On the second core: with the kernels as plain Python once more, and then a part of the others. What
+# failed, on either, comes last.
 test: lint programs ## Everything CI checks
 	@first=$$(mktemp); log=$$(mktemp); { code=0; \
 	    NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q $(IN_PLAIN_PYTHON) || code=$$?; \
