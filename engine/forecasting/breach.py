@@ -125,18 +125,24 @@ class BreachCalibration:
         clear_row(self.columns, row)
 
     def calibrate(
-        self, risk: NDArray[np.float64], load: NDArray[np.float64]
+        self,
+        risk: NDArray[np.float64],
+        load: NDArray[np.float64],
+        rows: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float64]:
         """
         Risks (n, 4) as they should be told; `load` (n,) is forecast load over capacity.
+
+        Of all rows, or of some.
         """
-        rows = len(self.columns.outcomes)
-        if risk.shape != (rows, HORIZONS) or load.shape != (rows,):
-            raise ValueError(f"risk: expected ({rows}, {HORIZONS}), got {risk.shape}")
-        told = np.empty((rows, HORIZONS))
-        calibration.calibrate(
-            self.columns, np.ascontiguousarray(risk), np.ascontiguousarray(load), told
-        )
+        columns = self.columns
+        if rows is not None:
+            columns = Calibrators(*(np.ascontiguousarray(column[rows]) for column in columns))
+        count = len(columns.outcomes)
+        if risk.shape != (count, HORIZONS) or load.shape != (count,):
+            raise ValueError(f"risk: expected ({count}, {HORIZONS}), got {risk.shape}")
+        told = np.empty((count, HORIZONS))
+        calibration.calibrate(columns, np.ascontiguousarray(risk), np.ascontiguousarray(load), told)
         return told
 
     def learn(self, outcomes: Outcomes) -> None:

@@ -78,7 +78,13 @@ class Directory:
         `named` are the groups that queues have named so far.
         """
         target = definition.service_level_within_ms, definition.service_level_ratio
-        profile = Sensed(*target, definition.forecast_group, definition.hours)
+        profile = Sensed(
+            *target,
+            definition.forecast_group,
+            definition.hours,
+            definition.priority,
+            definition.max_length,
+        )
         row = self.rows.queue_row(definition.queue_id)
         before = self.rows.profiles.get(row)
         if before == profile:
@@ -89,7 +95,7 @@ class Directory:
         self.rows.changes += 1
         self.within_s[row] = profile.within_ms / 1_000.0
         self.ratio[row] = profile.ratio
-        if before is not None and before[2:] == profile[2:]:
+        if before is not None and (before.group, before.hours) == (profile.group, profile.hours):
             return []
         group = self._group_row(profile, named) if profile.group else -1
         self._parts.model.set_calendar(row, self.calendars.row_of(profile.hours))

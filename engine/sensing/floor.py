@@ -38,10 +38,11 @@ class FloorReader:
         latest = windows.columns.latest
         is_own = np.zeros(rows, np.bool_)
         in_service = (latest[:, HANDLING] + latest[:, WRAP_UP]).astype(np.float64)
-        count = min(len(own.in_service), len(row_of_own))
+        served = own.in_service()
+        count = min(len(served), len(row_of_own))
         told = np.flatnonzero(own.is_told[:count] & (row_of_own[:count] >= 0))
         is_own[row_of_own[told]] = True
-        in_service[row_of_own[told]] = own.in_service[told]
+        in_service[row_of_own[told]] = served[told]
         others = np.flatnonzero(is_known & ~is_own)
         there = latest[others][:, [AVAILABLE, HANDLING, WRAP_UP]].sum(axis=1)
         agents = np.concatenate([own.staff.slots, there]).astype(np.float64)

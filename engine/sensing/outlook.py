@@ -123,6 +123,8 @@ class Ahead(NamedTuple):
         Arrivals.
     projection
         What the running half hour will end with; NaN likewise.
+    pools
+        Each queue with its pool, which risks are of.
     """
 
     agents: NDArray[np.float64]
@@ -132,6 +134,7 @@ class Ahead(NamedTuple):
     load: NDArray[np.float64]
     coming: Coming
     projection: Projection
+    pools: Pools
 
 
 class Outlook:
@@ -197,7 +200,24 @@ class Outlook:
         is_unknown = ~floor.is_known | np.isnan(agents).all(axis=1) | ~is_known(model)
         for part in (told, projection.mean, projection.risk):
             part[is_unknown] = np.nan
-        return Ahead(expected, load_ratio, told, raw[:, 1:], busy, coming, projection)
+        return Ahead(expected, load_ratio, told, raw[:, 1:], busy, coming, projection, pools)
+
+    def risk_without(
+        self, ahead: Ahead, rows: NDArray[np.int64], fewer_per_s: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """
+        Risks of some rows (m, 4) if so many contacts less, (m,), came to their pools each second.
+
+        Less than none are more. NaN where the risk is not known as it is.
+        """
+        known = ahead.pools
+        pools = Pools(*(column[rows] for column in known))
+        left = np.maximum(pools.arrivals_per_s - fewer_per_s[:, None], 0.0)
+        raw = wait_risk(pools._replace(arrivals_per_s=left), BUCKET_S)
+        told = self.calibration.calibrate(raw, ahead.load[rows], rows)
+        told[(ahead.agents[rows] <= 0.0).all(axis=1)] = 1.0
+        told[np.isnan(ahead.risk[rows])] = np.nan
+        return told
 
     def learn(self, second: int, ahead: Ahead, windows: QueueWindows) -> None:
         """Once a minute: learn from risks told before, and keep those told now."""

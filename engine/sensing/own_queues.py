@@ -66,8 +66,10 @@ class OwnQueues:
     ----------
     memberships, staff
         Who serves what, and who is there.
-    in_service
-        (queues,) contacts handled or in wrap-up, by engine's row.
+    latest
+        (queues, 8) the last sample, by engine's row, as `engine.kernels.sampling` names it.
+    signed_in
+        (queues,) agents who serve it and are not offline, likewise.
     is_told
         (queues,) whether the engine tells of the queue.
     """
@@ -76,7 +78,8 @@ class OwnQueues:
         none = np.zeros(0, np.int64)
         self.memberships = Memberships(none, none, none, 0)
         self.staff = Staff(none, none)
-        self.in_service = none
+        self.latest = np.zeros((0, sampling.QUEUE_SAMPLE), np.int64)
+        self.signed_in = none
         self.is_told = np.zeros(0, np.bool_)
         self._memberships_seen = (-1, -1)
         self._totals = np.zeros((0, columns.TOTALS), np.int64)
@@ -94,25 +97,34 @@ class OwnQueues:
             self.memberships, self._memberships_seen = memberships_of(sample.agent_queues), seen
         counts = self._count_agents(sample)
         values = self._values(sample, counts)
-        self.in_service = sample.queues[:, sampling.IN_SERVICE]
+        self.latest = sample.queues
         self.is_told = (sample.totals[:, columns.RECEIVED] > 0) | (counts.sum(axis=1) > 0)
         rows = np.flatnonzero(self.is_told)
         return rows, values[:, rows]
+
+    def in_service(self) -> NDArray[np.int64]:
+        """(queues,) contacts handled or in wrap-up, by engine's row."""
+        served: NDArray[np.int64] = self.latest[:, sampling.ASSIGNED : sampling.SCHEDULED].sum(
+            axis=1
+        )
+        return served
 
     def _count_agents(self, sample: Sample) -> NDArray[np.int64]:
         """Agents of each queue by what they are doing, (queues, 3)."""
         doing, slots = sample.agents[:, sampling.DOING], sample.agents[:, sampling.SLOTS]
         known = self.memberships
-        by_set = np.zeros((known.size, sampling.IN_WRAP_UP + 1), np.int64)
+        by_set = np.zeros((known.size, sampling.AWAY + 1), np.int64)
         np.add.at(by_set, (known.set_of, doing), 1)
-        is_there = doing != sampling.ABSENT
+        is_there = (doing >= sampling.AVAILABLE) & (doing <= sampling.IN_WRAP_UP)
         per_set = np.bincount(known.set_of, slots * is_there, known.size).astype(np.int64)
-        self.staff = Staff(by_set[:, sampling.AVAILABLE :].sum(axis=1), per_set)
-        counts = np.zeros((len(sample.totals), sampling.IN_WRAP_UP), np.int64)
+        at_work = slice(sampling.AVAILABLE, sampling.IN_WRAP_UP + 1)
+        self.staff = Staff(by_set[:, at_work].sum(axis=1), per_set)
+        counts = np.zeros((len(sample.totals), sampling.AWAY), np.int64)
         inside = known.queues < len(counts)
         sets, queues = known.sets[inside], known.queues[inside]
         np.add.at(counts, queues, by_set[sets, sampling.AVAILABLE :])
-        return counts
+        self.signed_in = counts.sum(axis=1)
+        return counts[:, at_work.start - 1 : at_work.stop - 1]
 
     def _values(self, sample: Sample, counts: NDArray[np.int64]) -> NDArray[np.int64]:
         """Values by second since the sample before: what came, all in the last of them."""
@@ -124,7 +136,8 @@ class OwnQueues:
         values = np.zeros((seconds, len(sample.totals), windows.READING_COLUMNS), np.int64)
         if came is not None:
             values[-1] = came
-        values[:, :, windows.WAITING] = sample.queues[:, sampling.WAITING]
+        waiting = sample.queues[:, [sampling.WAITING, sampling.OFFERED]].sum(axis=1)
+        values[:, :, windows.WAITING] = waiting
         values[:, :, windows.OLDEST_WAIT_MS] = sample.queues[:, sampling.OLDEST_WAIT_MS]
         values[:, :, windows.AVAILABLE] = counts[:, 0]
         values[:, :, windows.HANDLING] = counts[:, 1]

@@ -28,12 +28,16 @@ class Sensed(NamedTuple):
         Queues it is forecast together with, "" = none.
     hours
         None for always open.
+    priority, max_length
+        As defined.
     """
 
     within_ms: int
     ratio: float
     group: str = ""
     hours: Hours | None = None
+    priority: int = 0
+    max_length: int = 0
 
 
 class Key(NamedTuple):

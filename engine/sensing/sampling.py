@@ -28,7 +28,7 @@ class Sample(NamedTuple):
     totals
         (queues, TOTALS) as `engine.kernels.columns` names them.
     queues, agents
-        (queues, 3), (agents, 2) as `engine.kernels.sampling` names them.
+        (queues, 8), (agents, 2) as `engine.kernels.sampling` names them.
     agent_queues
         (agents, words) bits of the queues each agent serves; not a copy.
     memberships

@@ -190,6 +190,15 @@ class Sensing:
         self._ended += [(found, keys[found.row]) for found in changed if found.ended_s >= 0]
         return changed
 
+    @property
+    def ahead(self) -> Ahead | None:
+        """What is coming, as of some seconds ago; None before the first look."""
+        return self._ahead
+
+    def known_arrivals(self) -> NDArray[np.bool_]:
+        """(n,) where anything has come yet, or a profile says what is usual."""
+        return is_known(self.parts.model)
+
     def anomalies(self, *, with_ended: bool) -> list[tuple[Anomaly, Key | None]]:
         """Anomalies with what they are of, the latest first; of those that are over the last."""
         keys = self.directory.rows.keys

@@ -1,0 +1,202 @@
+"""
+The policies in force, second by second: conditions are evaluated, triggers stepped, shares moved.
+
+Active versions and those on trial are two books: a policy may be in both, with other parameters and
+another state, and what is on trial must not hold back what acts.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.deciding.moment import Moment, Queues
+from engine.deciding.shares import wanted_shares
+from engine.deciding.signals import fill
+from engine.deciding.words import signals_in_words
+from engine.kernels.policy_steps import Seen
+from engine.policy.columns import PlainEvaluator, measured
+from engine.policy.compiled import CompiledRelief, values_in_force
+from engine.policy.guards import Switches
+from engine.policy.program import Evaluator, Frame, Program, Trigger, key_of
+from engine.policy.share import PolicyShares
+from engine.policy.trigger import Change, TriggerMachines, triggers_of
+from engine.policy.vocabulary import Vocabulary
+from engine.steering import ActivationCause, Order, Shift, Stage, Steer, Subject
+
+_STEP_S: Final = 1.0
+
+
+class InForce(NamedTuple):
+    """
+    One version of a diversion or overflow policy, ready to be evaluated.
+
+    Attributes
+    ----------
+    stage
+        How far it is rolled out; one whose file says `mode: shadow` is SHADOW wherever it stands.
+    """
+
+    compiled: CompiledRelief
+    version: int
+    stage: Stage
+
+    @property
+    def name(self) -> str:
+        """Of the policy."""
+        return self.compiled.policy.name
+
+
+class Book:
+    """
+    Some policies over some queues.
+
+    Attributes
+    ----------
+    machines, shares
+        Their state.
+    program
+        Their conditions, compiled apart by who wants to: set `evaluator`.
+    """
+
+    def __init__(self, policies: Sequence[InForce], queues: Queues) -> None:
+        self.policies = tuple(policies)
+        self.queues = queues
+        compiled = [item.compiled for item in policies]
+        measures = [
+            Trigger(item.policy.name, item.ramp) for item in compiled if item.ramp is not None
+        ]
+        self.program = Program(triggers_of(compiled), Vocabulary(), measures)
+        self.evaluator: Evaluator = PlainEvaluator(self.program)
+        self.machines = TriggerMachines(compiled, queues.ids)
+        self.shares = PolicyShares(compiled, self.machines.pairs, len(queues.ids))
+        self.frame: Frame | None = None
+        self._targets = _targets(compiled, queues)
+        self._names = {
+            "policies": [item.name for item in self.policies],
+            "queues": list(queues.ids),
+        }
+
+    def step(self, moment: Moment, switches: Switches) -> Steer:
+        """Step to a second; returns what went on or off, and every share that is not 0."""
+        frame = fill(self.program, moment, self._targets)
+        for item in self.policies:
+            for name, value in values_in_force(item.compiled.policy):
+                frame.set_param(key_of(item.name, name), value)
+        self.frame = frame
+        truths = self.evaluator.evaluate(frame)
+        said = switches.said(
+            self.machines.pairs, self._names, self._is_scheduled(moment), moment.now_ms
+        )
+        age_ms = np.minimum(moment.age_ms, 1 << 50)
+        before = self.machines.stepped_ms
+        changes = self.machines.step(Seen(truths, age_ms, said), moment.now_ms)
+        passed_s = min(max((moment.now_ms - before) / 1_000, 0.0), _STEP_S * 5)
+        measures = measured(self.program, frame)
+        compiled = [item.compiled for item in self.policies]
+        pairs = self.machines.pairs
+        self.shares.columns.wanted[:] = wanted_shares(compiled, pairs, measures, moment)
+        self.shares.move(pairs, passed_s)
+        return Steer(tuple(map(self._shift, changes)), self._orders())
+
+    def resume(self, begun: Mapping[Subject, int]) -> None:
+        """Take up activations that were on when the process ended, and when each began."""
+        for pair in range(self.machines.count):
+            began_ms = begun.get(self._subject(pair))
+            if began_ms is not None:
+                self.machines.pairs.is_on[pair] = 1
+                self.machines.pairs.changed_ms[pair] = began_ms
+
+    def take_over(self, other: "Book") -> list[Shift]:
+        """
+        Take over what another book's machines remember, of the same versions and queues.
+
+        Returns the end of what was on there and is not here.
+        """
+        kept = {other._subject(pair): pair for pair in range(other.machines.count)}
+        mine: set[Subject] = set()
+        for pair in range(self.machines.count):
+            subject = self._subject(pair)
+            mine.add(subject)
+            if subject in kept:
+                self._copy(pair, other, kept[subject])
+        self.machines.stepped_ms = other.machines.stepped_ms
+        return [
+            other._shift_of(pair, is_on=False, cause=ActivationCause.WITHDRAWN)
+            for subject, pair in kept.items()
+            if subject not in mine and other.machines.pairs.is_on[pair]
+        ]
+
+    def subjects_on(self) -> set[Subject]:
+        """What is on."""
+        return {self._subject(int(pair)) for pair in np.flatnonzero(self.machines.pairs.is_on)}
+
+    def _copy(self, pair: int, other: "Book", place: int) -> None:
+        mine, theirs = self.machines.pairs, other.machines.pairs
+        for name in _REMEMBERED:
+            getattr(mine, name)[pair] = getattr(theirs, name)[place]
+        self.shares.columns.share[pair] = other.shares.columns.share[place]
+
+    def _is_scheduled(self, moment: Moment) -> NDArray[np.bool_]:
+        pairs = self.machines.pairs
+        found = np.ones(self.machines.count, np.bool_)
+        for pair, (policy, queue) in enumerate(
+            zip(pairs.policy.tolist(), pairs.queue.tolist(), strict=True)
+        ):
+            schedule = self.policies[policy].compiled.policy.spec.schedule
+            if schedule is not None:
+                local = moment.local[queue]
+                found[pair] = schedule.includes(local.moment.date(), local.minute_of_day)
+        return found
+
+    def _orders(self) -> tuple[Order, ...]:
+        is_on = (self.machines.pairs.is_on == 1) & (self.shares.columns.share > 0.0)
+        share = self.shares.columns.share
+        return tuple(
+            Order(self._subject(pair), float(share[pair]))
+            for pair in np.flatnonzero(is_on).tolist()
+        )
+
+    def _shift(self, change: Change) -> Shift:
+        return self._shift_of(
+            change.pair, is_on=change.is_on, cause=ActivationCause(int(change.cause))
+        )
+
+    def _shift_of(self, pair: int, *, is_on: bool, cause: ActivationCause) -> Shift:
+        subject = self._subject(pair)
+        item = self.policies[int(self.machines.pairs.policy[pair])]
+        signals: tuple[tuple[str, str], ...] = ()
+        if self.frame is not None and cause is not ActivationCause.WITHDRAWN:
+            queue = int(self.machines.pairs.queue[pair])
+            expression = item.compiled.enter if is_on else item.compiled.exit or item.compiled.enter
+            signals = signals_in_words(
+                self.program, self.frame, Trigger(item.name, expression), queue
+            )
+        needs_approval = (
+            item.compiled.policy.spec.mode == "advise" and item.stage is not Stage.SHADOW
+        )
+        return Shift(subject, item.stage, is_on, cause, needs_approval, signals)
+
+    def _subject(self, pair: int) -> Subject:
+        pairs = self.machines.pairs
+        item = self.policies[int(pairs.policy[pair])]
+        return Subject(item.name, item.version, self.queues.ids[int(pairs.queue[pair])])
+
+
+# Columns of pairs that outlive a change of the set.
+_REMEMBERED: Final = (
+    "is_on", "changed_ms", "cause", "enter_since_ms", "exit_since_ms", "stale_since_ms",
+    "cool_until_ms",
+)  # fmt: skip
+
+
+def _targets(policies: Sequence[CompiledRelief], queues: Queues) -> dict[str, int]:
+    """Place of each policy's target among the queues."""
+    place_of = {queue_id: place for place, queue_id in enumerate(queues.ids)}
+    found: dict[str, int] = {}
+    for compiled in policies:
+        targets = compiled.policy.spec.queues
+        if targets and targets[0] in place_of:
+            found[compiled.policy.name] = place_of[targets[0]]
+    return found

@@ -1,0 +1,236 @@
+"""One second as policies see it: what is sensed of every queue, in the order of their ids."""
+
+from datetime import datetime
+from functools import cached_property
+from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.deciding.waits import Standing, Waits, waits_of
+from engine.forecasting.columns import ratio
+from engine.forecasting.windows import Figures
+from engine.kernels import sampling
+from engine.kernels.sensing_columns import BUCKET_S
+from engine.kernels.windows import ABANDONED, AVAILABLE, DAY_WINDOW, WAITING
+from engine.sensing.outlook import SEGMENTS, Ahead
+from engine.sensing.rows import Sensed
+from engine.sensing.sensing import Sensing
+
+Whole = NDArray[np.int64]
+Real = NDArray[np.float64]
+
+# Place of the 90 % quantile among those of forecasts.
+_P90: Final = 2
+_ALWAYS_MS: Final = 1 << 50
+
+
+class Queues(NamedTuple):
+    """
+    Queues that policies may be about.
+
+    Attributes
+    ----------
+    ids
+        Ascending.
+    rows
+        (n,) their rows of sensing.
+    own
+        (n,) their rows of the engine.
+    profiles
+        What sensing knows of them by their definitions.
+    """
+
+    ids: tuple[str, ...]
+    rows: Whole
+    own: Whole
+    profiles: tuple[Sensed, ...]
+
+
+def queues_of(sensing: Sensing) -> Queues:
+    """The queues that are sensed now."""
+    known = sensing.directory.rows
+    of_rows = ((known.keys[row], row) for row in known.profiles)
+    named = sorted((key.name, row) for key, row in of_rows if key is not None)
+    rows = np.array([row for _, row in named], np.int64)
+    row_of_own = sensing.directory.row_of_own
+    own_of = np.full(len(known.keys), -1)
+    is_known = row_of_own >= 0
+    own_of[row_of_own[is_known]] = np.flatnonzero(is_known)
+    return Queues(
+        tuple(name for name, _ in named),
+        rows,
+        own_of[rows],
+        tuple(known.profiles[row] for _, row in named),
+    )
+
+
+class Local(NamedTuple):
+    """Local time of a queue."""
+
+    moment: datetime
+
+    @property
+    def minute_of_day(self) -> int:
+        """Minutes since midnight by the clock."""
+        return 60 * self.moment.hour + self.moment.minute
+
+
+class Moment:
+    """
+    What is sensed as of a second; each column is made when it is first asked for.
+
+    Attributes
+    ----------
+    queues
+        Rows of every column.
+    """
+
+    def __init__(self, sensing: Sensing, queues: Queues, now_ms: int) -> None:
+        self.queues = queues
+        self.now_ms = now_ms
+        self.sensing = sensing
+        self._own = sensing.own.latest
+        self._windows: dict[str, Figures] = {}
+
+    @property
+    def count(self) -> int:
+        """Queues."""
+        return len(self.queues.ids)
+
+    @cached_property
+    def ahead(self) -> Ahead | None:
+        """What is coming; None before the first second is closed."""
+        ahead = self.sensing.ahead
+        return None if ahead is None or self._is_new(len(ahead.risk)) else ahead
+
+    @cached_property
+    def is_told(self) -> NDArray[np.bool_]:
+        """(n,) where the engine itself tells of the queue."""
+        told = self.sensing.own.is_told
+        own = self.queues.own
+        inside = (own >= 0) & (own < len(told))
+        return inside & told[np.where(inside, own, 0)] if len(told) else inside
+
+    def sample(self, column: int) -> Whole:
+        """(n,) a column of the engine's own sample, 0 before the first."""
+        own = self.queues.own
+        if not len(self._own):
+            return np.zeros(self.count, np.int64)
+        inside = (own >= 0) & (own < len(self._own))
+        return np.where(inside, self._own[np.where(inside, own, 0), column], 0)
+
+    def latest(self, column: int) -> Whole:
+        """(n,) a column of the last reading, of `engine.kernels.windows`."""
+        found: Whole = self.sensing.parts.windows.columns.latest[self.queues.rows, column]
+        return found
+
+    def either(self, of_sample: Whole, column: int) -> Whole:
+        """(n,) what the engine says of its own queues, what was last read of the others."""
+        return np.where(self.is_told, of_sample, self.latest(column))
+
+    @cached_property
+    def age_ms(self) -> Whole:
+        """(n,) age of what telemetry tells; very long where it never told of anything."""
+        latest_s = self.sensing.parts.windows.columns.latest_s[self.queues.rows]
+        age_ms = np.maximum(self.now_ms - 1_000 * (latest_s + 1), 0)
+        return np.where(latest_s < 0, _ALWAYS_MS, age_ms)
+
+    def window(self, name: str) -> Figures:
+        """Figures of a window, by row of sensing."""
+        if name not in self._windows:
+            self._windows[name] = self.sensing.parts.windows.figures(name)
+        return self._windows[name]
+
+    @cached_property
+    def waits(self) -> Waits:
+        """Expected waits of newcomers."""
+        ahead, rows = self.ahead, self.queues.rows
+        if ahead is None:
+            unknown = np.full(self.count, np.nan)
+            return Waits(unknown, unknown)
+        windows = self.sensing.parts.windows
+        day = windows.columns.sums[rows, DAY_WINDOW]
+        gives_up = np.nan_to_num(ratio(day[:, ABANDONED], day[:, WAITING]))
+        return waits_of(
+            Standing(
+                self.waiting.astype(np.float64),
+                self.available.astype(np.float64),
+                ahead.agents[rows, 0],
+                self.aht_ms,
+                gives_up / 1_000.0,
+            )
+        )
+
+    @cached_property
+    def aht_ms(self) -> Real:
+        """(n,) handling time in force."""
+        found: Real = self.sensing.parts.outlook.handle_times.columns.mean_ms[self.queues.rows]
+        return found
+
+    def contacts(self, buckets: int) -> Real:
+        """(n,) contacts expected in so many buckets from now on; NaN where nothing is known."""
+        ahead, rows = self.ahead, self.queues.rows
+        if ahead is None:
+            return np.full(self.count, np.nan)
+        rates = ahead.coming.rates[rows, : min(buckets, SEGMENTS)]
+        expected = rates.sum(axis=1) * BUCKET_S
+        if buckets > SEGMENTS:
+            model = self.sensing.parts.model
+            expected = expected + model.demand(SEGMENTS, buckets, rows).mean
+        return np.where(np.isnan(self._known), np.nan, expected)
+
+    def contacts_p90(self, buckets: int) -> Real:
+        """(n,) that nine in ten forecasts stay below."""
+        demand = self.sensing.parts.model.demand(0, buckets, self.queues.rows)
+        scale = np.nan_to_num(ratio(demand.told[:, _P90], demand.mean), nan=1.0)
+        return self.contacts(buckets) * scale
+
+    def load(self, buckets: int) -> Real:
+        """(n,) expected work over the capacity on duty; NaN without agents."""
+        if self.ahead is None:
+            return np.full(self.count, np.nan)
+        second = max(self.sensing.parts.windows.closed_s, 0)
+        if buckets <= SEGMENTS:
+            agents = self.ahead.agents[self.queues.rows, :buckets].mean(axis=1)
+        else:
+            staffing = self.sensing.parts.outlook.staffing
+            expected = staffing.expected(second, buckets, BUCKET_S)[self.queues.rows]
+            agents = np.nan_to_num(expected).mean(axis=1)
+        erlangs = self.contacts(buckets) * self.aht_ms / 1_000.0 / (buckets * BUCKET_S)
+        return ratio(erlangs, agents)
+
+    @cached_property
+    def waiting(self) -> Whole:
+        """(n,) contacts that wait, on offer or not."""
+        return self.either(self.sample(sampling.WAITING) + self.sample(sampling.OFFERED), WAITING)
+
+    @cached_property
+    def available(self) -> Whole:
+        """(n,) agents who are free."""
+        return self.latest(AVAILABLE)
+
+    @cached_property
+    def local(self) -> list[Local]:
+        """Local time of each queue."""
+        zones: dict[str, Local] = {}
+        found: list[Local] = []
+        for profile in self.queues.profiles:
+            name = profile.hours.time_zone if profile.hours is not None else "UTC"
+            if name not in zones:
+                moment = datetime.fromtimestamp(self.now_ms / 1_000, ZoneInfo(name))
+                zones[name] = Local(moment)
+            found.append(zones[name])
+        return found
+
+    @cached_property
+    def _known(self) -> Real:
+        """(n,) NaN where nothing has come and nothing is usual."""
+        assert self.ahead is not None
+        is_known = self.sensing.known_arrivals()[self.queues.rows]
+        return np.where(is_known, 0.0, np.nan)
+
+    def _is_new(self, rows: int) -> bool:
+        """Whether there are queues that what was looked ahead to does not know."""
+        return bool(self.count) and int(self.queues.rows.max()) >= rows
