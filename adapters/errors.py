@@ -45,6 +45,7 @@ CODES: Final[dict[Refusal, int]] = {
     Refusal.CONSULTED_ALREADY: code_pb2.FAILED_PRECONDITION,
     Refusal.NOBODY_CONSULTED: code_pb2.FAILED_PRECONDITION,
     Refusal.UNKNOWN_PLAN: code_pb2.NOT_FOUND,
+    Refusal.UNKNOWN_ACTIVATION: code_pb2.NOT_FOUND,
     Refusal.HISTORY_KNOWN: code_pb2.FAILED_PRECONDITION,
 }
 

@@ -31,6 +31,7 @@ from engine.limits import (
     SERVICE_LEVEL_WITHIN_MS,
 )
 from engine.plans import PlanCommand
+from engine.steering import SteeringCommand
 
 
 class SkillRequirement(NamedTuple):
@@ -150,9 +151,8 @@ class RequeueContact(NamedTuple):
 
 class ScheduleContact(NamedTuple):
     """
-    Put an open contact off until a time, or have it keep its place where that is now.
-
-    It goes on in a queue, "" = its own, and on a channel, None = its own.
+    Put an open contact off until a time, or have it keep its place where that is now; in a queue,
+    "" = its own, and on a channel, None = its own.
     """
 
     contact_id: str
@@ -165,9 +165,8 @@ class ScheduleContact(NamedTuple):
 
 class FailAttempt(NamedTuple):
     """
-    Give an assigned contact back whose customer could not be reached, to be tried again later.
-
-    After `retry_after_ms`; 0 = as its schedule says.
+    Give an assigned contact back whose customer could not be reached, to be tried again after
+    `retry_after_ms`; 0 = as its schedule says.
     """
 
     contact_id: str
@@ -395,6 +394,7 @@ Command = (
     | DeleteQueue
     | SetIntake
     | PlanCommand
+    | SteeringCommand
     | Expire
     | Recover
 )

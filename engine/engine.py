@@ -18,6 +18,7 @@ Its owner does this, over and over (etcd/raft's Ready loop is the model):
 from collections.abc import Callable, Sequence
 from typing import Final, Never
 
+from engine.acting.desk import Desk
 from engine.commands import (
     AcceptOffer,
     CancelContact,
@@ -59,13 +60,12 @@ from engine.routing.validation import validate
 from engine.state.cell import CellState, Group
 from engine.state.loading import load_rows
 from engine.state.rows import RowDelta
+from engine.steering import ApproveActivation, Steer
 
 __all__ = ["Engine", "Outcome"]
 
 # Each takes the command it stands under, which no one type of argument can say.
 _HANDLERS: Final[dict[type, Callable[[CellState, Never], Outcome]]] = {
-    Route: contacts.route,
-    UpdateContact: contacts.update,
     RequeueContact: contacts.requeue,
     ScheduleContact: scheduling.schedule_contact,
     FailAttempt: scheduling.fail_attempt,
@@ -91,6 +91,13 @@ _HANDLERS: Final[dict[type, Callable[[CellState, Never], Outcome]]] = {
     Expire: queues.expire,
     Recover: queues.recover,
 }
+# Those in which policies have a word.
+_AT_THE_DESK: Final[dict[type, Callable[[Desk, Never], Outcome]]] = {
+    Route: Desk.route,
+    UpdateContact: Desk.update,
+    Steer: Desk.steer,
+    ApproveActivation: Desk.approve,
+}
 
 
 class Engine:
@@ -106,6 +113,7 @@ class Engine:
     def __init__(self, limits: Limits | None = None) -> None:
         self.cell = CellState(limits or Limits())
         self.read = CellReader(self.cell)
+        self.desk = Desk(self.cell)
         # Scalars never move, so the view stays good.
         self._scalar = self.cell.store.scalar
 
@@ -134,6 +142,11 @@ class Engine:
         # What came due while the engine was down is judged by Recover itself: nobody could answer.
         if scalar[NEXT_DUE_MS] <= now_ms and not isinstance(command, Recover):
             run(self.cell, Operation.EXPIRE)
+        if self.desk.due_ms <= now_ms:
+            self.desk.look()
+        at_the_desk = _AT_THE_DESK.get(type(command))
+        if at_the_desk is not None:
+            return at_the_desk(self.desk, command)  # type: ignore[arg-type]
         return _HANDLERS[type(command)](self.cell, command)  # type: ignore[arg-type]
 
     def load(self, rows: Sequence[RowDelta]) -> None:
@@ -150,7 +163,7 @@ class Engine:
 
     def next_deadline_ms(self) -> int:
         """When `apply(Expire(), ...)` next has something to do; NEVER_MS when nothing is due."""
-        return min(self._scalar[NEXT_DUE_MS], self.cell.hours.next_ms)
+        return min(self._scalar[NEXT_DUE_MS], self.cell.hours.next_ms, self.desk.due_ms)
 
     def now_ms(self) -> int:
         """Time of the last command."""

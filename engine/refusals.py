@@ -60,6 +60,8 @@ class Refusal(IntEnum):
     UNKNOWN_PLAN = 22
     # The queue has learned from days of its own; ask for them to be replaced, or leave it.
     HISTORY_KNOWN = 23
+    # No such activation, or it ended long ago.
+    UNKNOWN_ACTIVATION = 30
 
 
 @dataclass(frozen=True, slots=True)

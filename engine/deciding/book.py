@@ -6,7 +6,7 @@ another state, and what is on trial must not hold back what acts.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,36 +16,18 @@ from engine.deciding.shares import wanted_shares
 from engine.deciding.signals import fill
 from engine.deciding.words import signals_in_words
 from engine.kernels.policy_steps import Seen
+from engine.kernels.windows import ABANDONED, ANSWER_WAIT_MS, ANSWERED, ANSWERED_WITHIN
 from engine.policy.columns import PlainEvaluator, measured
 from engine.policy.compiled import CompiledRelief, values_in_force
 from engine.policy.guards import Switches
+from engine.policy.in_force import InForce
 from engine.policy.program import Evaluator, Frame, Program, Trigger, key_of
 from engine.policy.share import PolicyShares
 from engine.policy.trigger import Change, TriggerMachines, triggers_of
 from engine.policy.vocabulary import Vocabulary
-from engine.steering import ActivationCause, Order, Shift, Stage, Steer, Subject
+from engine.steering import ActivationCause, Order, PhaseFigures, Shift, Stage, Steer, Subject
 
 _STEP_S: Final = 1.0
-
-
-class InForce(NamedTuple):
-    """
-    One version of a diversion or overflow policy, ready to be evaluated.
-
-    Attributes
-    ----------
-    stage
-        How far it is rolled out; one whose file says `mode: shadow` is SHADOW wherever it stands.
-    """
-
-    compiled: CompiledRelief
-    version: int
-    stage: Stage
-
-    @property
-    def name(self) -> str:
-        """Of the policy."""
-        return self.compiled.policy.name
 
 
 class Book:
@@ -92,13 +74,14 @@ class Book:
         age_ms = np.minimum(moment.age_ms, 1 << 50)
         before = self.machines.stepped_ms
         changes = self.machines.step(Seen(truths, age_ms, said), moment.now_ms)
+        shifts = tuple(self._begun(moment, self._shift(change)) for change in changes)
         passed_s = min(max((moment.now_ms - before) / 1_000, 0.0), _STEP_S * 5)
         measures = measured(self.program, frame)
         compiled = [item.compiled for item in self.policies]
         pairs = self.machines.pairs
         self.shares.columns.wanted[:] = wanted_shares(compiled, pairs, measures, moment)
         self.shares.move(pairs, passed_s)
-        return Steer(tuple(map(self._shift, changes)), self._orders())
+        return Steer(shifts, self._orders())
 
     def resume(self, begun: Mapping[Subject, int]) -> None:
         """Take up activations that were on when the process ended, and when each began."""
@@ -162,6 +145,14 @@ class Book:
         return self._shift_of(
             change.pair, is_on=change.is_on, cause=ActivationCause(int(change.cause))
         )
+
+    def _begun(self, moment: Moment, shift: Shift) -> Shift:
+        """With what was before, where it begins."""
+        if not shift.is_on:
+            return shift
+        sums = moment.window_sums("15m")[self.queues.ids.index(shift.subject.queue_id)]
+        columns = (ANSWERED, ANSWERED_WITHIN, ABANDONED, ANSWER_WAIT_MS)
+        return shift._replace(before=PhaseFigures(*(int(sums[column]) for column in columns)))
 
     def _shift_of(self, pair: int, *, is_on: bool, cause: ActivationCause) -> Shift:
         subject = self._subject(pair)

@@ -8,9 +8,10 @@ and acts on contacts. Nothing here touches a contact.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from engine.deciding.book import Book, InForce
+from engine.deciding.book import Book
 from engine.deciding.moment import Moment, queues_of
 from engine.policy.guards import Switches
+from engine.policy.in_force import InForce
 from engine.sensing.sensing import Sensing
 from engine.steering import ActivationCause, Order, Shift, Stage, Steer, Subject
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from engine.deciding.waits import Standing, Waits, waits_of
 from engine.forecasting.columns import ratio
-from engine.forecasting.windows import Figures
+from engine.forecasting.windows import WINDOW_NAMES, Figures
 from engine.kernels import sampling
 from engine.kernels.sensing_columns import BUCKET_S
 from engine.kernels.windows import ABANDONED, AVAILABLE, DAY_WINDOW, WAITING
@@ -142,6 +142,12 @@ class Moment:
         if name not in self._windows:
             self._windows[name] = self.sensing.parts.windows.figures(name)
         return self._windows[name]
+
+    def window_sums(self, name: str) -> Whole:
+        """(n, columns) sums of a window, by `engine.kernels.windows`."""
+        sums = self.sensing.parts.windows.columns.sums
+        found: Whole = sums[self.queues.rows, WINDOW_NAMES.index(name)]
+        return found
 
     @cached_property
     def waits(self) -> Waits:

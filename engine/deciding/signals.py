@@ -132,7 +132,8 @@ def _signed_in(moment: Moment) -> Column:
 
 
 def _spare_capacity(moment: Moment) -> Column:
-    return np.maximum(moment.available - moment.waiting, 0).astype(np.float64)
+    spare: Real = np.maximum(moment.available - moment.waiting, 0).astype(np.float64)
+    return spare
 
 
 def _channel(moment: Moment) -> Texts:

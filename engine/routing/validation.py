@@ -62,6 +62,7 @@ from engine.refusals import one_of
 from engine.routing import plan_rules
 from engine.routing.checks import Checks
 from engine.routing.queue_rules import upsert_queue
+from engine.steering import ApproveActivation, Steer
 
 AGENT_QUEUES_MAX: Final = 10_000
 AGENT_TAGS_MAX: Final = 64
@@ -69,7 +70,8 @@ AGENT_TAGS_MAX: Final = 64
 
 def _route(checks: Checks, command: Route) -> None:
     checks.name("contact_id", command.contact_id)
-    checks.name("queue_id", command.queue_id)
+    # Empty where the routing policy is to say.
+    checks.name("queue_id", command.queue_id, may_be_empty=True)
     checks.member("channel", command.channel, Channel)
     checks.number("priority", command.priority, -PRIORITY_MAX, PRIORITY_MAX)
     checks.requirements(command.requirements)
@@ -247,7 +249,12 @@ def _queue_id(checks: Checks, command: DeleteQueue) -> None:
     checks.name("queue_id", command.queue_id)
 
 
-def _nothing(checks: Checks, command: Expire | Recover) -> None:
+def _approve_activation(checks: Checks, command: ApproveActivation) -> None:
+    checks.name("author", command.author, may_be_empty=True)
+    checks.name("reason", command.reason, may_be_empty=True)
+
+
+def _nothing(checks: Checks, command: Expire | Recover | Steer) -> None:
     """Commands without fields satisfy every rule."""
 
 
@@ -275,6 +282,8 @@ _RULES: Final[dict[type, Callable[[Checks, Never], None]]] = {
     UpsertQueue: upsert_queue,
     DeleteQueue: _queue_id,
     SetIntake: _set_intake,
+    Steer: _nothing,
+    ApproveActivation: _approve_activation,
     PutPlan: plan_rules.put_plan,
     DeletePlan: plan_rules.delete_plan,
     Expire: _nothing,

@@ -15,6 +15,7 @@ from engine.refusals import CommandRefused, Refusal, violation
 from engine.state import agents as agent_rows
 from engine.state import contacts as contact_rows
 from engine.state import queues as queue_rows
+from engine.state.activations import ActivationRows
 from engine.state.classes import ContactClasses
 from engine.state.decisions import DecisionRows, Owners
 from engine.state.deltas import DeltaTaker
@@ -63,6 +64,7 @@ class CellState:
         self.names = Names(self.store, agents)
         self.hours = HoursRows()
         self.plans = PlanRows()
+        self.activations = ActivationRows()
         self.agents = agent_rows.AgentRows(self.store, self.names, agents)
         self.contacts = contact_rows.ContactRows(self.store)
         self.classes = ContactClasses(self.store, self.names, agents)
@@ -194,7 +196,7 @@ class CellState:
     def take_group(self) -> Group:
         """Hand over effects and changed rows; free the rows of what is gone."""
         effects = self._take_effects()
-        deltas = self._deltas.take() + self.plans.take_deltas()
+        deltas = self._deltas.take() + self.plans.take_deltas() + self.activations.take_deltas()
         for rows in (self.queues, self.agents, self.contacts):
             rows.slots.reclaim()
         return Group(effects, encode_effects(effects), deltas)
@@ -202,6 +204,7 @@ class CellState:
     def mark_all(self) -> None:
         """Have the next group write every row."""
         self.plans.mark_all()
+        self.activations.mark_all()
         for row in self.queues.slots.rows():
             self.queues.payload_is_new.add(row)
             self.run_on(Operation.MARK_QUEUE, IN_QUEUE, row)

@@ -79,13 +79,13 @@ def load_rows(cell: CellState, rows: Sequence[RowDelta]) -> None:
     _load_estimates(cell, by_table[RowTable.ESTIMATES])
     _load_contacts(cell, by_table[RowTable.CONTACT])
     _load_offers(cell, by_table[RowTable.OFFER])
-    _load_plans(cell, by_table[RowTable.PLAN])
-
-
-def _load_plans(cell: CellState, deltas: Sequence[RowDelta]) -> None:
-    for delta in deltas:
-        with _naming(delta):
-            cell.plans.restore(delta)
+    for table, restore in (
+        (RowTable.PLAN, cell.plans.restore),
+        (RowTable.ACTIVATION, cell.activations.restore),
+    ):
+        for delta in by_table[table]:
+            with _naming(delta):
+                restore(delta)
 
 
 def _load_queues(cell: CellState, deltas: Sequence[RowDelta]) -> None:

@@ -10,8 +10,8 @@ from engine.kernels.columns import AGENT_ROWS, CONTACT_ROWS, ESTIMATE_ROWS, OFFE
 # 1: as first released. 2: relaxation of contacts, in their payload and beside their failed offers.
 # 3: occupancy and estimates of agents, outcomes of queues, several offers of one contact, and where
 # decisions are numbered from. 4: scheduled and interrupted contacts, consults, and totals of
-# matching windows. 5: plans.
-SCHEMA_VERSION: Final = 5
+# matching windows. 5: plans. 6: policies, activations, choices and diversions.
+SCHEMA_VERSION: Final = 6
 
 
 class RowTable(IntEnum):
@@ -28,6 +28,8 @@ class RowTable(IntEnum):
     OFFER = OFFER_ROWS
     # An event, agents planned or a business volume, with its etag and order as the record.
     PLAN = 6
+    # A period in which a policy acted on a queue, by number.
+    ACTIVATION = 8
 
 
 class DamagedRow(ValueError):

@@ -1,8 +1,8 @@
 """A cell, what senses it, and the policies that decide for it, played second by second."""
 
-from engine.deciding.book import InForce
 from engine.deciding.deciding import Deciding
 from engine.policy.compiled import CompiledRelief
+from engine.policy.in_force import InForce
 from engine.sensing.sensing import SensingSettings
 from engine.steering import Stage, Steer
 from tests.policy.written import relief

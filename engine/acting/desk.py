@@ -1,0 +1,287 @@
+"""
+The desk of a cell: policies that are on act on contacts here, by commands of the engine.
+
+    second   Steer → activations begin and end → contacts that wait are looked at, some at a time
+    contact  Route names no queue? classified → taken in → waits? looked at at once
+
+A contact is looked at by each policy that is on for its queue, in their order, until one moves it.
+It must be eligible and belong to the share; what moves it happens once for each policy and contact,
+and never to a contact that has been moved before.
+"""
+
+from collections import deque
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from engine.acting.contact_values import WaitingContact
+from engine.acting.deeds import Deed, deeds_of, perform
+from engine.acting.entry import classified, reclassified
+from engine.acting.rulebook import Acting, Rulebook
+from engine.commands import Route, UpdateContact
+from engine.handlers import contacts
+from engine.handlers.outcome import Outcome, where_it_stands
+from engine.kernels.columns import (
+    ABANDONED,
+    ANSWERED,
+    ANSWERED_WITHIN,
+    NOW_MS,
+    SHORT_ABANDONED,
+    WAIT_MS_SUM,
+)
+from engine.lifecycle import HAS_ENDED, ContactState
+from engine.limits import NEVER_MS
+from engine.refusals import CommandRefused, Refusal, violation
+from engine.state.activations import Activation
+from engine.state.cell import CellState
+from engine.steering import (
+    AFTER_MS,
+    Approval,
+    ApproveActivation,
+    Counted,
+    Order,
+    PhaseFigures,
+    Shift,
+    Stage,
+    Steer,
+)
+
+_QUEUED: Final = int(ContactState.QUEUED)
+# Contacts that one look takes in: others wait for the thread that routes meanwhile.
+_LOOKED_AT: Final = 64
+# Contacts acted upon beyond which those that have ended are forgotten.
+_REMEMBERED_MAX: Final = 4_096
+
+
+class _Standing(NamedTuple):
+    """A policy that is on for a queue."""
+
+    activation: Activation
+    acting: Acting
+    deeds: tuple[Deed, ...]
+    share: float
+
+    @property
+    def moves(self) -> bool:
+        """Whether any of its deeds takes contacts elsewhere."""
+        return any(deed.is_move for deed in self.deeds)
+
+
+class Desk:
+    """
+    Policies at work in one cell.
+
+    Attributes
+    ----------
+    due_ms
+        When contacts are to be looked at next; NEVER_MS when there is nothing to look at.
+    """
+
+    def __init__(self, cell: CellState) -> None:
+        self.due_ms = NEVER_MS
+        self._cell = cell
+        self._rulebook = Rulebook()
+        self._standing: dict[int, list[_Standing]] = {}
+        self._to_look_at: deque[int] = deque()
+        # Policies that have acted on a contact, by its id.
+        self._done: dict[str, set[str]] = {}
+        self._moved: set[str] = set()
+        # Contacts that an activation has found eligible, and those that it will not look at again.
+        self._eligible: dict[int, set[str]] = {}
+        self._settled: dict[int, set[str]] = {}
+
+    def use(self, rulebook: Rulebook) -> None:
+        """Have these versions in force; orders of others are no longer carried out."""
+        self._rulebook = rulebook
+        self._standing = {}
+
+    def route(self, command: Route) -> Outcome:
+        """Take a contact in, classified where it names no queue; a policy may act on it at once."""
+        cell = self._cell
+        if not command.queue_id:
+            command = classified(cell, self._rulebook, command)
+        outcome = contacts.route(cell, command)
+        if not self._standing or outcome.state != _QUEUED or outcome.already_known:
+            return outcome
+        row = cell.contacts.slots.row_of(command.contact_id)
+        if not self._look_at(row):
+            return outcome
+        return where_it_stands(cell, command.contact_id)
+
+    def update(self, command: UpdateContact) -> Outcome:
+        """Change a contact; one that waits may be classified again by what has changed."""
+        outcome = contacts.update(self._cell, command)
+        if command.attributes:
+            reclassified(self._cell, self._rulebook, command.contact_id)
+        return outcome
+
+    def steer(self, command: Steer) -> Outcome:
+        """Begin and end activations, and have contacts looked at that wait where one is on."""
+        now_ms = self._cell.store.scalar[NOW_MS]
+        for shift in command.shifts:
+            self._shift(shift, now_ms)
+        self._close(now_ms)
+        self._standing = {}
+        for order in command.orders:
+            self._stand(order)
+        self._to_look_at = deque(self._waiting_rows())
+        self.due_ms = now_ms if self._to_look_at else NEVER_MS
+        self._forget()
+        return Outcome()
+
+    def approve(self, command: ApproveActivation) -> Outcome:
+        """Have an activation act that waited for a person's word, or not."""
+        activation = self._cell.activations.find(command.activation_id)
+        if activation is None:
+            expected = "the id of an activation that lasts, or ended not long ago"
+            refused = violation("activation_id", str(command.activation_id), expected)
+            raise CommandRefused(Refusal.UNKNOWN_ACTIVATION, refused)
+        if activation.ended_ms or activation.approval is not Approval.PENDING:
+            state = "has ended" if activation.ended_ms else f"is {activation.approval.name}"
+            expected = f"an activation that waits for approval; it {state}"
+            refused = violation("activation_id", activation.name, expected)
+            raise CommandRefused(Refusal.ILLEGAL_TRANSITION, refused)
+        approval = Approval.APPROVED if command.is_approved else Approval.REFUSED
+        self._cell.activations.approve(activation, approval, (command.author, command.reason))
+        return Outcome()
+
+    def look(self) -> None:
+        """Look at some of the contacts that wait."""
+        states = self._cell.store.columns.contacts.state
+        for _ in range(min(_LOOKED_AT, len(self._to_look_at))):
+            row = self._to_look_at.popleft()
+            if states[row] == _QUEUED:
+                self._look_at(row)
+        if not self._to_look_at:
+            self.due_ms = NEVER_MS
+
+    def _shift(self, shift: Shift, now_ms: int) -> None:
+        activations = self._cell.activations
+        activation = activations.open_of(shift.subject)
+        queue_row = self._cell.queues.slots.row_of(shift.subject.queue_id)
+        if shift.is_on and activation is None and queue_row >= 0:
+            activations.begin(shift, now_ms, self._standing_of(queue_row))
+        elif not shift.is_on and activation is not None:
+            standing = activation.standing if queue_row < 0 else self._standing_of(queue_row)
+            activations.end(activation, shift, now_ms, standing)
+            self._eligible.pop(activation.number, None)
+            self._settled.pop(activation.number, None)
+
+    def _close(self, now_ms: int) -> None:
+        """Keep what came after activations that ended a quarter of an hour ago."""
+        activations = self._cell.activations
+        for activation in activations.unclosed(now_ms - AFTER_MS):
+            queue_row = self._cell.queues.slots.row_of(activation.subject.queue_id)
+            if queue_row >= 0:
+                activations.close(activation, self._standing_of(queue_row))
+
+    def _standing_of(self, queue_row: int) -> PhaseFigures:
+        """A queue's totals so far."""
+        totals = self._cell.store.columns.queues.totals[queue_row]
+        return PhaseFigures(
+            int(totals[ANSWERED]),
+            int(totals[ANSWERED_WITHIN]),
+            int(totals[ABANDONED] - totals[SHORT_ABANDONED]),
+            int(totals[WAIT_MS_SUM]),
+        )
+
+    def _stand(self, order: Order) -> None:
+        subject = order.subject
+        acting = self._rulebook.acting.get((subject.policy, subject.version))
+        activation = self._cell.activations.open_of(subject)
+        queue_row = self._cell.queues.slots.row_of(subject.queue_id)
+        if acting is None or activation is None or queue_row < 0:
+            return
+        deeds = deeds_of(acting.policy.spec.actions)
+        if deeds:
+            standing = _Standing(activation, acting, deeds, order.share)
+            self._standing.setdefault(queue_row, []).append(standing)
+
+    def _waiting_rows(self) -> list[int]:
+        """Rows of contacts that wait in queues where something is on, the oldest first."""
+        if not self._standing:
+            return []
+        columns = self._cell.store.columns.contacts
+        rows = np.flatnonzero(columns.state == _QUEUED)
+        rows = rows[np.isin(columns.queue[rows], list(self._standing))]
+        oldest: list[int] = rows[np.argsort(columns.since_ms[rows], kind="stable")].tolist()
+        return oldest
+
+    def _look_at(self, row: int) -> bool:
+        """Whether any policy acted on a contact."""
+        contact = WaitingContact(self._cell, row)
+        has_acted = False
+        for standing in self._standing.get(contact.queue_row, ()):
+            if self._act(contact, standing):
+                has_acted = True
+                if standing.moves and standing.acting.stage is not Stage.SHADOW:
+                    break
+        return has_acted
+
+    def _act(self, contact: WaitingContact, standing: _Standing) -> bool:
+        """Whether a policy acted on a contact, in shadow whether it would have."""
+        contact_id, acting, activation = contact.contact_id, standing.acting, standing.activation
+        if acting.name in self._done.get(contact_id, ()):
+            return False
+        if not self._is_eligible(contact, standing) or not acting.takes(contact_id, standing.share):
+            return False
+        is_shadow = acting.stage is Stage.SHADOW
+        if not is_shadow and not activation.may_act:
+            return False
+        if standing.moves:
+            now_ms = self._cell.store.scalar[NOW_MS]
+            if contact_id in self._moved or not acting.has_budget(now_ms):
+                return False
+            if not is_shadow:
+                self._moved.add(contact_id)
+        self._done.setdefault(contact_id, set()).add(acting.name)
+        for deed in standing.deeds:
+            self._do(contact, deed, standing, is_shadow=is_shadow)
+        return True
+
+    def _is_eligible(self, contact: WaitingContact, standing: _Standing) -> bool:
+        acting, number = standing.acting, standing.activation.number
+        contact_id = contact.contact_id
+        settled = self._settled.setdefault(number, set())
+        found = self._eligible.setdefault(number, set())
+        if contact_id in settled:
+            return False
+        if contact_id in found and not acting.is_moving:
+            return True
+        is_eligible = self._rulebook.is_of(acting, contact_id) and acting.is_eligible(
+            contact.values(acting.names)
+        )
+        if is_eligible and contact_id not in found:
+            found.add(contact_id)
+            self._cell.activations.count(number, Counted.ELIGIBLE)
+        elif not is_eligible and not acting.is_moving:
+            settled.add(contact_id)
+        return is_eligible
+
+    def _do(
+        self, contact: WaitingContact, deed: Deed, standing: _Standing, *, is_shadow: bool
+    ) -> None:
+        number = standing.activation.number
+        if is_shadow:
+            self._cell.activations.count(number, deed.counts)
+            return
+        self._cell.make_effect_room()
+        try:
+            outcome = perform(contact, deed, standing.activation)
+        except CommandRefused:
+            self._cell.activations.count(number, Counted.FAILED)
+            return
+        if outcome is not None:
+            self._cell.activations.count(number, deed.counts)
+
+    def _forget(self) -> None:
+        """Forget contacts that have ended."""
+        if len(self._done) <= _REMEMBERED_MAX:
+            return
+        slots, states = self._cell.contacts.slots, self._cell.store.columns.contacts.state
+        rows = ((contact_id, slots.row_of(contact_id)) for contact_id in self._done)
+        open_ids = {name for name, row in rows if row >= 0 and not HAS_ENDED[states[row]]}
+        self._done = {name: self._done[name] for name in open_ids}
+        self._moved &= open_ids
+        for known in (*self._eligible.values(), *self._settled.values()):
+            known &= {name for name in known if slots.row_of(name) >= 0}

@@ -1,0 +1,107 @@
+"""The entry: contacts that name no queue are classified by the routing policy in force."""
+
+from collections.abc import Callable
+from typing import Final
+
+from engine.acting.contact_values import WaitingContact, local_values, values_of_route
+from engine.acting.rulebook import Rulebook
+from engine.commands import (
+    RequeueContact,
+    Requirements,
+    Route,
+    SkillPreference,
+    SkillRequirement,
+)
+from engine.handlers import contacts
+from engine.kernels.columns import NOW_MS
+from engine.lifecycle import ContactState
+from engine.policy.document import Destination, Required
+from engine.policy.signals import ROUTING_SIGNALS
+from engine.refusals import CommandRefused, Refusal, violation
+from engine.state.cell import CellState
+
+_Attribute = Callable[[str], str | None]
+_QUEUED: Final = int(ContactState.QUEUED)
+_READ: Final = tuple(signal.name for signal in ROUTING_SIGNALS if signal.name != "contact.returns")
+
+
+def classified(cell: CellState, rulebook: Rulebook, command: Route) -> Route:
+    """
+    A contact that names no queue, with queue, priority and requirements.
+
+    Raises
+    ------
+    CommandRefused
+        INVALID_FIELD where no routing policy is in force; UNKNOWN_QUEUE where the one that is names
+        a queue that is gone.
+    """
+    found = rulebook.routing_of(command.contact_id)
+    if found is None:
+        expected = "the id of a queue, or a RoutingPolicy in force that says where contacts go"
+        raise CommandRefused(Refusal.INVALID_FIELD, violation("queue_id", "", expected))
+    item, classifier = found
+    zone = _zone_of(cell, item.compiled.policy.spec.default.queue)
+    values = values_of_route(command, cell.store.scalar[NOW_MS], zone)
+    to = classifier.classify(command.contact_id, values).destination
+    if cell.queues.slots.row_of(to.queue) < 0:
+        expected = f"a queue that exists: policy {item.name} version {item.version} names it"
+        raise CommandRefused(Refusal.UNKNOWN_QUEUE, violation("queue_id", to.queue, expected))
+    return command._replace(
+        queue_id=to.queue,
+        priority=command.priority if to.priority is None else to.priority,
+        requirements=_with(command.requirements, to, command.attributes.get),
+    )
+
+
+def reclassified(cell: CellState, rulebook: Rulebook, contact_id: str) -> None:
+    """Put a contact that waits where it belongs by what is now known of it, if that is wanted."""
+    row = cell.contact_row(contact_id)
+    found = rulebook.routing_of(contact_id)
+    if found is None or cell.store.columns.contacts.state[row] != _QUEUED:
+        return
+    item, classifier = found
+    spec = item.compiled.policy.spec
+    if not spec.reclassify:
+        return
+    contact = WaitingContact(cell, row)
+    zone = _zone_of(cell, spec.default.queue)
+    values = contact.values(_READ) | local_values(cell.store.scalar[NOW_MS], zone)
+    to = classifier.classify(contact_id, values | {"contact.returns": 0}).destination
+    if cell.queues.slots.row_of(to.queue) in (-1, contact.queue_row):
+        return
+    asked = _with(contact.said.requirements, to, contact.said.attributes.get)
+    cell.make_effect_room()
+    contacts.requeue(cell, RequeueContact(contact_id, to.queue, to.priority, requirements=asked))
+
+
+def _zone_of(cell: CellState, queue_id: str) -> str:
+    """Zone whose clock rules go by: that of the queue that the policy falls back to."""
+    row = cell.queues.slots.row_of(queue_id)
+    hours = cell.hours.of(row) if row >= 0 else None
+    return hours.time_zone if hours is not None else "UTC"
+
+
+def _with(asked: Requirements, to: Destination, attribute: _Attribute) -> Requirements:
+    """What the caller asked for and the destination besides; of a skill the higher level."""
+    preferred = [*asked.preferred_agent_ids, *to.preferred_agents]
+    if to.preferred_agent_attribute is not None:
+        named = attribute(to.preferred_agent_attribute)
+        preferred += [named] if named else []
+    more = to.requirements or Required()
+    levels = {item.skill: item.proficiency_min for item in asked.skills}
+    for skill, level in more.skills.items():
+        levels[skill] = max(level, levels.get(skill, 0))
+    weights = dict(more.preferred_skills)
+    weights |= {item.skill: item.weight for item in asked.preferred_skills}
+    return asked._replace(
+        skills=tuple(SkillRequirement(*item) for item in levels.items()),
+        preferred_skills=tuple(SkillPreference(*item) for item in weights.items()),
+        tags=_together(asked.tags, more.tags),
+        tags_any=_together(asked.tags_any, more.tags_any),
+        tags_none=_together(asked.tags_none, more.tags_none),
+        preferred_agent_ids=tuple(dict.fromkeys(preferred)),
+    )
+
+
+def _together(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first, *second)))

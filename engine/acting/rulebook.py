@@ -1,0 +1,101 @@
+"""Versions of policies ready to act: conditions on contacts as functions, budgets, destinations."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from engine.acting.contact_values import MOVING
+from engine.policy.arms import is_taken
+from engine.policy.classification import Classifier
+from engine.policy.compiled import values_in_force
+from engine.policy.document import Relief
+from engine.policy.guards import MinuteBudgets
+from engine.policy.in_force import InForce, RoutingInForce
+from engine.policy.values import Condition, Truth, Values, condition
+from engine.steering import Stage
+
+_CANARY_SALT: Final = "/canary"
+
+
+class Acting:
+    """
+    One version of a diversion or overflow policy.
+
+    Attributes
+    ----------
+    names
+        What its condition on contacts reads.
+    is_moving
+        Whether that may change while a contact waits.
+    """
+
+    def __init__(self, of: InForce) -> None:
+        self.name, self.version, self.stage = of.name, of.version, of.stage
+        self.policy: Relief = of.compiled.policy
+        self.canary_share = of.canary_share
+        eligible = of.compiled.eligible
+        self._eligible: Condition | None = None if eligible is None else condition(eligible)
+        self.names = () if eligible is None else eligible.names
+        self.is_moving = not MOVING.isdisjoint(self.names)
+        self._params: Values = dict(values_in_force(of.compiled.policy))
+        most = self.policy.spec.guards.contacts_per_minute or 0
+        self._budget = MinuteBudgets(np.array([most], np.int64))
+
+    def is_eligible(self, values: Values) -> bool:
+        """Whether a contact of these values is one that the policy acts on."""
+        if self._eligible is None:
+            return True
+        return self._eligible({**self._params, **values}) == Truth.TRUE
+
+    def takes(self, contact_id: str, share: float) -> bool:
+        """Whether a contact belongs to a share; the same for every version of the policy."""
+        return is_taken(contact_id, self.name, share)
+
+    def has_budget(self, now_ms: int) -> bool:
+        """Whether one more contact may be moved this minute; if so it is counted."""
+        return self._budget.take(0, now_ms)
+
+
+class Rulebook:
+    """
+    Everything in force.
+
+    Attributes
+    ----------
+    acting
+        Diversion and overflow policies by name and version.
+    """
+
+    def __init__(
+        self, policies: Sequence[InForce] = (), routing: Sequence[RoutingInForce] = ()
+    ) -> None:
+        self.acting = {(item.name, item.version): Acting(item) for item in policies}
+        self._canaries = {item.name: item.canary_share for item in policies if _is_canary(item)}
+        # The one that goes first; a canary before the version it is to replace.
+        order = sorted(
+            (item for item in routing if item.stage is not Stage.SHADOW),
+            key=lambda item: (-item.compiled.policy.spec.precedence, item.name, item.stage),
+        )
+        self._routing = [(item, Classifier(item.compiled)) for item in order]
+
+    def is_of(self, acting: Acting, contact_id: str) -> bool:
+        """Whether a contact is for this version, where another one is tried on a share."""
+        share = self._canaries.get(acting.name)
+        if share is None or acting.stage is Stage.SHADOW:
+            return True
+        return is_taken(contact_id, acting.name + _CANARY_SALT, share) == (
+            acting.stage is Stage.CANARY
+        )
+
+    def routing_of(self, contact_id: str) -> tuple[RoutingInForce, Classifier] | None:
+        """The routing policy that classifies a contact; None where there is none."""
+        for item, classifier in self._routing:
+            share = item.canary_share
+            if not _is_canary(item) or is_taken(contact_id, item.name + _CANARY_SALT, share):
+                return item, classifier
+        return None
+
+
+def _is_canary(item: InForce | RoutingInForce) -> bool:
+    return item.stage is Stage.CANARY
