@@ -47,6 +47,12 @@ CODES: Final[dict[Refusal, int]] = {
     Refusal.UNKNOWN_PLAN: code_pb2.NOT_FOUND,
     Refusal.UNKNOWN_ACTIVATION: code_pb2.NOT_FOUND,
     Refusal.HISTORY_KNOWN: code_pb2.FAILED_PRECONDITION,
+    Refusal.UNKNOWN_POLICY: code_pb2.NOT_FOUND,
+    Refusal.UNKNOWN_VERSION: code_pb2.NOT_FOUND,
+    Refusal.DRAFT_EXISTS: code_pb2.ALREADY_EXISTS,
+    Refusal.VERSION_IN_FORCE: code_pb2.FAILED_PRECONDITION,
+    Refusal.NOT_IN_FORCE: code_pb2.FAILED_PRECONDITION,
+    Refusal.UNKNOWN_OVERRIDE: code_pb2.NOT_FOUND,
 }
 
 

@@ -1,7 +1,7 @@
 """
 What a caller may ask of the engine, one type per command: named tuples, because a frozen data class
-of eight fields takes three times as long to make. Field names and bounds are those of the wire;
-`engine.routing.validation` checks them. Times are integer milliseconds.
+of eight fields takes three times as long to make. Names and bounds are the wire's, checked by
+`engine.routing.validation`. Times are integer milliseconds.
 """
 
 from collections.abc import Mapping
@@ -31,6 +31,7 @@ from engine.limits import (
     SERVICE_LEVEL_WITHIN_MS,
 )
 from engine.plans import PlanCommand
+from engine.policies import PolicyCommand
 from engine.steering import SteeringCommand
 
 
@@ -323,11 +324,9 @@ class UpsertQueue(NamedTuple):
     service_level_within_ms: int = SERVICE_LEVEL_WITHIN_MS
     strategy: Strategy = Strategy.LONGEST_IDLE
     weights: ScoreWeights = STRATEGY_WEIGHTS
-    # 0 = no bound.
-    starvation_bound_ms: int = 0
+    starvation_bound_ms: int = 0  # 0 = no bound.
     offer_timeout_ms: int = OFFER_TIMEOUT_MS
-    # Agents a contact is offered to at a time.
-    broadcast_max: int = 1
+    broadcast_max: int = 1  # Agents a contact is offered to at a time.
     wrap_up_mode: WrapUpMode = WrapUpMode.NONE
     wrap_up_ms: int = 0
     max_wait_ms: int = MAX_WAIT_MS
@@ -395,6 +394,7 @@ Command = (
     | SetIntake
     | PlanCommand
     | SteeringCommand
+    | PolicyCommand
     | Expire
     | Recover
 )

@@ -51,6 +51,11 @@ class EffectKind(IntEnum):
     QUEUE_DELETED = 41
     QUEUE_INTAKE_CHANGED = 42
     QUEUE_HOURS_CHANGED = 43
+    POLICY_DRAFTED = 60
+    POLICY_PUBLISHED = 61
+    POLICY_ROLLED_BACK = 62
+    POLICY_RETIRED = 63
+    POLICY_OVERRIDDEN = 64
 
 
 class Reason(IntEnum):
@@ -125,9 +130,12 @@ class Effect(NamedTuple):
         Wait in the present queue, milliseconds; 0 for agent and queue effects.
     detail
         Place in the queue, presence, intake, rejection reason, also of a queue that its hours have
-        closed, relaxation step, or the time a contact is scheduled for, by kind; 0 otherwise.
+        closed, relaxation step, the time a contact is scheduled for, version of a policy, or what
+        is said of policies, by kind; 0 otherwise.
     reason
         Fixed word or the client's text; empty where the kind says it all.
+    policy
+        Policy concerned; empty where none, and for every policy.
     """
 
     kind: int
@@ -140,6 +148,7 @@ class Effect(NamedTuple):
     wait_ms: int
     detail: int
     reason: str
+    policy: str = ""
 
 
 def encode_effects(effects: Sequence[tuple[int | str, ...]]) -> bytes:

@@ -46,7 +46,16 @@ from engine.commands import (
     UpsertAgent,
     UpsertQueue,
 )
-from engine.handlers import agents, assignments, consulting, contacts, plans, queues, scheduling
+from engine.handlers import (
+    agents,
+    assignments,
+    consulting,
+    contacts,
+    plans,
+    policies,
+    queues,
+    scheduling,
+)
 from engine.handlers.hours import follow_due_hours, restore_hours
 from engine.handlers.outcome import Outcome
 from engine.handlers.running import run
@@ -54,6 +63,14 @@ from engine.kernels.columns import NEXT_DUE_MS, NOW_MS
 from engine.kernels.requests import Operation
 from engine.limits import Limits
 from engine.plans import DeletePlan, PutPlan
+from engine.policies import (
+    DeleteDraft,
+    OverridePolicy,
+    PublishPolicy,
+    PutDraft,
+    RetirePolicy,
+    RollbackPolicy,
+)
 from engine.reading import CellReader
 from engine.refusals import CommandRefused, Refusal, violation
 from engine.routing.validation import validate
@@ -88,6 +105,12 @@ _HANDLERS: Final[dict[type, Callable[[CellState, Never], Outcome]]] = {
     SetIntake: queues.set_intake,
     PutPlan: plans.put_plan,
     DeletePlan: plans.delete_plan,
+    PutDraft: policies.put_draft,
+    DeleteDraft: policies.delete_draft,
+    PublishPolicy: policies.publish,
+    RollbackPolicy: policies.rollback,
+    RetirePolicy: policies.retire,
+    OverridePolicy: policies.override,
     Expire: queues.expire,
     Recover: queues.recover,
 }

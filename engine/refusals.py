@@ -62,6 +62,18 @@ class Refusal(IntEnum):
     HISTORY_KNOWN = 23
     # No such activation, or it ended long ago.
     UNKNOWN_ACTIVATION = 30
+    # No such policy; create it or correct the name.
+    UNKNOWN_POLICY = 40
+    # No such version, or no draft; correct the number, or write one.
+    UNKNOWN_VERSION = 41
+    # The policy has a draft already; update or delete that one.
+    DRAFT_EXISTS = 42
+    # The version is active already; nothing is left to do.
+    VERSION_IN_FORCE = 43
+    # No version of the policy is in force; nothing is left to do.
+    NOT_IN_FORCE = 44
+    # Nothing was said of the policy and queue; correct them.
+    UNKNOWN_OVERRIDE = 45
 
 
 @dataclass(frozen=True, slots=True)

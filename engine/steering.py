@@ -1,5 +1,5 @@
 """
-What policies have been decided to do: stages, activations, and the command that brings a second's
+What policies have been decided to do: activations, and the command that brings a second's
 decisions to the engine.
 
 An *activation* is a period in which one version of a policy acted on one queue. Times are integer
@@ -9,20 +9,12 @@ milliseconds since the Unix epoch.
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from engine.policies import PolicyStage
+
 # Activations that have ended and are kept, of one cell.
 ACTIVATIONS_KEPT: Final = 1_000
 # How long after its end an activation's queue is looked at.
 AFTER_MS: Final = 900_000
-
-
-class Stage(IntEnum):
-    """How far a version of a policy has been rolled out; values are those of the wire."""
-
-    # Evaluated and accounted, but contacts are left alone.
-    SHADOW = 1
-    # Acts on a share of the contacts; the version before it on the others.
-    CANARY = 2
-    ACTIVE = 3
 
 
 class ActivationCause(IntEnum):
@@ -96,7 +88,7 @@ class Shift(NamedTuple):
     """
 
     subject: Subject
-    stage: Stage
+    stage: PolicyStage
     is_on: bool
     cause: ActivationCause
     needs_approval: bool = False

@@ -31,6 +31,7 @@ from engine.kernels.columns import (
 )
 from engine.lifecycle import HAS_ENDED, ContactState
 from engine.limits import NEVER_MS
+from engine.policies import PolicyStage
 from engine.refusals import CommandRefused, Refusal, violation
 from engine.state.activations import Activation
 from engine.state.cell import CellState
@@ -42,7 +43,6 @@ from engine.steering import (
     Order,
     PhaseFigures,
     Shift,
-    Stage,
     Steer,
 )
 
@@ -214,7 +214,7 @@ class Desk:
         for standing in self._standing.get(contact.queue_row, ()):
             if self._act(contact, standing):
                 has_acted = True
-                if standing.moves and standing.acting.stage is not Stage.SHADOW:
+                if standing.moves and standing.acting.stage is not PolicyStage.SHADOW:
                     break
         return has_acted
 
@@ -225,7 +225,7 @@ class Desk:
             return False
         if not self._is_eligible(contact, standing) or not acting.takes(contact_id, standing.share):
             return False
-        is_shadow = acting.stage is Stage.SHADOW
+        is_shadow = acting.stage is PolicyStage.SHADOW
         if not is_shadow and not activation.may_act:
             return False
         if standing.moves:

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from engine.acting.contact_values import MOVING
+from engine.policies import PolicyStage
 from engine.policy.arms import is_taken
 from engine.policy.classification import Classifier
 from engine.policy.compiled import values_in_force
@@ -13,7 +14,6 @@ from engine.policy.document import Relief
 from engine.policy.guards import MinuteBudgets
 from engine.policy.in_force import InForce, RoutingInForce
 from engine.policy.values import Condition, Truth, Values, condition
-from engine.steering import Stage
 
 _CANARY_SALT: Final = "/canary"
 
@@ -74,7 +74,7 @@ class Rulebook:
         self._canaries = {item.name: item.canary_share for item in policies if _is_canary(item)}
         # The one that goes first; a canary before the version it is to replace.
         order = sorted(
-            (item for item in routing if item.stage is not Stage.SHADOW),
+            (item for item in routing if item.stage is not PolicyStage.SHADOW),
             key=lambda item: (-item.compiled.policy.spec.precedence, item.name, item.stage),
         )
         self._routing = [(item, Classifier(item.compiled)) for item in order]
@@ -82,10 +82,10 @@ class Rulebook:
     def is_of(self, acting: Acting, contact_id: str) -> bool:
         """Whether a contact is for this version, where another one is tried on a share."""
         share = self._canaries.get(acting.name)
-        if share is None or acting.stage is Stage.SHADOW:
+        if share is None or acting.stage is PolicyStage.SHADOW:
             return True
         return is_taken(contact_id, acting.name + _CANARY_SALT, share) == (
-            acting.stage is Stage.CANARY
+            acting.stage is PolicyStage.CANARY
         )
 
     def routing_of(self, contact_id: str) -> tuple[RoutingInForce, Classifier] | None:
@@ -98,4 +98,4 @@ class Rulebook:
 
 
 def _is_canary(item: InForce | RoutingInForce) -> bool:
-    return item.stage is Stage.CANARY
+    return item.stage is PolicyStage.CANARY

@@ -17,6 +17,7 @@ from engine.deciding.signals import fill
 from engine.deciding.words import signals_in_words
 from engine.kernels.policy_steps import Seen
 from engine.kernels.windows import ABANDONED, ANSWER_WAIT_MS, ANSWERED, ANSWERED_WITHIN
+from engine.policies import PolicyStage
 from engine.policy.columns import PlainEvaluator, measured
 from engine.policy.compiled import CompiledRelief, values_in_force
 from engine.policy.guards import Switches
@@ -25,7 +26,7 @@ from engine.policy.program import Evaluator, Frame, Program, Trigger, key_of
 from engine.policy.share import PolicyShares
 from engine.policy.trigger import Change, TriggerMachines, triggers_of
 from engine.policy.vocabulary import Vocabulary
-from engine.steering import ActivationCause, Order, PhaseFigures, Shift, Stage, Steer, Subject
+from engine.steering import ActivationCause, Order, PhaseFigures, Shift, Steer, Subject
 
 _STEP_S: Final = 1.0
 
@@ -165,7 +166,7 @@ class Book:
                 self.program, self.frame, Trigger(item.name, expression), queue
             )
         needs_approval = (
-            item.compiled.policy.spec.mode == "advise" and item.stage is not Stage.SHADOW
+            item.compiled.policy.spec.mode == "advise" and item.stage is not PolicyStage.SHADOW
         )
         return Shift(subject, item.stage, is_on, cause, needs_approval, signals)
 

@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 from engine.deciding.book import Book
 from engine.deciding.moment import Moment, queues_of
+from engine.policies import PolicyStage
 from engine.policy.guards import Switches
 from engine.policy.in_force import InForce
 from engine.sensing.sensing import Sensing
-from engine.steering import ActivationCause, Order, Shift, Stage, Steer, Subject
+from engine.steering import ActivationCause, Order, Shift, Steer, Subject
 
 
 class _Books(NamedTuple):
@@ -76,8 +77,8 @@ class Deciding:
         self._made_of = made_of
         queues = queues_of(sensing)
         books = _Books(
-            Book([item for item in self._policies if item.stage is Stage.ACTIVE], queues),
-            Book([item for item in self._policies if item.stage is not Stage.ACTIVE], queues),
+            Book([item for item in self._policies if item.stage is PolicyStage.ACTIVE], queues),
+            Book([item for item in self._policies if item.stage is not PolicyStage.ACTIVE], queues),
         )
         shifts: list[Shift] = []
         if self._books is None:
@@ -99,4 +100,4 @@ def _orphans(begun: Mapping[Subject, int], books: Sequence[Book]) -> list[Shift]
 
 
 def _withdrawn(subject: Subject) -> Shift:
-    return Shift(subject, Stage.ACTIVE, is_on=False, cause=ActivationCause.WITHDRAWN)
+    return Shift(subject, PolicyStage.ACTIVE, is_on=False, cause=ActivationCause.WITHDRAWN)

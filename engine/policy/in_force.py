@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
+from engine.policies import PolicyStage
 from engine.policy.compiled import CompiledRelief, CompiledRouting
-from engine.steering import Stage
 
 
 class InForce(NamedTuple):
@@ -20,7 +20,7 @@ class InForce(NamedTuple):
 
     compiled: CompiledRelief
     version: int
-    stage: Stage
+    stage: PolicyStage
     canary_share: float = 1.0
 
     @property
@@ -34,7 +34,7 @@ class RoutingInForce(NamedTuple):
 
     compiled: CompiledRouting
     version: int
-    stage: Stage
+    stage: PolicyStage
     canary_share: float = 1.0
 
     @property
@@ -43,6 +43,6 @@ class RoutingInForce(NamedTuple):
         return self.compiled.policy.name
 
 
-def stage_in_force(mode: str, stage: Stage) -> Stage:
+def stage_in_force(mode: str, stage: PolicyStage) -> PolicyStage:
     """How far a version acts: no further than its file and its rollout say."""
-    return Stage.SHADOW if mode == "shadow" else stage
+    return PolicyStage.SHADOW if mode == "shadow" else stage

@@ -58,8 +58,16 @@ from engine.limits import (
     SKILLS_MAX,
 )
 from engine.plans import DeletePlan, PutPlan
+from engine.policies import (
+    DeleteDraft,
+    OverridePolicy,
+    PublishPolicy,
+    PutDraft,
+    RetirePolicy,
+    RollbackPolicy,
+)
 from engine.refusals import one_of
-from engine.routing import plan_rules
+from engine.routing import plan_rules, policy_rules
 from engine.routing.checks import Checks
 from engine.routing.queue_rules import upsert_queue
 from engine.steering import ApproveActivation, Steer
@@ -286,6 +294,12 @@ _RULES: Final[dict[type, Callable[[Checks, Never], None]]] = {
     ApproveActivation: _approve_activation,
     PutPlan: plan_rules.put_plan,
     DeletePlan: plan_rules.delete_plan,
+    PutDraft: policy_rules.put_draft,
+    DeleteDraft: policy_rules.delete_draft,
+    PublishPolicy: policy_rules.publish,
+    RollbackPolicy: policy_rules.rollback,
+    RetirePolicy: policy_rules.retire,
+    OverridePolicy: policy_rules.override,
     Expire: _nothing,
     Recover: _nothing,
 }

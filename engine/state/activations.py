@@ -10,6 +10,7 @@ from typing import Final
 import orjson
 
 from engine.encoding import kept_json
+from engine.policies import PolicyStage
 from engine.state.rows import RowDelta, RowTable
 from engine.steering import (
     ACTIVATIONS_KEPT,
@@ -19,7 +20,6 @@ from engine.steering import (
     Counted,
     PhaseFigures,
     Shift,
-    Stage,
     Subject,
     activation_name,
 )
@@ -52,7 +52,7 @@ class Activation:
 
     number: int
     subject: Subject
-    stage: Stage
+    stage: PolicyStage
     began_ms: int
     began_by: ActivationCause
     approval: Approval = Approval.NOT_NEEDED
@@ -77,7 +77,7 @@ class Activation:
     def may_act(self) -> bool:
         """Whether contacts may be touched."""
         is_said = self.approval in (Approval.NOT_NEEDED, Approval.APPROVED)
-        return is_said and self.stage is not Stage.SHADOW and not self.ended_ms
+        return is_said and self.stage is not PolicyStage.SHADOW and not self.ended_ms
 
 
 class ActivationRows:
@@ -249,7 +249,7 @@ def _activation_of(number: int, fields: dict[str, object]) -> Activation:
     return Activation(
         number,
         Subject(*subject),
-        Stage(_whole(fields["stage"])),
+        PolicyStage(_whole(fields["stage"])),
         _whole(fields["began_ms"]),
         ActivationCause(_whole(fields["began_by"])),
         Approval(_whole(fields["approval"])),

@@ -22,6 +22,7 @@ from engine.state.deltas import DeltaTaker
 from engine.state.hours import HoursRows
 from engine.state.names import Names
 from engine.state.plans import PlanRows
+from engine.state.policies import PolicyRows
 from engine.state.rows import RowDelta
 from engine.state.slots import Slots
 from engine.state.store import Store
@@ -65,6 +66,9 @@ class CellState:
         self.hours = HoursRows()
         self.plans = PlanRows()
         self.activations = ActivationRows()
+        self.policies = PolicyRows()
+        # Rows that are values as a whole, without columns.
+        self._values = (self.plans, self.policies, self.activations)
         self.agents = agent_rows.AgentRows(self.store, self.names, agents)
         self.contacts = contact_rows.ContactRows(self.store)
         self.classes = ContactClasses(self.store, self.names, agents)
@@ -195,16 +199,18 @@ class CellState:
 
     def take_group(self) -> Group:
         """Hand over effects and changed rows; free the rows of what is gone."""
-        effects = self._take_effects()
-        deltas = self._deltas.take() + self.plans.take_deltas() + self.activations.take_deltas()
+        effects = self._take_effects() + self.policies.take_effects()
+        deltas = self._deltas.take()
+        for values in self._values:
+            deltas += values.take_deltas()
         for rows in (self.queues, self.agents, self.contacts):
             rows.slots.reclaim()
         return Group(effects, encode_effects(effects), deltas)
 
     def mark_all(self) -> None:
         """Have the next group write every row."""
-        self.plans.mark_all()
-        self.activations.mark_all()
+        for values in self._values:
+            values.mark_all()
         for row in self.queues.slots.rows():
             self.queues.payload_is_new.add(row)
             self.run_on(Operation.MARK_QUEUE, IN_QUEUE, row)

@@ -31,8 +31,11 @@ from engine.limits import ESTIMATE_MEMORY
 from engine.state import agents as agent_rows
 from engine.state import contacts as contact_rows
 from engine.state import queues as queue_rows
+from engine.state.activations import ActivationRows
 from engine.state.cell import CellState
 from engine.state.deltas import CELL_WIDTH
+from engine.state.plans import PlanRows
+from engine.state.policies import PolicyRows
 from engine.state.rows import DamagedRow, RowDelta, RowTable
 
 _WIDTHS: Final = {
@@ -79,13 +82,17 @@ def load_rows(cell: CellState, rows: Sequence[RowDelta]) -> None:
     _load_estimates(cell, by_table[RowTable.ESTIMATES])
     _load_contacts(cell, by_table[RowTable.CONTACT])
     _load_offers(cell, by_table[RowTable.OFFER])
-    for table, restore in (
-        (RowTable.PLAN, cell.plans.restore),
-        (RowTable.ACTIVATION, cell.activations.restore),
-    ):
-        for delta in by_table[table]:
-            with _naming(delta):
-                restore(delta)
+    _restore(cell.plans, by_table[RowTable.PLAN])
+    _restore(cell.policies, by_table[RowTable.POLICY])
+    _restore(cell.activations, by_table[RowTable.ACTIVATION])
+    if (broken := cell.policies.broken()) is not None:
+        raise DamagedRow(f"policy {broken!r}: a row of it is missing")
+
+
+def _restore(subject: PlanRows | PolicyRows | ActivationRows, deltas: Sequence[RowDelta]) -> None:
+    for delta in deltas:
+        with _naming(delta):
+            subject.restore(delta)
 
 
 def _load_queues(cell: CellState, deltas: Sequence[RowDelta]) -> None:

@@ -28,6 +28,8 @@ class RowTable(IntEnum):
     OFFER = OFFER_ROWS
     # An event, agents planned or a business volume, with its etag and order as the record.
     PLAN = 6
+    # A policy with its draft, one of its versions, or what is said of policies.
+    POLICY = 7
     # A period in which a policy acted on a queue, by number.
     ACTIVATION = 8
 

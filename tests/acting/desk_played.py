@@ -6,11 +6,12 @@ from engine.acting.rulebook import Rulebook
 from engine.commands import Command, Expire, Route, SetPresence, UpsertAgent, UpsertQueue
 from engine.engine import Engine, Outcome
 from engine.lifecycle import Channel, Presence
+from engine.policies import PolicyStage
 from engine.policy.in_force import InForce, RoutingInForce
 from engine.state.activations import Activation
 from engine.state.contacts import ContactView
 from engine.state.rows import RowDelta, RowTable
-from engine.steering import ActivationCause, Counted, Order, Shift, Stage, Steer, Subject
+from engine.steering import ActivationCause, Counted, Order, Shift, Steer, Subject
 from tests.policy.written import relief, routing
 
 BEGIN_MS = 1_790_000_000_000
@@ -49,13 +50,13 @@ class DeskPlayed:
             self.rows[key] = delta
         return outcome
 
-    def use(self, *texts: str, stage: Stage = Stage.ACTIVE) -> None:
+    def use(self, *texts: str, stage: PolicyStage = PolicyStage.ACTIVE) -> None:
         """Have diversion and overflow policies in force, version 1 of each."""
         self.rule([InForce(relief(text), 1, stage) for text in texts])
 
     def use_routing(self, text: str) -> None:
         """Have a routing policy in force."""
-        self.rule([], [RoutingInForce(routing(text), 1, Stage.ACTIVE)])
+        self.rule([], [RoutingInForce(routing(text), 1, PolicyStage.ACTIVE)])
 
     def rule(self, policies: Sequence[InForce], entry: Sequence[RoutingInForce] = ()) -> None:
         """Have versions in force."""
@@ -66,7 +67,7 @@ class DeskPlayed:
         subject: Subject,
         share: float = 1.0,
         *,
-        stage: Stage = Stage.ACTIVE,
+        stage: PolicyStage = PolicyStage.ACTIVE,
         asks: bool = False,
     ) -> None:
         """Switch a policy on, and have contacts that wait looked at."""

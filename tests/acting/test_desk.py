@@ -15,6 +15,7 @@ from engine.commands import (
 from engine.definitions import AgentSkill
 from engine.engine import Engine
 from engine.lifecycle import CancelReason
+from engine.policies import PolicyStage
 from engine.policy.in_force import InForce
 from engine.refusals import CommandRefused, Refusal
 from engine.steering import (
@@ -26,7 +27,6 @@ from engine.steering import (
     Order,
     PhaseFigures,
     Shift,
-    Stage,
     Steer,
     Subject,
 )
@@ -36,7 +36,7 @@ from tests.policy.written import relief
 
 A = Subject("surge", 1, "a")
 B = Subject("surge", 1, "b")
-OFF = Shift(A, Stage.ACTIVE, is_on=False, cause=ActivationCause.EXIT)
+OFF = Shift(A, PolicyStage.ACTIVE, is_on=False, cause=ActivationCause.EXIT)
 
 
 @pytest.fixture
@@ -132,8 +132,8 @@ def test_conditions_read_the_contact(condition: str, is_eligible: bool, played: 
 
 
 def test_shadow_counts_and_touches_nobody(played: DeskPlayed) -> None:
-    played.use(a_policy(), stage=Stage.SHADOW)
-    played.on(A, stage=Stage.SHADOW)
+    played.use(a_policy(), stage=PolicyStage.SHADOW)
+    played.on(A, stage=PolicyStage.SHADOW)
     played.route("contact")
     played.do(Steer((), (Order(A, 1.0),)))
     played.look()
@@ -162,10 +162,12 @@ def test_advise_waits_for_a_word(played: DeskPlayed) -> None:
 def test_canary_and_active_version_share_the_contacts(played: DeskPlayed) -> None:
     played.do(UpsertAgent("nobody", queue_ids=("a",)))
     moves, raises = relief(a_policy()), relief(a_policy(actions="[{change_priority: {to: 9}}]"))
-    played.rule([InForce(raises, 1, Stage.ACTIVE), InForce(moves, 2, Stage.CANARY, 0.25)])
+    played.rule(
+        [InForce(raises, 1, PolicyStage.ACTIVE), InForce(moves, 2, PolicyStage.CANARY, 0.25)]
+    )
     played.on(A)
     canary = Subject("surge", 2, "a")
-    shift = Shift(canary, Stage.CANARY, is_on=True, cause=ActivationCause.ENTER)
+    shift = Shift(canary, PolicyStage.CANARY, is_on=True, cause=ActivationCause.ENTER)
     played.do(Steer((shift,), (Order(A, 1.0), Order(canary, 1.0))))
     names = [f"c{number}" for number in range(800)]
     for name in names:
@@ -230,7 +232,7 @@ def test_expected_wait_is_announced_as_an_attribute(played: DeskPlayed) -> None:
 
 def test_account_has_what_came_before_during_and_after(played: DeskPlayed) -> None:
     before = PhaseFigures(10, 8, 1, 90_000)
-    shift = Shift(A, Stage.ACTIVE, is_on=True, cause=ActivationCause.ENTER, before=before)
+    shift = Shift(A, PolicyStage.ACTIVE, is_on=True, cause=ActivationCause.ENTER, before=before)
     played.use(a_policy(more='eligible: contact.tier == "none"'))
     played.do(Steer((shift,), (Order(A, 1.0),)))
     played.route("leaves")
@@ -275,7 +277,7 @@ def test_attributes_that_change_do_not_bring_a_contact_elsewhere(played: DeskPla
 def test_many_contacts_are_looked_at_some_at_a_time(played: DeskPlayed) -> None:
     for number in range(200):
         played.route(f"c{number}")
-    shift = Shift(A, Stage.ACTIVE, is_on=True, cause=ActivationCause.ENTER)
+    shift = Shift(A, PolicyStage.ACTIVE, is_on=True, cause=ActivationCause.ENTER)
     played.do(Steer((shift,), (Order(A, 1.0),)))
     looks = 0
     while played.engine.next_deadline_ms() <= played.now_ms:

@@ -10,9 +10,9 @@ from engine.commands import (
     UpsertAgent,
 )
 from engine.definitions import AgentSkill
+from engine.policies import PolicyStage
 from engine.policy.in_force import RoutingInForce
 from engine.refusals import CommandRefused, Refusal
-from engine.steering import Stage
 from tests.acting.desk_played import DeskPlayed
 from tests.policy.written import ROUTING, routing
 
@@ -83,9 +83,9 @@ def test_a_canary_classifies_its_share(played: DeskPlayed) -> None:
     played.rule(
         [],
         [
-            RoutingInForce(routing(ROUTING), 1, Stage.ACTIVE),
-            RoutingInForce(other, 2, Stage.CANARY, 0.2),
-            RoutingInForce(other, 3, Stage.SHADOW),
+            RoutingInForce(routing(ROUTING), 1, PolicyStage.ACTIVE),
+            RoutingInForce(other, 2, PolicyStage.CANARY, 0.2),
+            RoutingInForce(other, 3, PolicyStage.SHADOW),
         ],
     )
     to_gold = sum(played.route(f"c{number}", "").queue_id == "gold" for number in range(500))

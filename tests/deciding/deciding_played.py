@@ -1,10 +1,11 @@
 """A cell, what senses it, and the policies that decide for it, played second by second."""
 
 from engine.deciding.deciding import Deciding
+from engine.policies import PolicyStage
 from engine.policy.compiled import CompiledRelief
 from engine.policy.in_force import InForce
 from engine.sensing.sensing import SensingSettings
-from engine.steering import Stage, Steer
+from engine.steering import Steer
 from tests.policy.written import relief
 from tests.sensing.played import AT_ONCE, BEGIN_S, Played
 
@@ -23,7 +24,7 @@ class DecidingPlayed(Played):
         super().__init__(settings, second)
         self.deciding = Deciding()
 
-    def use(self, *texts: str, stage: Stage = Stage.ACTIVE) -> None:
+    def use(self, *texts: str, stage: PolicyStage = PolicyStage.ACTIVE) -> None:
         """Have policies of these texts in force, version 1 of each."""
         self.deciding.use([in_force(relief(text), stage) for text in texts])
 
@@ -37,7 +38,9 @@ class DecidingPlayed(Played):
         return [self.decide() for _ in range(seconds)]
 
 
-def in_force(compiled: CompiledRelief, stage: Stage = Stage.ACTIVE, version: int = 1) -> InForce:
+def in_force(
+    compiled: CompiledRelief, stage: PolicyStage = PolicyStage.ACTIVE, version: int = 1
+) -> InForce:
     """A version that is in force."""
     return InForce(compiled, version, stage)
 

@@ -8,12 +8,13 @@ from engine.deciding.moment import Moment, queues_of
 from engine.deciding.signals import Signals
 from engine.deciding.waits import Standing, waits_of
 from engine.lifecycle import Channel
+from engine.policies import PolicyStage
 from engine.policy.checked import Kind
 from engine.policy.guards import Override, Scope
 from engine.policy.signals import QUEUE_SIGNALS, Signal
 from engine.policy.vocabulary import Vocabulary
 from engine.routing.wait_estimate import gamma_quantiles, wait_moments
-from engine.steering import ActivationCause, Order, Stage, Subject
+from engine.steering import ActivationCause, Order, Subject
 from tests.deciding.deciding_played import DecidingPlayed, a_policy, in_force
 from tests.policy.written import relief
 
@@ -90,11 +91,11 @@ def test_a_new_queue_does_not_disturb_what_is_on(played: DecidingPlayed) -> None
 def test_active_and_trial_versions_do_not_hold_each_other_back(played: DecidingPlayed) -> None:
     waiting(played, 3)
     compiled = relief(a_policy(more=NO_DWELL))
-    played.deciding.use([in_force(compiled), in_force(compiled, Stage.SHADOW, 2)])
+    played.deciding.use([in_force(compiled), in_force(compiled, PolicyStage.SHADOW, 2)])
     steer = played.decide()
     assert [(item.subject.version, item.stage) for item in steer.shifts] == [
-        (1, Stage.ACTIVE),
-        (2, Stage.SHADOW),
+        (1, PolicyStage.ACTIVE),
+        (2, PolicyStage.SHADOW),
     ]
     assert [item.subject.version for item in steer.orders] == [1, 2]
 
@@ -116,7 +117,7 @@ def test_kill_switch_and_overrides_count_at_the_next_second(played: DecidingPlay
 def test_advise_asks_and_shadow_does_not(played: DecidingPlayed) -> None:
     waiting(played, 3)
     compiled = relief(a_policy(more=NO_DWELL).replace("mode: auto", "mode: advise"))
-    played.deciding.use([in_force(compiled), in_force(compiled, Stage.SHADOW, 2)])
+    played.deciding.use([in_force(compiled), in_force(compiled, PolicyStage.SHADOW, 2)])
     assert [item.needs_approval for item in played.decide().shifts] == [True, False]
 
 

@@ -10,10 +10,11 @@ from engine.engine import Engine, Outcome
 from engine.lifecycle import RejectionReason
 from engine.limits import NEVER_MS, Limits
 from engine.refusals import CommandRefused, Refusal
+from engine.state.policies import KeptPolicy
 from engine.state.rows import RowDelta, RowTable
 from tests.engine.reference import Reference
 from tests.engine.reference_floor import Floor, Refused
-from tests.engine.reference_subjects import RefAgent, RefContact, RefQueue
+from tests.engine.reference_subjects import RefAgent, RefContact, RefPolicy, RefQueue
 from tests.engine.reference_time import next_due_ms
 from tests.engine.tracing import LifeTracer
 
@@ -110,12 +111,35 @@ class Pair:
         for contact in floor.contacts.values():
             ours = contact_view(self.engine, contact.contact_id, floor.now_ms)
             assert ours == _reference_contact(floor, contact)
+        assert _policies(self.engine) == floor.policies
+        overrides = self.engine.cell.policies.overrides()
+        said = {(item.policy, item.queue_id): (item.what, item.until_ms) for item in overrides}
+        assert said == floor.overrides
 
     def compare_positions(self) -> None:
         """Every place told to a second Route must be the same; it changes nothing."""
         now_ms = self.reference.floor.now_ms
         for contact in list(self.reference.floor.contacts.values()):
             self.apply(Route(contact.contact_id, "any", contact.channel), now_ms)
+
+
+def _policies(engine: Engine) -> dict[str, RefPolicy]:
+    """Every policy, as the reference keeps it."""
+    rows = engine.cell.policies
+    return {name: _policy(kept) for name in rows.names() if (kept := rows.find(name)) is not None}
+
+
+def _policy(kept: KeptPolicy) -> RefPolicy:
+    head, rollout = kept.head, kept.head.rollout
+    return RefPolicy(
+        etag=kept.etag,
+        draft=None if head.draft is None else head.draft.text,
+        texts=[version.text for version in kept.versions.values()],
+        active=rollout.active,
+        trial=rollout.trial,
+        trial_does=(rollout.trial_stage, rollout.canary_share),
+        previous=rollout.previous,
+    )
 
 
 def _apply_engine(engine: Engine, command: Command, now_ms: int) -> Outcome | Refusal:

@@ -42,8 +42,17 @@ from engine.engine import Outcome
 from engine.lifecycle import CancelReason, ContactState, Trigger
 from engine.limits import NEVER_MS, Limits
 from engine.plans import DeletePlan, PutPlan
+from engine.policies import (
+    DeleteDraft,
+    OverridePolicy,
+    PublishPolicy,
+    PutDraft,
+    RetirePolicy,
+    RollbackPolicy,
+)
 from engine.refusals import Refusal
 from tests.engine import reference_definitions as definitions
+from tests.engine import reference_policies as policies
 from tests.engine.reference_consulting import ask, check_consult, consult_of, hand_over
 from tests.engine.reference_floor import Floor, Refused, merged
 from tests.engine.reference_matching import (
@@ -130,6 +139,12 @@ class Reference:
             SetIntake: partial(definitions.set_intake, self.floor),
             PutPlan: partial(definitions.put_plan, self.floor),
             DeletePlan: partial(definitions.delete_plan, self.floor),
+            PutDraft: partial(policies.put_draft, self.floor),
+            DeleteDraft: partial(policies.delete_draft, self.floor),
+            PublishPolicy: partial(policies.publish, self.floor),
+            RollbackPolicy: partial(policies.rollback, self.floor),
+            RetirePolicy: partial(policies.retire, self.floor),
+            OverridePolicy: partial(policies.override, self.floor),
             Expire: lambda _: call(self.floor, Outcome),
             Recover: self.recover,
         }

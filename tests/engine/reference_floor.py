@@ -20,6 +20,7 @@ from tests.engine.reference_subjects import (
     Kind,
     RefAgent,
     RefContact,
+    RefPolicy,
     RefQueue,
     kinds_from,
 )
@@ -75,6 +76,9 @@ class Floor:
         self.limits = limits
         # Version of each plan, by kind and id.
         self.plans: dict[tuple[int, str], int] = {}
+        self.policies: dict[str, RefPolicy] = {}
+        # What is said of policies, and until when, by policy and queue.
+        self.overrides: dict[tuple[str, str], tuple[int, int]] = {}
         self.now_ms = 0
         self.next_contact = self.next_offer = 1
         self.contact_rows, self.agent_rows, self.queue_rows = Rows(), Rows(), Rows()

@@ -355,3 +355,16 @@ class RefQueue:
     def queue_id(self) -> str:
         """Its id."""
         return self.definition.queue_id
+
+
+@dataclass
+class RefPolicy:
+    """A policy."""
+
+    etag: int = 0
+    draft: str | None = None
+    texts: list[str] = field(default_factory=list)
+    active: int = 0
+    trial: int = 0
+    trial_does: tuple[int, float] = (0, 0.0)
+    previous: int = 0

@@ -20,6 +20,7 @@ from engine.effects import Effect, EffectKind
 from engine.engine import Engine, Outcome
 from engine.lifecycle import ContactState, Intake, Presence, RejectionReason
 from engine.limits import Limits
+from engine.policies import PolicySwitch
 from engine.refusals import CommandRefused
 from engine.state.agents import QueueEstimate
 from engine.state.rows import RowDelta
@@ -147,7 +148,9 @@ def _outcome_text(verb: str, outcome: Outcome) -> str:
 
 def _effect_text(effect: Effect) -> str:
     kind = EffectKind(effect.kind)
-    names = (effect.contact_id, effect.queue_id, effect.agent_id, effect.offer_id)
+    names = (
+        effect.policy, effect.contact_id, effect.queue_id, effect.agent_id, effect.offer_id
+    )  # fmt: skip
     detail: object = effect.detail
     if kind is EffectKind.AGENT_PRESENCE_CHANGED:
         detail = Presence(effect.detail).name.lower()
@@ -155,6 +158,8 @@ def _effect_text(effect: Effect) -> str:
         detail = Intake(effect.detail).name.lower()
     elif kind is EffectKind.CONTACT_REJECTED:
         detail = RejectionReason(effect.detail).name.lower()
+    elif kind is EffectKind.POLICY_OVERRIDDEN:
+        detail = PolicySwitch(effect.detail).name.lower()
     elif kind is EffectKind.QUEUE_HOURS_CHANGED:
         detail = RejectionReason(effect.detail).name.lower() if detail else "open"
     told = {

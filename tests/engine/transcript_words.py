@@ -56,6 +56,7 @@ from engine.lifecycle import (
     WrapUpMode,
 )
 from engine.plans import DeletePlan, PlanKind, PlannedStaffing, PutPlan
+from tests.engine.policy_words import POLICY_COMMANDS
 
 Words = dict[str, str]
 
@@ -325,6 +326,7 @@ _COMMANDS: dict[str, Callable[[str, Words], Command]] = {
     "intake": lambda id_, words: SetIntake(id_, Intake[words.pop("to").upper()]),
     "staffing": _staffing,
     "delete_staffing": lambda id_, words: DeletePlan(PlanKind.STAFFING, id_, words.pop("etag", "")),
+    **POLICY_COMMANDS,
     "expire": lambda id_, words: Expire(),
     "restart": lambda id_, words: Recover(),
 }
