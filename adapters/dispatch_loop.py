@@ -368,7 +368,6 @@ class DispatchLoop:
                 self.lost.set()
                 return
             except Exception as error:
-                # Whatever keeps the state from being read, the cell opens when it no longer does.
                 is_bug = not isinstance(error, CommitLogError)
                 _log.error("reload_failed", cell=self.cell, error=str(error), exc_info=is_bug)
                 await asyncio.sleep(_REOPEN_EVERY_S)
@@ -382,6 +381,7 @@ class DispatchLoop:
         """Make the engine anew from the log, and commit what recovery changes."""
         engine, replies = recovered(await self._log.load(), self.cell, self._settings)
         clock = self._clock_not_before(engine.now_ms())
+        engine.desk.use(self._engine.desk.rulebook)
         engine.apply(Recover(), clock.now_ms())
         group = engine.take_group()
         if group.row_deltas:

@@ -16,6 +16,7 @@ from prometheus_client.exposition import generate_latest
 
 from adapters.floor_metrics import render_cells, render_queues
 from adapters.hot_histogram import HotHistogramFamily
+from adapters.policies.metrics import PolicyFamilies
 from adapters.process_metrics import process_registry
 from adapters.security.metrics import AccessMetrics
 from adapters.sensing.feed_metrics import FeedFamilies
@@ -94,6 +95,7 @@ class Metrics:
         )
         self.access = AccessMetrics(self.registry)
         self.sensing = SensingFamilies(self.registry)
+        self.policies = PolicyFamilies(self.registry)
         self.feeds = FeedFamilies(self.registry)
         self._cells: dict[str, CellMetrics] = {}
         self._families = _CellFamilies(self.registry)

@@ -110,7 +110,6 @@ _HANDLERS: Final[dict[type, Callable[[CellState, Never], Outcome]]] = {
     PublishPolicy: policies.publish,
     RollbackPolicy: policies.rollback,
     RetirePolicy: policies.retire,
-    OverridePolicy: policies.override,
     Expire: queues.expire,
     Recover: queues.recover,
 }
@@ -119,6 +118,7 @@ _AT_THE_DESK: Final[dict[type, Callable[[Desk, Never], Outcome]]] = {
     Route: Desk.route,
     UpdateContact: Desk.update,
     Steer: Desk.steer,
+    OverridePolicy: Desk.override,
     ApproveActivation: Desk.approve,
 }
 

@@ -21,8 +21,10 @@ import structlog
 
 from adapters.dispatch_loop import DispatchLoop
 from adapters.errors import CallRefused, overloaded
+from adapters.policies.following import PolicyFollower
 from adapters.sensing.file import SensingFile
 from adapters.sensing.metrics import SensingMetrics
+from engine.deciding.deciding import Deciding
 from engine.forecasting.anomaly import Anomaly
 from engine.sensing.picture import Picture
 from engine.sensing.sampling import ChangeReader, Sample, take_sample
@@ -72,6 +74,9 @@ class SensingThread:
         # Set and made anew with every picture, on the loop's thread.
         self.told = asyncio.Event()
         self._sensing = Sensing(settings)
+        self._deciding = Deciding()
+        # Set before the start where there are policies to follow.
+        self.policies: PolicyFollower | None = None
         self._picture = self._sensing.picture()
         self._file = file
         self._cores = cores
@@ -153,6 +158,10 @@ class SensingThread:
         if changes.definitions or changes.plans is not None:
             self._inbox.put(lambda sensing: sensing.define(changes))
 
+    def hand(self, work: Callable[[Deciding], None]) -> None:
+        """Have the thread do something with the policies it evaluates, in turn."""
+        self._inbox.put(lambda _: work(self._deciding))
+
     async def _sample_each_second(self) -> None:
         """Sample the floor as each second ends; a late one is taken at once."""
         loop = asyncio.get_running_loop()
@@ -201,9 +210,19 @@ class SensingThread:
         if self._file is not None and self._file.is_due(now_ms):
             self._file.save(sensing)
         self.metrics.tick_seconds.observe(time.perf_counter() - begun_s)
+        self._decide(sensing, now_ms)
         if self._loop is not None:
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._wake)
+
+    def _decide(self, sensing: Sensing, now_ms: int) -> None:
+        """Evaluate what is in force, and have it brought to the engine."""
+        if self.policies is None or self._loop is None:
+            return
+        with self.policies.timed():
+            steer = self._deciding.step(sensing, now_ms)
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self.policies.steer, steer)
 
     def _wake(self) -> None:
         told, self.told = self.told, asyncio.Event()

@@ -19,7 +19,7 @@ from engine.acting.deeds import Deed, deeds_of, perform
 from engine.acting.entry import classified, reclassified
 from engine.acting.rulebook import Acting, Rulebook
 from engine.commands import Route, UpdateContact
-from engine.handlers import contacts
+from engine.handlers import contacts, policies
 from engine.handlers.outcome import Outcome, where_it_stands
 from engine.kernels.columns import (
     ABANDONED,
@@ -31,7 +31,7 @@ from engine.kernels.columns import (
 )
 from engine.lifecycle import HAS_ENDED, ContactState
 from engine.limits import NEVER_MS
-from engine.policies import PolicyStage
+from engine.policies import OverridePolicy, PolicyStage
 from engine.refusals import CommandRefused, Refusal, violation
 from engine.state.activations import Activation
 from engine.state.cell import CellState
@@ -44,6 +44,7 @@ from engine.steering import (
     PhaseFigures,
     Shift,
     Steer,
+    Subject,
 )
 
 _QUEUED: Final = int(ContactState.QUEUED)
@@ -73,6 +74,8 @@ class Desk:
 
     Attributes
     ----------
+    rulebook
+        What is in force.
     due_ms
         When contacts are to be looked at next; NEVER_MS when there is nothing to look at.
     """
@@ -80,7 +83,7 @@ class Desk:
     def __init__(self, cell: CellState) -> None:
         self.due_ms = NEVER_MS
         self._cell = cell
-        self._rulebook = Rulebook()
+        self.rulebook = Rulebook()
         self._standing: dict[int, list[_Standing]] = {}
         self._to_look_at: deque[int] = deque()
         # Policies that have acted on a contact, by its id.
@@ -90,16 +93,21 @@ class Desk:
         self._eligible: dict[int, set[str]] = {}
         self._settled: dict[int, set[str]] = {}
 
+    @property
+    def has_more_to_close(self) -> bool:
+        """Whether an activation ended of which it is not known yet what came after."""
+        return bool(self._cell.activations.unclosed(NEVER_MS))
+
     def use(self, rulebook: Rulebook) -> None:
         """Have these versions in force; orders of others are no longer carried out."""
-        self._rulebook = rulebook
+        self.rulebook = rulebook
         self._standing = {}
 
     def route(self, command: Route) -> Outcome:
         """Take a contact in, classified where it names no queue; a policy may act on it at once."""
         cell = self._cell
         if not command.queue_id:
-            command = classified(cell, self._rulebook, command)
+            command = classified(cell, self.rulebook, command)
         outcome = contacts.route(cell, command)
         if not self._standing or outcome.state != _QUEUED or outcome.already_known:
             return outcome
@@ -112,7 +120,7 @@ class Desk:
         """Change a contact; one that waits may be classified again by what has changed."""
         outcome = contacts.update(self._cell, command)
         if command.attributes:
-            reclassified(self._cell, self._rulebook, command.contact_id)
+            reclassified(self._cell, self.rulebook, command.contact_id)
         return outcome
 
     def steer(self, command: Steer) -> Outcome:
@@ -128,6 +136,15 @@ class Desk:
         self.due_ms = now_ms if self._to_look_at else NEVER_MS
         self._forget()
         return Outcome()
+
+    def override(self, command: OverridePolicy) -> Outcome:
+        """Say what policies do; what is to stop does nothing from here on."""
+        outcome = policies.override(self._cell, command)
+        self._standing = {
+            row: [item for item in found if not self._is_stopped(item.activation.subject)]
+            for row, found in self._standing.items()
+        }
+        return outcome
 
     def approve(self, command: ApproveActivation) -> Outcome:
         """Have an activation act that waited for a person's word, or not."""
@@ -187,15 +204,19 @@ class Desk:
 
     def _stand(self, order: Order) -> None:
         subject = order.subject
-        acting = self._rulebook.acting.get((subject.policy, subject.version))
+        acting = self.rulebook.acting.get((subject.policy, subject.version))
         activation = self._cell.activations.open_of(subject)
         queue_row = self._cell.queues.slots.row_of(subject.queue_id)
-        if acting is None or activation is None or queue_row < 0:
+        if acting is None or activation is None or queue_row < 0 or self._is_stopped(subject):
             return
         deeds = deeds_of(acting.policy.spec.actions)
         if deeds:
             standing = _Standing(activation, acting, deeds, order.share)
             self._standing.setdefault(queue_row, []).append(standing)
+
+    def _is_stopped(self, subject: Subject) -> bool:
+        now_ms = self._cell.store.scalar[NOW_MS]
+        return self._cell.policies.is_stopped(subject.policy, subject.queue_id, now_ms)
 
     def _waiting_rows(self) -> list[int]:
         """Rows of contacts that wait in queues where something is on, the oldest first."""
@@ -248,7 +269,7 @@ class Desk:
             return False
         if contact_id in found and not acting.is_moving:
             return True
-        is_eligible = self._rulebook.is_of(acting, contact_id) and acting.is_eligible(
+        is_eligible = self.rulebook.is_of(acting, contact_id) and acting.is_eligible(
             contact.values(acting.names)
         )
         if is_eligible and contact_id not in found:

@@ -113,6 +113,18 @@ class PolicyRows:
         """What was said of a policy and queue, None where nothing was."""
         return self._overrides.get((policy, queue_id))
 
+    def is_stopped(self, policy: str, queue_id: str, now_ms: int) -> bool:
+        """Whether somebody said that a policy does nothing for a queue now."""
+        for key in ((policy, queue_id), (policy, ""), ("", queue_id), ("", "")):
+            said = self._overrides.get(key)
+            if said is None or 0 < said.until_ms <= now_ms:
+                continue
+            if said.what is PolicySwitch.KILL:
+                return True
+            if said.what is PolicySwitch.OFF and policy == key[0]:
+                return True
+        return False
+
     def switches(self) -> dict[str, list[list[str | int]]]:
         """The same as `engine.policy.guards.Switches.load` takes it."""
         said = self.overrides()

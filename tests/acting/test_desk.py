@@ -15,7 +15,7 @@ from engine.commands import (
 from engine.definitions import AgentSkill
 from engine.engine import Engine
 from engine.lifecycle import CancelReason
-from engine.policies import PolicyStage
+from engine.policies import OverridePolicy, PolicyKind, PolicyStage, PolicySwitch, PublishPolicy
 from engine.policy.in_force import InForce
 from engine.refusals import CommandRefused, Refusal
 from engine.steering import (
@@ -285,3 +285,33 @@ def test_many_contacts_are_looked_at_some_at_a_time(played: DeskPlayed) -> None:
         looks += 1
     assert looks == 4
     assert all(played.queue_of(f"c{number}") == "b" for number in range(200))
+
+
+@pytest.mark.parametrize(
+    ("policy", "queue_id", "what", "stops"),
+    [
+        ("", "", PolicySwitch.KILL, True),
+        ("surge", "", PolicySwitch.KILL, True),
+        ("", "a", PolicySwitch.KILL, True),
+        ("surge", "a", PolicySwitch.OFF, True),
+        ("surge", "", PolicySwitch.OFF, True),
+        ("", "b", PolicySwitch.KILL, False),
+        ("surge", "b", PolicySwitch.OFF, False),
+        ("surge", "a", PolicySwitch.FREEZE, False),
+    ],
+)
+def test_what_is_said_stops_a_policy_at_once(
+    policy: str, queue_id: str, what: PolicySwitch, stops: bool, played: DeskPlayed
+) -> None:
+    """Orders that were given before, and come in after, are not carried out either."""
+    played.do(PublishPolicy("surge", kind=PolicyKind.OVERFLOW_POLICY, text="of no meaning here"))
+    played.on(A)
+    until_ms = 0 if what is PolicySwitch.KILL else played.now_ms + 60_000
+    played.do(OverridePolicy(what, policy, queue_id, until_ms))
+    assert played.route("next").queue_id == ("a" if stops else "b")
+    played.do(Steer((), (Order(A, 1.0),)))
+    assert played.route("late").queue_id == ("a" if stops else "b")
+    played.now_ms += 60_000
+    played.do(Steer((), (Order(A, 1.0),)))
+    is_killed = stops and what is PolicySwitch.KILL
+    assert played.route("later").queue_id == ("a" if is_killed else "b")
