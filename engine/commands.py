@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from engine.choices import ChoiceCommand
 from engine.definitions import STRATEGY_WEIGHTS, AgentSkill, ChannelCapacity, Hours, ScoreWeights
 from engine.lifecycle import (
     AgentKind,
@@ -85,13 +86,10 @@ Relaxation = tuple[RelaxationStep, ...]
 class Schedule(NamedTuple):
     """
     When a contact is to be dealt with, and how often tried; `engine.kernels.scheduling` has the
-    rules.
-
-    Times are milliseconds since the Unix epoch.
+    rules. Times are milliseconds since the Unix epoch.
     """
 
-    # 0 = now.
-    due_at_ms: int = 0
+    due_at_ms: int = 0  # 0 = now.
     # Until when somebody must have taken it, instead of its longest wait; 0 = no window.
     window_ends_at_ms: int = 0
     attempts_max: int = 1
@@ -103,7 +101,9 @@ class Route(NamedTuple):
     """
     Take a contact in.
 
-    `routing_age_ms` is age it already has; `max_wait_ms` 0 = the queue's, -1 = never.
+    `routing_age_ms` is age it already has; `max_wait_ms` 0 = the queue's, -1 = never. One that
+    continues a diverted contact takes over its age, attributes, hops and, where it has none of its
+    own, priority; and ends it. Its queue "" is where that one was to go on.
     """
 
     contact_id: str
@@ -116,6 +116,7 @@ class Route(NamedTuple):
     max_wait_ms: int = 0
     relaxation: Relaxation = ()
     schedule: Schedule | None = None
+    continues_contact_id: str = ""
 
 
 class UpdateContact(NamedTuple):
@@ -201,7 +202,7 @@ class CompleteTransfer(NamedTuple):
 
 
 class CancelContact(NamedTuple):
-    """End a queued, offered or scheduled contact."""
+    """End a queued, offered, scheduled or diverted contact."""
 
     contact_id: str
     reason: CancelReason
@@ -392,9 +393,7 @@ Command = (
     | UpsertQueue
     | DeleteQueue
     | SetIntake
-    | PlanCommand
-    | SteeringCommand
-    | PolicyCommand
+    | (ChoiceCommand | PlanCommand | PolicyCommand | SteeringCommand)
     | Expire
     | Recover
 )

@@ -37,6 +37,8 @@ class EffectKind(IntEnum):
     CONTACT_RESUMED = 15
     CONTACT_CONSULTED = 16
     CONTACT_TRANSFERRED = 17
+    CONTACT_DIVERTED = 18
+    CONTACT_RETURNED = 19
     OFFER_ISSUED = 20
     OFFER_ACCEPTED = 21
     OFFER_DECLINED = 22
@@ -51,6 +53,12 @@ class EffectKind(IntEnum):
     QUEUE_DELETED = 41
     QUEUE_INTAKE_CHANGED = 42
     QUEUE_HOURS_CHANGED = 43
+    CHOICE_OFFERED = 50
+    CHOICE_ACCEPTED = 51
+    CHOICE_REFUSED = 52
+    CHOICE_UNANSWERED = 53
+    CHOICE_LAPSED = 54
+    DIVERSION_ENDED = 55
     POLICY_DRAFTED = 60
     POLICY_PUBLISHED = 61
     POLICY_ROLLED_BACK = 62
@@ -87,6 +95,8 @@ class Reason(IntEnum):
     ATTEMPTS_EXHAUSTED = 23
     TRANSFERRED = 24
     CONSULT_OVER = 25
+    DIVERTED = 26
+    RETURNED = 27
 
 
 FIRST_TEXT_REASON: Final = 1_000
@@ -130,10 +140,12 @@ class Effect(NamedTuple):
         Wait in the present queue, milliseconds; 0 for agent and queue effects.
     detail
         Place in the queue, presence, intake, rejection reason, also of a queue that its hours have
-        closed, relaxation step, the time a contact is scheduled for, version of a policy, or what
-        is said of policies, by kind; 0 otherwise.
+        closed, relaxation step, the time a contact is scheduled for, version of a policy, what is
+        said of policies, options offered, place of the option accepted, 1 for the first, or how a
+        diversion ended, by kind; 0 otherwise.
     reason
-        Fixed word or the client's text; empty where the kind says it all.
+        Fixed word or the client's text; empty where the kind says it all. Of choices and diversions
+        `policy/version/activation`.
     policy
         Policy concerned; empty where none, and for every policy.
     """

@@ -19,6 +19,13 @@ from collections.abc import Callable, Sequence
 from typing import Final, Never
 
 from engine.acting.desk import Desk
+from engine.choices import (
+    AcceptChoice,
+    OfferChoice,
+    RefuseChoice,
+    ReportDiversionOutcome,
+    ReturnContact,
+)
 from engine.commands import (
     AcceptOffer,
     CancelContact,
@@ -49,6 +56,7 @@ from engine.commands import (
 from engine.handlers import (
     agents,
     assignments,
+    choices,
     consulting,
     contacts,
     plans,
@@ -56,10 +64,11 @@ from engine.handlers import (
     queues,
     scheduling,
 )
+from engine.handlers.closing import close_due, close_left
 from engine.handlers.hours import follow_due_hours, restore_hours
 from engine.handlers.outcome import Outcome
 from engine.handlers.running import run
-from engine.kernels.columns import NEXT_DUE_MS, NOW_MS
+from engine.kernels.columns import EFFECT_COUNT, NEXT_DUE_MS, NOW_MS
 from engine.kernels.requests import Operation
 from engine.limits import Limits
 from engine.plans import DeletePlan, PutPlan
@@ -103,6 +112,11 @@ _HANDLERS: Final[dict[type, Callable[[CellState, Never], Outcome]]] = {
     UpsertQueue: queues.upsert_queue,
     DeleteQueue: queues.delete_queue,
     SetIntake: queues.set_intake,
+    OfferChoice: choices.offer_choice,
+    AcceptChoice: choices.accept_choice,
+    RefuseChoice: choices.refuse_choice,
+    ReturnContact: choices.return_contact,
+    ReportDiversionOutcome: choices.report_outcome,
     PutPlan: plans.put_plan,
     DeletePlan: plans.delete_plan,
     PutDraft: policies.put_draft,
@@ -162,11 +176,23 @@ class Engine:
         scalar[NOW_MS] = now_ms
         if self.cell.hours.next_ms <= now_ms:
             follow_due_hours(self.cell)
+        if self.cell.choices.next_ms <= now_ms:
+            close_due(self.cell)
         # What came due while the engine was down is judged by Recover itself: nobody could answer.
         if scalar[NEXT_DUE_MS] <= now_ms and not isinstance(command, Recover):
+            began = scalar[EFFECT_COUNT]
             run(self.cell, Operation.EXPIRE)
+            close_left(self.cell, began)
         if self.desk.due_ms <= now_ms:
             self.desk.look()
+        began = scalar[EFFECT_COUNT]
+        try:
+            return self._run(command)
+        finally:
+            # Of a refused command too: it has made due what it met.
+            close_left(self.cell, began)
+
+    def _run(self, command: Command) -> Outcome:
         at_the_desk = _AT_THE_DESK.get(type(command))
         if at_the_desk is not None:
             return at_the_desk(self.desk, command)  # type: ignore[arg-type]
@@ -186,7 +212,8 @@ class Engine:
 
     def next_deadline_ms(self) -> int:
         """When `apply(Expire(), ...)` next has something to do; NEVER_MS when nothing is due."""
-        return min(self._scalar[NEXT_DUE_MS], self.cell.hours.next_ms, self.desk.due_ms)
+        due_ms = self.cell.hours.next_ms, self.cell.choices.next_ms, self.desk.due_ms
+        return min(self._scalar[NEXT_DUE_MS], *due_ms)
 
     def now_ms(self) -> int:
         """Time of the last command."""

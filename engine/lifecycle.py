@@ -6,7 +6,8 @@ handling ends it is in WRAP_UP, which still holds capacity, and then COMPLETED. 
 declined, expires or is rescinded puts the contact back to its place in QUEUED with its routing age,
 unless other agents have it on offer as well; then it stays OFFERED until the last of them fails.
 One that is to be dealt with later, or tried again, is SCHEDULED until its time comes. One that its
-agent puts aside for another is INTERRUPTED until the agent goes on with it.
+agent puts aside for another is INTERRUPTED until the agent goes on with it. One whose customer
+accepted to go on elsewhere is DIVERTED until it comes back, goes on there, or ends.
 An event that the table does not list for a state is refused and changes nothing.
 """
 
@@ -49,6 +50,7 @@ class ContactState(IntEnum):
     REJECTED = 9
     SCHEDULED = 10
     INTERRUPTED = 11
+    DIVERTED = 12
 
 
 class Trigger(IntEnum):
@@ -82,6 +84,9 @@ class Trigger(IntEnum):
     CONSULT = 25
     TRANSFER = 26
     END_CONSULT = 27
+    DIVERT = 28
+    RETURN = 29
+    END_DIVERSION = 30
 
 
 TRANSITIONS: Final[dict[ContactState, dict[Trigger, ContactState]]] = {
@@ -100,6 +105,7 @@ TRANSITIONS: Final[dict[ContactState, dict[Trigger, ContactState]]] = {
         Trigger.WITHDRAW: ContactState.CANCELLED,
         Trigger.EXPIRE_WAIT: ContactState.EXPIRED,
         Trigger.SCHEDULE: ContactState.SCHEDULED,
+        Trigger.DIVERT: ContactState.DIVERTED,
     },
     ContactState.OFFERED: {
         Trigger.PICK: ContactState.OFFERED,
@@ -112,6 +118,7 @@ TRANSITIONS: Final[dict[ContactState, dict[Trigger, ContactState]]] = {
         Trigger.ABANDON: ContactState.ABANDONED,
         Trigger.WITHDRAW: ContactState.CANCELLED,
         Trigger.SCHEDULE: ContactState.SCHEDULED,
+        Trigger.DIVERT: ContactState.DIVERTED,
     },
     ContactState.ASSIGNED: {
         Trigger.COMPLETE: ContactState.WRAP_UP,
@@ -147,6 +154,13 @@ TRANSITIONS: Final[dict[ContactState, dict[Trigger, ContactState]]] = {
         Trigger.SCHEDULE: ContactState.SCHEDULED,
         Trigger.REQUEUE: ContactState.QUEUED,
         Trigger.UPDATE: ContactState.SCHEDULED,
+        Trigger.ABANDON: ContactState.ABANDONED,
+        Trigger.WITHDRAW: ContactState.CANCELLED,
+    },
+    ContactState.DIVERTED: {
+        Trigger.RETURN: ContactState.QUEUED,
+        Trigger.END_DIVERSION: ContactState.COMPLETED,
+        Trigger.UPDATE: ContactState.DIVERTED,
         Trigger.ABANDON: ContactState.ABANDONED,
         Trigger.WITHDRAW: ContactState.CANCELLED,
     },

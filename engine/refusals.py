@@ -60,6 +60,12 @@ class Refusal(IntEnum):
     UNKNOWN_PLAN = 22
     # The queue has learned from days of its own; ask for them to be replaced, or leave it.
     HISTORY_KNOWN = 23
+    # Nothing is offered that could be answered: it was answered, timed out or lapsed; do not retry.
+    NO_OPEN_CHOICE = 24
+    # A choice is open already; wait until it is closed.
+    CHOICE_OPEN = 25
+    # The contact can no longer come back, or never could; route a new one.
+    RETURN_WINDOW_OVER = 26
     # No such activation, or it ended long ago.
     UNKNOWN_ACTIVATION = 30
     # No such policy; create it or correct the name.

@@ -57,7 +57,8 @@ def complete_transfer(cell: CellState, command: CompleteTransfer) -> Outcome:
     said = cell.contacts.said(row)
     if asked >= 0:
         of_consult = cell.contacts.said(asked)
-        said = of_consult._replace(attributes=merged(said.attributes, of_consult.attributes))
+        attributes = merged(said.attributes, of_consult.attributes)
+        said = of_consult._replace(attributes=attributes, steered=said.steered)
     run(cell, Operation.TRANSFER)
     cell.contacts.write(row, said)
     return where_it_stands(cell, command.contact_id)

@@ -11,6 +11,7 @@ from engine.commands import (
     Route,
     UpdateContact,
 )
+from engine.handlers.continuing import carry_on, diverted_row, taken_over
 from engine.handlers.merging import merged
 from engine.handlers.outcome import Outcome, where_it_stands
 from engine.handlers.running import open_contact_row, run
@@ -37,6 +38,7 @@ from engine.state.contacts import Said
 
 # Looked up once: an enum's members are slow to reach.
 _FREE: Final = int(ContactState.FREE)
+_REJECTED: Final = int(ContactState.REJECTED)
 
 
 def route(cell: CellState, command: Route) -> Outcome:
@@ -44,7 +46,18 @@ def route(cell: CellState, command: Route) -> Outcome:
     row = cell.contacts.slots.row_of(command.contact_id)
     if row >= 0 and cell.store.columns.contacts.state[row] != _FREE:
         return _route_again(cell, command, row)
+    if command.continues_contact_id:
+        return _continue(cell, command, row)
     return take_in(cell, command, row)
+
+
+def _continue(cell: CellState, command: Route, row: int) -> Outcome:
+    """Take a contact in that continues a diverted one, which ends unless this one is rejected."""
+    diverted = diverted_row(cell, command.continues_contact_id)
+    outcome = take_in(cell, taken_over(cell, command, diverted), row)
+    if outcome.state != _REJECTED:
+        carry_on(cell, command, diverted)
+    return outcome
 
 
 def take_in(cell: CellState, command: Route, row: int, about: int = -1) -> Outcome:
@@ -64,6 +77,7 @@ def take_in(cell: CellState, command: Route, row: int, about: int = -1) -> Outco
         # Forgotten in the open commit group, which deletes the old row and writes the new one.
         cell.contacts.slots.disown(row)
     row = cell.contacts.slots.take(command.contact_id)
+    cell.choices.drop(row)
     cell.contacts.write(row, Said(command.requirements, command.attributes, command.relaxation))
     request = cell.store.request
     request[IN_CONTACT] = row
@@ -191,7 +205,7 @@ def offer_by_hand(cell: CellState, command: OfferContact) -> Outcome:
 
 
 def cancel(cell: CellState, command: CancelContact) -> Outcome:
-    """End a queued, offered or scheduled contact."""
+    """End a queued, offered, scheduled or diverted contact."""
     cell.store.request[IN_CONTACT] = open_contact_row(cell, command.contact_id)
     cell.store.request[IN_VALUE] = command.reason
     run(cell, Operation.CANCEL)

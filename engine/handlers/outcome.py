@@ -2,6 +2,7 @@
 
 from typing import Final, NamedTuple
 
+from engine.choices import OpenChoice
 from engine.kernels.requests import (
     OUT_AGENT,
     OUT_CONTACT,
@@ -16,7 +17,8 @@ from engine.state.cell import CellState
 from engine.state.contacts import offer_id_of
 
 # Looked up once: an enum's members are slow to reach.
-_SCHEDULED: Final = int(ContactState.SCHEDULED)
+_ASKED: Final = (int(ContactState.QUEUED), int(ContactState.OFFERED))
+_PUT_ASIDE: Final = (int(ContactState.SCHEDULED), int(ContactState.DIVERTED))
 
 
 class Outcome(NamedTuple):
@@ -30,8 +32,8 @@ class Outcome(NamedTuple):
     contact_id, queue_id, agent_id, offer_id
         Whom it concerns; empty where none.
     until_ms
-        When the offer or timed wrap-up ends, or the contact is scheduled for, milliseconds since
-        the Unix epoch; 0 for no end.
+        When the offer, timed wrap-up or diversion ends, or the contact is scheduled for,
+        milliseconds since the Unix epoch; 0 for no end.
     position
         Place in the queue, 1 is the head; 0 when not waiting.
     rejection
@@ -42,6 +44,8 @@ class Outcome(NamedTuple):
         Contacts in hand after SetPresence; 1 when Heartbeat renewed a lease.
     other_offers
         Further offers made of the contact, and their agents.
+    choice
+        The choice that a waiting or offered contact has open.
     decision
         Number of the latest decision about the contact; 0 where none is kept.
     already_known
@@ -62,6 +66,7 @@ class Outcome(NamedTuple):
     already_known: bool = False
     decision: int = 0
     other_offers: tuple[tuple[str, str], ...] = ()
+    choice: OpenChoice | None = None
 
 
 def where_it_stands(cell: CellState, contact_id: str) -> Outcome:
@@ -76,12 +81,21 @@ def where_it_stands(cell: CellState, contact_id: str) -> Outcome:
         queue_id=cell.queues.slots.ids[int(queue[out[OUT_CONTACT]])],
         agent_id=cell.agents.slots.ids[agent_row] if agent_row >= 0 else "",
         offer_id=offer_id_of(offer, out[OUT_CONTACT]),
-        until_ms=out[OUT_UNTIL_MS] if offer or out[OUT_STATE] == _SCHEDULED else 0,
+        until_ms=out[OUT_UNTIL_MS] if offer or out[OUT_STATE] in _PUT_ASIDE else 0,
         position=out[OUT_POSITION],
         rejection=out[OUT_REJECTION],
         decision=cell.decisions.latest_of(contact_id),
         other_offers=_others(cell, out[OUT_CONTACT]) if offer else (),
+        choice=_choice(cell) if cell.choices else None,
     )
+
+
+def _choice(cell: CellState) -> OpenChoice | None:
+    """The choice that is open, but for one about to lapse with the transition."""
+    row = cell.store.outcome[OUT_CONTACT]
+    if cell.store.outcome[OUT_STATE] not in _ASKED or not cell.choices.is_open(row):
+        return None
+    return cell.contacts.said(row).steered.choice
 
 
 def _others(cell: CellState, row: int) -> tuple[tuple[str, str], ...]:

@@ -43,9 +43,10 @@ class Contacts(NamedTuple):
     # Order of arrival in the cell; breaks ties between equal routing ages.
     sequence: I64
     received_ms: I64
-    # Origin of the routing age: age = now - since, or queued - since while it is scheduled.
+    # Origin of the routing age: age = now - since, or queued - since while it is scheduled or
+    # diverted.
     since_ms: I64
-    # When it joined the present queue, or was scheduled: wait = accepted - queued.
+    # When it joined the present queue, was scheduled or diverted: wait = accepted - queued.
     queued_ms: I64
     accepted_ms: I64
     # When handling ended and wrap-up began, or when it was interrupted; how long it was before.
@@ -59,8 +60,8 @@ class Contacts(NamedTuple):
     offer: I64
     # First of the further outstanding offers.
     first_offer: Row
-    # When the present state ends by itself: expiry of the offer, end of timed wrap-up, or the time
-    # it is scheduled for.
+    # When the present state ends by itself: expiry of the offer, end of timed wrap-up or of the
+    # diversion, or the time it is scheduled for.
     until_ms: I64
     # Units of the agent's capacity it holds.
     cost: I64
@@ -271,6 +272,7 @@ class Queues(NamedTuple):
     wrapping_up: I64
     scheduled: I64
     interrupted: I64
+    diverted: I64
     totals: Annotated[NDArray[np.int64], Shape(np.int64, TOTALS)]
     # First of its classes that hold waiting contacts.
     first_class: Row

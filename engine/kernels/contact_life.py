@@ -5,7 +5,7 @@ The moves of a contact between states, each by the table in `engine.lifecycle`; 
 
 from engine.effects import EffectKind, Reason
 from engine.kernels.boundary import Table, open_cell, open_classes, open_contacts, open_queues
-from engine.kernels.capacity import hold_contact, let_go, rest_begins
+from engine.kernels.capacity import let_go, rest_begins
 from engine.kernels.columns import (
     ABANDONED,
     ABANDONED_MS_SUM,
@@ -29,13 +29,13 @@ from engine.kernels.deadlines import schedule_contact
 from engine.kernels.eligibility import exclude, is_crowded, is_only_agent, rest
 from engine.kernels.estimates import learn_handling
 from engine.kernels.joining import can_fall_back, fall_back, refer_to_class
-from engine.kernels.matching import relaxes_ms, schedule_wait
+from engine.kernels.matching import relaxes_ms
 from engine.kernels.offering import lead_next, rescind_others
 from engine.kernels.recording import mark_contact, mark_queue, record_contact
 from engine.kernels.requests import IN_AGENT
 from engine.kernels.scheduling import unschedule
 from engine.kernels.waiting import join_class, join_ended, leave_class, leave_ended
-from engine.lifecycle import HAS_ENDED, NO_STATE, TRANSITION_TABLE, ContactState
+from engine.lifecycle import NO_STATE, TRANSITION_TABLE, ContactState
 from engine.limits import EXCLUSIONS_MAX, NEVER_MS, PAST_AGENTS_MAX
 from engine.refusals import Refusal
 
@@ -49,6 +49,7 @@ _ASSIGNED = int(ContactState.ASSIGNED)
 _WRAP_UP = int(ContactState.WRAP_UP)
 _SCHEDULED = int(ContactState.SCHEDULED)
 _INTERRUPTED = int(ContactState.INTERRUPTED)
+_DIVERTED = int(ContactState.DIVERTED)
 _COMPLETED = int(ContactState.COMPLETED)
 _ABANDONED = int(ContactState.ABANDONED)
 _EXPIRED = int(ContactState.EXPIRED)
@@ -256,21 +257,31 @@ def fail_offer(table: Table, contact: int, reason: int, retry_after_ms: int) -> 
 
 
 @kernel
-def end_contact(table: Table, contact: int, state: int, kind: int, reason: int) -> None:
+def close_contact(table: Table, contact: int, state: int) -> None:
     """
-    End a contact that neither waits nor is held; it stays readable for the retention time.
-
-    O(log contacts).
+    Have a contact that neither waits nor is held be in a state in which it has ended; it stays
+    readable for the retention time. O(log contacts).
     """
     contacts = open_contacts(table)
-    queues = open_queues(table)
     scalar = open_cell(table).scalar
-    queue = contacts.queue[contact]
     contacts.state[contact] = state
     part(table, contact)
     contacts.ended_ms[contact] = scalar[NOW_MS]
     refer_to_class(table, contact, -1)
     scalar[OPEN_COUNT] -= 1
+    join_ended(table, contact)
+    schedule_contact(table, contact, scalar[NOW_MS] + scalar[ENDED_RETENTION_MS])
+    mark_queue(table, contacts.queue[contact])
+
+
+@kernel
+def end_contact(table: Table, contact: int, state: int, kind: int, reason: int) -> None:
+    """End a contact that neither waits nor is held, and count its end. As `close_contact`."""
+    contacts = open_contacts(table)
+    queues = open_queues(table)
+    scalar = open_cell(table).scalar
+    queue = contacts.queue[contact]
+    close_contact(table, contact, state)
     total = COMPLETED
     if state == _ABANDONED:
         total = ABANDONED
@@ -285,10 +296,7 @@ def end_contact(table: Table, contact: int, state: int, kind: int, reason: int) 
     elif state == _REJECTED:
         total = REJECTED
     queues.totals[queue, total] += 1
-    join_ended(table, contact)
-    schedule_contact(table, contact, scalar[NOW_MS] + scalar[ENDED_RETENTION_MS])
     record_contact(table, kind, contact, contacts.rejection[contact], reason)
-    mark_queue(table, queue)
 
 
 @kernel
@@ -356,7 +364,7 @@ def release_from_state(table: Table, contact: int, reason: int) -> int:
     if state == _QUEUED:
         leave_class(table, contact)
         return -1
-    if state == _SCHEDULED:
+    if state in (_SCHEDULED, _DIVERTED):
         unschedule(table, contact)
         return -1
     if state == _OFFERED:
@@ -364,33 +372,3 @@ def release_from_state(table: Table, contact: int, reason: int) -> int:
         rescind_others(table, contact, reason)
         return agent
     return take_from_agent(table, contact)
-
-
-@kernel
-def restore_contact(table: Table, contact: int) -> None:
-    """
-    Link a contact whose own columns were loaded back into its class, which counts it already, and
-    into agents, counts and deadlines.
-
-    O(log contacts).
-    """
-    contacts = open_contacts(table)
-    scalar = open_cell(table).scalar
-    state = contacts.state[contact]
-    if HAS_ENDED[state]:
-        join_ended(table, contact)
-        schedule_contact(table, contact, contacts.ended_ms[contact] + scalar[ENDED_RETENTION_MS])
-        return
-    scalar[OPEN_COUNT] += 1
-    if state == _QUEUED:
-        join_class(table, contact)
-        schedule_wait(table, contact)
-        return
-    if state == _SCHEDULED:
-        open_queues(table).scheduled[contacts.queue[contact]] += 1
-        schedule_contact(table, contact, contacts.until_ms[contact])
-        return
-    count_in_hand(table, contact, 1)
-    hold_contact(table, contacts.agent[contact], contact)
-    if state in (_OFFERED, _WRAP_UP):
-        schedule_contact(table, contact, contacts.until_ms[contact])

@@ -32,7 +32,7 @@ from engine.kernels.capacity import refresh_room, report_agent
 from engine.kernels.columns import NEXT_CONTACT, NEXT_DUE_MS
 from engine.kernels.compilation import entry, kernel
 from engine.kernels.consult_transitions import consult, may_consult, transfer
-from engine.kernels.contact_life import forget, restore_contact
+from engine.kernels.contact_life import forget
 from engine.kernels.contact_transitions import (
     cancel,
     ends_window,
@@ -44,20 +44,29 @@ from engine.kernels.contact_transitions import (
 )
 from engine.kernels.deadlines import next_deadline
 from engine.kernels.deciding import count_refusals
+from engine.kernels.diversion_transitions import divert, end_diversion, return_contact
 from engine.kernels.estimates import mark_estimates, reset_estimates
 from engine.kernels.offering import link_offer, mark_offer
-from engine.kernels.recording import begin_call, mark_agent, mark_contact, mark_queue
+from engine.kernels.recording import (
+    begin_call,
+    mark_agent,
+    mark_contact,
+    mark_queue,
+    record_contact,
+)
 from engine.kernels.requests import (
     IN_AGENT,
     IN_CONTACT,
     IN_OPERATION,
     IN_QUEUE,
+    IN_REASON,
     IN_ROW,
     IN_SINCE_MS,
     IN_VALUE,
     OUT_COUNT,
     Operation,
 )
+from engine.kernels.restoring import restore_contact
 from engine.kernels.schedule_transitions import fail_attempt, schedule
 from engine.kernels.time_transitions import recover, run_due
 from engine.kernels.waiting import count_ahead
@@ -74,6 +83,9 @@ _RELEASE = int(Operation.RELEASE)
 _PICK = int(Operation.PICK)
 _SCHEDULE = int(Operation.SCHEDULE)
 _CONSULT = int(Operation.CONSULT)
+_DIVERT = int(Operation.DIVERT)
+_RETURN = int(Operation.RETURN)
+_END_DIVERSION = int(Operation.END_DIVERSION)
 _TRANSFER = int(Operation.TRANSFER)
 _AGENT_CHANGED = int(Operation.AGENT_CHANGED)
 _SET_PRESENCE = int(Operation.SET_PRESENCE)
@@ -94,6 +106,7 @@ _RESTORE_AGENT = int(Operation.RESTORE_AGENT)
 _RESTORE_OFFER = int(Operation.RESTORE_OFFER)
 _READ_CONTACT = int(Operation.READ_CONTACT)
 _SET_HOURS = int(Operation.SET_HOURS)
+_RECORD_CONTACT = int(Operation.RECORD_CONTACT)
 _READ_AGENT = int(Operation.READ_AGENT)
 _READ_REFUSALS = int(Operation.READ_REFUSALS)
 _READ_MAY_CONSULT = int(Operation.READ_MAY_CONSULT)
@@ -115,6 +128,12 @@ def _apply_to_contact(table: Table, operation: int) -> int:
         return schedule(table)
     if operation == _CONSULT:
         return consult(table)
+    if operation == _DIVERT:
+        return divert(table)
+    if operation == _RETURN:
+        return return_contact(table)
+    if operation == _END_DIVERSION:
+        return end_diversion(table)
     return update(table)
 
 
@@ -183,6 +202,8 @@ def _apply_quietly(table: Table, operation: int) -> int:
         _read(table, operation)
     elif operation == _SET_HOURS:
         set_hours(table)
+    elif operation == _RECORD_CONTACT:
+        _record(table)
     else:
         _mark(table, operation)
     return _APPLIED
@@ -203,6 +224,14 @@ def _read(table: Table, operation: int) -> None:
         queue, priority = request[IN_QUEUE], request[IN_VALUE]
         key_ms, sequence = request[IN_SINCE_MS], cell.scalar[NEXT_CONTACT]
         cell.outcome[OUT_COUNT] = count_ahead(table, queue, priority, key_ms, sequence)
+
+
+@kernel
+def _record(table: Table) -> None:
+    """Record what Python knows of a contact, with the kind, detail and reason it asks for. O(1)."""
+    request = open_cell(table).request
+    kind, detail = request[IN_VALUE], request[IN_ROW]
+    record_contact(table, kind, request[IN_CONTACT], detail, request[IN_REASON])
 
 
 @kernel

@@ -8,6 +8,13 @@ Every broken rule is reported at once, with the field's path on the wire. Checks
 from collections.abc import Callable, Mapping
 from typing import Final, Never
 
+from engine.choices import (
+    AcceptChoice,
+    OfferChoice,
+    RefuseChoice,
+    ReportDiversionOutcome,
+    ReturnContact,
+)
 from engine.commands import (
     AcceptOffer,
     CancelContact,
@@ -67,7 +74,7 @@ from engine.policies import (
     RollbackPolicy,
 )
 from engine.refusals import one_of
-from engine.routing import plan_rules, policy_rules
+from engine.routing import choice_rules, plan_rules, policy_rules
 from engine.routing.checks import Checks
 from engine.routing.queue_rules import upsert_queue
 from engine.steering import ApproveActivation, Steer
@@ -78,8 +85,9 @@ AGENT_TAGS_MAX: Final = 64
 
 def _route(checks: Checks, command: Route) -> None:
     checks.name("contact_id", command.contact_id)
-    # Empty where the routing policy is to say.
+    # Empty where the routing policy, or the diversion that it continues, is to say.
     checks.name("queue_id", command.queue_id, may_be_empty=True)
+    checks.name("continues_contact_id", command.continues_contact_id, may_be_empty=True)
     checks.member("channel", command.channel, Channel)
     checks.number("priority", command.priority, -PRIORITY_MAX, PRIORITY_MAX)
     checks.requirements(command.requirements)
@@ -292,6 +300,11 @@ _RULES: Final[dict[type, Callable[[Checks, Never], None]]] = {
     SetIntake: _set_intake,
     Steer: _nothing,
     ApproveActivation: _approve_activation,
+    OfferChoice: choice_rules.offer_choice,
+    AcceptChoice: choice_rules.accept_choice,
+    RefuseChoice: choice_rules.refuse_choice,
+    ReturnContact: choice_rules.return_contact,
+    ReportDiversionOutcome: choice_rules.report_outcome,
     PutPlan: plan_rules.put_plan,
     DeletePlan: plan_rules.delete_plan,
     PutDraft: policy_rules.put_draft,

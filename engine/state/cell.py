@@ -16,6 +16,7 @@ from engine.state import agents as agent_rows
 from engine.state import contacts as contact_rows
 from engine.state import queues as queue_rows
 from engine.state.activations import ActivationRows
+from engine.state.choices import ChoiceRows
 from engine.state.classes import ContactClasses
 from engine.state.decisions import DecisionRows, Owners
 from engine.state.deltas import DeltaTaker
@@ -65,6 +66,7 @@ class CellState:
         self.names = Names(self.store, agents)
         self.hours = HoursRows()
         self.plans = PlanRows()
+        self.choices = ChoiceRows()
         self.activations = ActivationRows()
         self.policies = PolicyRows()
         # Rows that are values as a whole, without columns.
@@ -170,7 +172,8 @@ class CellState:
         queues = self.store.columns.queues
         in_hand = queues.offered[queue_row] + queues.assigned[queue_row]
         in_hand += queues.interrupted[queue_row] + queues.wrapping_up[queue_row]
-        return int(queues.waiting[queue_row] + queues.scheduled[queue_row] + in_hand)
+        aside = queues.scheduled[queue_row] + queues.diverted[queue_row]
+        return int(queues.waiting[queue_row] + aside + in_hand)
 
     def remove_agent(self, row: int) -> None:
         """Remove an agent that holds no contacts; contacts no longer name it or pass it over."""

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from engine.choices import NOT_STEERED, Diversion, OpenChoice, Steered
 from engine.commands import (
     Relaxation,
     RelaxationStep,
@@ -18,6 +19,7 @@ from engine.commands import (
 from engine.encoding import kept_json
 from engine.lifecycle import HAS_ENDED, Channel, ContactState, RejectionReason
 from engine.limits import NEVER_MS
+from engine.state import choices
 from engine.state.slots import Slots
 from engine.state.store import Store
 
@@ -63,14 +65,21 @@ class ContactView:
     consult_id: str
     consults_for_id: str
     past_agent_rows: tuple[int, ...]
+    # The choice it has open, and where it went on that accepted one; moves it accepted.
+    choice: OpenChoice | None = None
+    diversion: Diversion | None = None
+    hops: int = 0
+    # The diverted contact that it continues, "" for none.
+    continues_contact_id: str = ""
 
 
 class Said(NamedTuple):
-    """What a gateway said about a contact."""
+    """What a gateway said about a contact, and what policies made of it."""
 
     requirements: Requirements
     attributes: Mapping[str, str]
     relaxation: Relaxation = ()
+    steered: Steered = NOT_STEERED
 
 
 class ContactRows:
@@ -162,6 +171,10 @@ class ContactRows:
             consult_id=self._id_of(int(contacts.consult[row])),
             consults_for_id=self._id_of(int(contacts.consults_for[row])),
             past_agent_rows=tuple(one for one in contacts.past_agent[row].tolist() if one >= 0),
+            choice=said.steered.choice,
+            diversion=said.steered.diversion,
+            hops=said.steered.hops,
+            continues_contact_id=said.steered.continues_contact_id,
         )
 
     def _id_of(self, row: int) -> str:
@@ -177,10 +190,10 @@ class ContactRows:
         return interrupted_ms
 
     def age_counts_to_ms(self, row: int, now_ms: int) -> int:
-        """Until when a contact's wait and routing age count: now, unless it is scheduled."""
+        """Until when a contact's wait and routing age count: now, unless it is put aside."""
         contacts = self._store.columns.contacts
-        is_scheduled = contacts.state[row] == ContactState.SCHEDULED
-        return int(contacts.queued_ms[row]) if is_scheduled else now_ms
+        stands_still = contacts.state[row] in (ContactState.SCHEDULED, ContactState.DIVERTED)
+        return int(contacts.queued_ms[row]) if stands_still else now_ms
 
 
 def asked_after(said: Said, steps_taken: int) -> Requirements:
@@ -194,12 +207,15 @@ _Asked = tuple[list[tuple[str, int]], list[tuple[str, float]], *tuple[list[str],
 
 def _payload_of(said: Said) -> bytes:
     asked = _encoded(said.requirements)
-    if not said.relaxation:
+    is_steered = said.steered is not NOT_STEERED
+    if not (said.relaxation or is_steered):
         return kept_json((asked, dict(said.attributes)))
     steps = [
         (step.after_ms, _encoded(step.requirements), step.priority) for step in said.relaxation
     ]
-    return kept_json((asked, dict(said.attributes), steps))
+    if not is_steered:
+        return kept_json((asked, dict(said.attributes), steps))
+    return kept_json((asked, dict(said.attributes), steps, choices.encoded(said.steered)))
 
 
 @lru_cache(_REQUIREMENTS_REMEMBERED)
@@ -220,6 +236,7 @@ def said_in(payload: bytes) -> Said:
         _decoded(asked),
         attributes,
         tuple(RelaxationStep(after_ms, _decoded(item), rank) for after_ms, item, rank in steps),
+        choices.decoded(more[1]) if len(more) > 1 else NOT_STEERED,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.choices import NOT_STEERED, Steered
 from engine.commands import Requirements
 from engine.effects import FIRST_TEXT_REASON
 from engine.kernels.columns import (
@@ -27,7 +28,7 @@ from engine.kernels.packing import (
 )
 from engine.kernels.requests import IN_AGENT, IN_CONTACT, IN_ROW, Operation
 from engine.lifecycle import HAS_ENDED, HELD_STATES, Channel, ContactState
-from engine.limits import ESTIMATE_MEMORY
+from engine.limits import ESTIMATE_MEMORY, NEVER_MS
 from engine.state import agents as agent_rows
 from engine.state import contacts as contact_rows
 from engine.state import queues as queue_rows
@@ -204,6 +205,7 @@ def _load_classes(cell: CellState, deltas: Sequence[RowDelta]) -> None:
         row = delta.row
         with _naming(delta):
             said = contact_rows.said_in(delta.payload or b"")
+        _restore_steered(cell, row, said.steered)
         requirements = contact_rows.asked_after(said, int(contacts.relaxed[row]))
         to_come = cell.contacts.steps_to_come(row, said)
         asked = {requirements, *(step.requirements for step in to_come)}
@@ -221,6 +223,23 @@ def _load_classes(cell: CellState, deltas: Sequence[RowDelta]) -> None:
         contacts.class_row[row] = class_row
         # At once, or making room for the next one's class might sweep this one.
         cell.store.columns.classes.references[class_row] += 1
+
+
+def _restore_steered(cell: CellState, row: int, steered: Steered) -> None:
+    """Note an open choice, a diversion, and when they are due."""
+    contacts = cell.store.columns.contacts
+    is_diverted = contacts.state[row] == ContactState.DIVERTED
+    if is_diverted and steered.diversion is None:
+        message = f"contact {cell.contacts.slots.ids[row]!r}, row {row}: diverted to nowhere"
+        raise DamagedRow(message)
+    if steered is NOT_STEERED:
+        return
+    due_ms = NEVER_MS
+    if steered.choice is not None:
+        due_ms = steered.choice.until_ms
+    elif is_diverted:
+        due_ms = int(contacts.until_ms[row])
+    cell.choices.keep(row, steered, due_ms)
 
 
 def _check_references(cell: CellState, rows: NDArray[np.int64]) -> None:

@@ -53,6 +53,7 @@ class QueueSnapshot:
     wrapping_up: int
     scheduled: int
     interrupted: int
+    diverted: int
     oldest_wait_ms: int
     agents_free: int
     agents_signed_in: int
@@ -154,6 +155,7 @@ class QueueRows:
             wrapping_up=int(queues.wrapping_up[row]),
             scheduled=int(queues.scheduled[row]),
             interrupted=int(queues.interrupted[row]),
+            diverted=int(queues.diverted[row]),
             oldest_wait_ms=self._oldest_wait_ms(row, now_ms),
             agents_free=int(np.bitwise_count(free).sum()),
             agents_signed_in=int(((member_presence > 0) & (member_presence < 5)).sum()),

@@ -210,6 +210,7 @@ def contact_view(engine: Engine, contact_id: str, now_ms: int) -> View:
         "consults_for": view.consults_for_id,
         "past_agents": [agents[row] for row in view.past_agent_rows],
         "interrupted_ms": view.interrupted_ms,
+        "steered": (view.choice, view.diversion, view.hops, view.continues_contact_id),
     }
 
 
@@ -254,6 +255,12 @@ def _reference_contact(floor: Floor, contact: RefContact) -> View:
         "past_agents": [one for one in contact.past_agents if one],
         "interrupted_ms": contact.interrupted_ms
         + (floor.now_ms - contact.put_aside_ms if contact.state.name == "INTERRUPTED" else 0),
+        "steered": (
+            contact.choice,
+            contact.diversion,
+            contact.hops,
+            contact.continues_contact_id,
+        ),
     }
 
 
@@ -320,6 +327,7 @@ def queue_view(engine: Engine, queue_id: str) -> View:
         "wrapping_up": snapshot.wrapping_up,
         "scheduled": snapshot.scheduled,
         "interrupted": snapshot.interrupted,
+        "diverted": snapshot.diverted,
         "oldest_wait_ms": snapshot.oldest_wait_ms,
         "agents_free": snapshot.agents_free,
         "agents_signed_in": snapshot.agents_signed_in,
@@ -336,8 +344,10 @@ def _reference_queue(floor: Floor, queue: RefQueue) -> View:
     ]
     count_of = {
         name: sum(contact.state.name == name for contact in contacts)
-        for name in ("QUEUED", "OFFERED", "ASSIGNED", "WRAP_UP", "SCHEDULED", "INTERRUPTED")
-    }
+        for name in (
+            "QUEUED", "OFFERED", "ASSIGNED", "WRAP_UP", "SCHEDULED", "INTERRUPTED", "DIVERTED",
+        )
+    }  # fmt: skip
     channels = range(1, 9)
     return {
         "definition": queue.definition._replace(etag=str(queue.version)),
@@ -349,6 +359,7 @@ def _reference_queue(floor: Floor, queue: RefQueue) -> View:
         "wrapping_up": count_of["WRAP_UP"],
         "scheduled": count_of["SCHEDULED"],
         "interrupted": count_of["INTERRUPTED"],
+        "diverted": count_of["DIVERTED"],
         "oldest_wait_ms": max((floor.now_ms - head.queued_ms for head in heads), default=0),
         "agents_free": sum(any(map(agent.has_room, channels)) for agent in members),  # type: ignore[arg-type]
         "agents_signed_in": sum(agent.presence.name != "OFFLINE" for agent in members),

@@ -3,6 +3,17 @@
 from collections.abc import Callable
 from typing import Final
 
+from engine.choices import (
+    REPORTABLE,
+    AcceptChoice,
+    Choice,
+    OfferChoice,
+    Option,
+    OptionKind,
+    RefuseChoice,
+    ReportDiversionOutcome,
+    ReturnContact,
+)
 from engine.commands import (
     AcceptOffer,
     CancelContact,
@@ -78,6 +89,7 @@ def _route(draw: Draw, floor: Floor) -> Command:
         draw((0, 0, 0, -1, 1_500, 30_000)),
         relaxation(draw),
         draw((*(None,) * 7, _schedule(draw, floor))),
+        contact_id_in(draw, floor, ContactState.DIVERTED) if seldom(draw, 6) else "",
     )
 
 
@@ -141,8 +153,9 @@ def _fail_attempt(draw: Draw, floor: Floor) -> Command:
 
 
 def _update(draw: Draw, floor: Floor) -> Command:
+    states = (ContactState.QUEUED, ContactState.OFFERED, ContactState.DIVERTED)
     return UpdateContact(
-        contact_id_in(draw, floor, ContactState.QUEUED, ContactState.OFFERED),
+        contact_id_in(draw, floor, *states),
         any_etag(draw),
         draw((None, None, 3, -1)),
         draw((None, None, 0, 50_000)),
@@ -167,7 +180,9 @@ def _requeue(draw: Draw, floor: Floor) -> Command:
 
 
 def _cancel(draw: Draw, floor: Floor) -> Command:
-    states = (ContactState.QUEUED, ContactState.OFFERED, ContactState.SCHEDULED)
+    states = (
+        ContactState.QUEUED, ContactState.OFFERED, ContactState.SCHEDULED, ContactState.DIVERTED,
+    )  # fmt: skip
     contact_id = contact_id_in(draw, floor, *states)
     return CancelContact(contact_id, draw((CancelReason.ABANDONED, CancelReason.WITHDRAWN)))
 
@@ -223,6 +238,55 @@ def _release(draw: Draw, floor: Floor) -> Command:
     return ReleaseAssignment(*_assignment(draw, floor, *IN_HANDS))
 
 
+def _option(draw: Draw, floor: Floor) -> Option:
+    queue_id = any_queue_id(draw, floor)
+    return draw((
+        Option(OptionKind.WAIT, announces_wait=True, estimated_wait_ms=draw((-1, 90_000))),
+        Option(OptionKind.CALLBACK, draw(("", queue_id)), within_ms=draw((0, 500, 60_000))),
+        Option(OptionKind.OTHER_CHANNEL, queue_id, draw(CHANNELS)),
+        Option(OptionKind.SELF_SERVICE, queue_id),
+        Option(OptionKind.OTHER_QUEUE, queue_id),
+    ))  # fmt: skip
+
+
+def _offer_choice(draw: Draw, floor: Floor) -> Command:
+    options = tuple({_option(draw, floor): None for _ in range(draw((1, 2, 3)))})
+    forced = len(options) == 1 and draw((True, False))
+    choice = Choice(
+        "busy", draw((1, 2)), "act", options, draw((400, 20_000)), draw((0, 1_500, 60_000)), forced
+    )
+    return OfferChoice(contact_id_in(draw, floor, ContactState.QUEUED), choice)
+
+
+def _asked(draw: Draw, floor: Floor) -> str:
+    """A contact with a choice open; now and then any."""
+    asked = [one.contact_id for one in floor.contacts.values() if one.choice]
+    if asked and not seldom(draw, 10):
+        return draw(asked)
+    return contact_id_in(draw, floor, ContactState.QUEUED)
+
+
+def _accept_choice(draw: Draw, floor: Floor) -> Command:
+    return AcceptChoice(_asked(draw, floor), draw((1, 1, 2, 3)), any_etag(draw))
+
+
+def _refuse_choice(draw: Draw, floor: Floor) -> Command:
+    return RefuseChoice(_asked(draw, floor))
+
+
+def _return_contact(draw: Draw, floor: Floor) -> Command:
+    away = [one.contact_id for one in floor.contacts.values() if one.diversion]
+    contact_id = contact_id_in(draw, floor, ContactState.DIVERTED)
+    if away and not seldom(draw, 10):
+        contact_id = draw(away)
+    return ReturnContact(contact_id, draw(("", "", any_queue_id(draw, floor))))
+
+
+def _report_outcome(draw: Draw, floor: Floor) -> Command:
+    contact_id = contact_id_in(draw, floor, ContactState.DIVERTED)
+    return ReportDiversionOutcome(contact_id, draw(REPORTABLE))
+
+
 def _expire(draw: Draw, floor: Floor) -> Command:
     return Expire()
 
@@ -238,6 +302,9 @@ KINDS: Final[tuple[Callable[[Draw, Floor], Command], ...]] = (
     *(_end_wrap_up, _decline) * 6,
     *(_update, _requeue, _cancel, _release, _offer_contact, _schedule_contact) * 4,
     *(_fail_attempt, _consult, _complete_transfer) * 4,
+    *(_offer_choice,) * 8,
+    *(_accept_choice,) * 6,
+    *(_refuse_choice, _return_contact, _report_outcome) * 2,
     *(upsert_agent, upsert_queue, heartbeat, _expire) * 3,
     *(set_intake,) * 4,
     reset_estimates,

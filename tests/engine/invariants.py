@@ -44,6 +44,7 @@ def check(engine: Engine) -> None:
     _check_waiting(columns, contacts, queues)
     _check_hands(columns, contacts, agents)
     _check_ended(columns, contacts)
+    _check_choices(engine, contacts)
     _check_sets(engine, agents, queues)
     for heap, due_ms, position, count in (
         (columns.contacts.heap, columns.contacts.due_ms, columns.contacts.heap_position,
@@ -54,7 +55,7 @@ def check(engine: Engine) -> None:
          WINDOW_HEAP_COUNT),
     ):  # fmt: skip
         check_heap(heap, due_ms, position, int(scalar[count]))
-    assert scalar[OPEN_COUNT] == np.isin(columns.contacts.state, (1, 2, 3, 4, 10, 11)).sum()
+    assert scalar[OPEN_COUNT] == np.isin(columns.contacts.state, (1, 2, 3, 4, 10, 11, 12)).sum()
     assert scalar[CONTACT_DIRTY_COUNT] == columns.contacts.is_dirty.sum() == 0
     assert scalar[AGENT_DIRTY_COUNT] == columns.agents.is_dirty.sum() == 0
     assert scalar[QUEUE_DIRTY_COUNT] == columns.queues.is_dirty.sum() == 0
@@ -73,7 +74,7 @@ def _check_states(columns: ColumnSet, rows: list[int]) -> None:
         assert (contacts.cost[row] > 0) == (state in HELD_STATES)
         assert (contacts.class_row[row] >= 0) == (not HAS_ENDED[state])
         assert (contacts.ended_ms[row] > 0) == HAS_ENDED[state]
-        if state in (ContactState.QUEUED, ContactState.SCHEDULED):
+        if state in (ContactState.QUEUED, ContactState.SCHEDULED, ContactState.DIVERTED):
             assert contacts.agent[row] == -1
         if state in HELD_STATES:
             assert columns.agents.presence[contacts.agent[row]] > 0
@@ -105,6 +106,7 @@ def _check_waiting(columns: ColumnSet, rows: list[int], queues: list[int]) -> No
             (ContactState.WRAP_UP, columns.queues.wrapping_up),
             (ContactState.SCHEDULED, columns.queues.scheduled),
             (ContactState.INTERRUPTED, columns.queues.interrupted),
+            (ContactState.DIVERTED, columns.queues.diverted),
         ):
             own = [row for row in rows if contacts.queue[row] == queue]
             assert count[queue] == sum(contacts.state[row] == state for row in own)
@@ -181,6 +183,25 @@ def _check_ended(columns: ColumnSet, rows: list[int]) -> None:
     assert scalar[ENDED_TAIL] == (ended[-1] if ended else -1)
     ends = [(int(contacts.ended_ms[row]), row) for row in ended]
     assert ends == sorted(ends)
+
+
+def _check_choices(engine: Engine, rows: list[int]) -> None:
+    """Choices that are open lie over waiting contacts; only they and diversions come due."""
+    choices, contacts = engine.cell.choices, engine.cell.store.columns.contacts
+    due_ms = []
+    for row in rows:
+        steered = engine.cell.contacts.said(row).steered
+        state = ContactState(int(contacts.state[row]))
+        assert choices.is_open(row) == (steered.choice is not None)
+        assert choices.hops(row) == steered.hops
+        if steered.choice is not None:
+            assert state in (ContactState.QUEUED, ContactState.OFFERED)
+            due_ms.append(steered.choice.until_ms)
+        elif state is ContactState.DIVERTED:
+            assert steered.diversion is not None
+            due_ms.append(int(contacts.until_ms[row]))
+    assert choices.next_ms == min(due_ms, default=NEVER_MS)
+    assert bool(choices) == bool(due_ms)
 
 
 def _check_sets(engine: Engine, agents: list[int], queues: list[int]) -> None:

@@ -10,6 +10,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from engine.choices import (
+    AcceptChoice,
+    DiversionOutcome,
+    OfferChoice,
+    RefuseChoice,
+    ReportDiversionOutcome,
+    ReturnContact,
+)
 from engine.commands import (
     AcceptOffer,
     CancelContact,
@@ -51,6 +59,7 @@ from engine.policies import (
     RollbackPolicy,
 )
 from engine.refusals import Refusal
+from tests.engine import reference_choosing as choosing
 from tests.engine import reference_definitions as definitions
 from tests.engine import reference_policies as policies
 from tests.engine.reference_consulting import ask, check_consult, consult_of, hand_over
@@ -112,8 +121,12 @@ class Reference:
             raise Refused(Refusal.CLOCK_WENT_BACKWARDS)
         self.floor.now_ms = now_ms
         follow_due_hours(self.floor)
-        if next_deadline_ms(self.floor) <= now_ms and not isinstance(command, Recover):
-            call(self.floor, lambda: None)
+        if not isinstance(command, Recover):
+            choosing.close_due(self.floor)
+            if next_deadline_ms(self.floor) <= now_ms:
+                began = len(self.floor.effects)
+                call(self.floor, lambda: None)
+                choosing.close_left(self.floor, began)
         handlers: dict[type, Callable[..., Outcome]] = {
             Route: self.route,
             UpdateContact: self.update,
@@ -137,6 +150,11 @@ class Reference:
             UpsertQueue: partial(definitions.upsert_queue, self.floor),
             DeleteQueue: partial(definitions.delete_queue, self.floor),
             SetIntake: partial(definitions.set_intake, self.floor),
+            OfferChoice: partial(choosing.offer, self.floor),
+            AcceptChoice: partial(choosing.accept, self.floor),
+            RefuseChoice: partial(choosing.refuse, self.floor),
+            ReturnContact: partial(choosing.come_back, self.floor),
+            ReportDiversionOutcome: partial(choosing.report, self.floor),
             PutPlan: partial(definitions.put_plan, self.floor),
             DeletePlan: partial(definitions.delete_plan, self.floor),
             PutDraft: partial(policies.put_draft, self.floor),
@@ -148,7 +166,11 @@ class Reference:
             Expire: lambda _: call(self.floor, Outcome),
             Recover: self.recover,
         }
-        return handlers[type(command)](command)
+        began = len(self.floor.effects)
+        try:
+            return handlers[type(command)](command)
+        finally:
+            choosing.close_left(self.floor, began)
 
     def recover(self, _: Recover) -> Outcome:
         call(self.floor, lambda: recover_floor(self.floor))
@@ -174,6 +196,10 @@ class Reference:
             if known.channel != command.channel:
                 raise Refused(Refusal.CONTACT_EXISTS)
             return where_it_stands(self.floor, known)._replace(already_known=True)
+        continued = None
+        if command.continues_contact_id:
+            continued = choosing.diverted(self.floor, command.continues_contact_id)
+            command = choosing.taken_over(command, continued)
         queue = named_queue(self.floor, command.queue_id)
         require_names(self.floor, command.requirements, command.relaxation)
         contact = RefContact(
@@ -206,7 +232,11 @@ class Reference:
                 return admit_later(self.floor, contact, schedule.due_at_ms, closed)
             return admit(self.floor, contact, queue)
 
-        return call(self.floor, take_in)
+        outcome = call(self.floor, take_in)
+        if continued and outcome.state != ContactState.REJECTED:
+            contact.hops, contact.continues_contact_id = continued.hops, continued.contact_id
+            choosing.end_diversion(self.floor, continued, DiversionOutcome.CONTINUED)
+        return outcome
 
     def update(self, command: UpdateContact) -> Outcome:
         contact = open_contact(self.floor, command.contact_id, command.etag)

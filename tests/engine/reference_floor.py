@@ -87,6 +87,8 @@ class Floor:
         self.queues: dict[str, RefQueue] = {}
         # Waiting contacts that are alike, each list in order.
         self.waiting: dict[Kind, list[RefContact]] = {}
+        # Contacts with a choice open.
+        self.choosing: list[RefContact] = []
         # Ended contacts still readable, the oldest first.
         self.ended: list[RefContact] = []
         self.open_count = 0

@@ -27,7 +27,7 @@ from engine.lifecycle import ContactState
 from engine.limits import ESTIMATE_MEMORY, NEVER_MS
 from tests.engine.reference_floor import Floor
 from tests.engine.reference_recording import record_contact, record_other
-from tests.engine.reference_subjects import RefAgent, RefContact, RefOffer
+from tests.engine.reference_subjects import PUT_ASIDE, RefAgent, RefContact, RefOffer
 
 _TOTAL_OF_END = {
     ContactState.COMPLETED: COMPLETED,
@@ -65,7 +65,8 @@ def postpone(floor: Floor, contact: RefContact, due_ms: int, reason: str = "") -
 def take_up(floor: Floor, contact: RefContact) -> None:
     contact.since_ms += floor.now_ms - contact.queued_ms
     start_wait(floor, contact)
-    if 0 < contact.window_ms <= floor.now_ms:
+    is_diverted = contact.state is ContactState.DIVERTED
+    if not is_diverted and 0 < contact.window_ms <= floor.now_ms:
         contact.expires_ms = contact.window_ms
 
 
@@ -127,7 +128,7 @@ def release_from_state(floor: Floor, contact: RefContact, reason: str = "") -> R
     if contact.state is ContactState.QUEUED:
         floor.leave(contact)
         return None
-    if contact.state is ContactState.SCHEDULED:
+    if contact.state in PUT_ASIDE:
         take_up(floor, contact)
         return None
     if contact.state is ContactState.OFFERED:
@@ -226,18 +227,22 @@ def fail_offer(floor: Floor, contact: RefContact, reason: str, retry_after_ms: i
 def end(
     floor: Floor, contact: RefContact, state: ContactState, kind: EffectKind, reason: str = ""
 ) -> None:
-    contact.state = state
-    part(contact)
-    contact.ended_ms = floor.now_ms
-    floor.open_count -= 1
+    close(floor, contact, state)
     totals = floor.queue_of(contact).totals
     totals[_TOTAL_OF_END[state]] += 1
     if state is ContactState.ABANDONED:
         totals[ABANDONED_MS_SUM] += floor.now_ms - contact.queued_ms
+    record_contact(floor, kind, contact, contact.rejection, reason)
+
+
+def close(floor: Floor, contact: RefContact, state: ContactState) -> None:
+    contact.state = state
+    part(contact)
+    contact.ended_ms = floor.now_ms
+    floor.open_count -= 1
     floor.ended.append(contact)
     floor.ended.sort(key=lambda one: (one.ended_ms, one.row))
     contact.due_ms = floor.now_ms + floor.limits.ended_retention_ms
-    record_contact(floor, kind, contact, contact.rejection, reason)
 
 
 def complete(floor: Floor, contact: RefContact) -> RefAgent:

@@ -7,6 +7,7 @@ Nothing here is kept up to date by hand. Compare `engine.kernels.columns` and `e
 import math
 from dataclasses import dataclass, field
 
+from engine.choices import Diversion, OpenChoice
 from engine.commands import (
     NO_REQUIREMENTS,
     Relaxation,
@@ -19,6 +20,7 @@ from engine.kernels.columns import TOTALS, WINDOW_TOTALS
 from engine.lifecycle import HELD_STATES, Channel, ContactState, Intake, Presence, RejectionReason
 from engine.limits import ESTIMATES_MAX, EXCLUSIONS_MAX, NEVER_MS
 
+PUT_ASIDE = (ContactState.SCHEDULED, ContactState.DIVERTED)
 WORKING = (Presence.AVAILABLE, Presence.BUSY, Presence.AWAY)
 
 
@@ -108,6 +110,11 @@ class RefContact:
     attempts: int = 0
     attempts_max: int = 0
     retry_ms: int = 0
+    # What policies made of it.
+    choice: OpenChoice | None = None
+    diversion: Diversion | None = None
+    hops: int = 0
+    continues_contact_id: str = ""
 
     @property
     def offer_id(self) -> str:
@@ -117,11 +124,11 @@ class RefContact:
     @property
     def is_open(self) -> bool:
         """Whether it has not ended."""
-        return self.state in (ContactState.QUEUED, ContactState.SCHEDULED, *HELD_STATES)
+        return self.state in (ContactState.QUEUED, *PUT_ASIDE, *HELD_STATES)
 
     def age_counts_to_ms(self, now_ms: int) -> int:
         """Until when its wait and routing age count."""
-        return self.queued_ms if self.state is ContactState.SCHEDULED else now_ms
+        return self.queued_ms if self.state in PUT_ASIDE else now_ms
 
     def keep_to(self, schedule: Schedule) -> None:
         """Take over a schedule."""

@@ -156,9 +156,17 @@ def follow_due_hours(floor: Floor) -> None:
 
 
 def next_due_ms(floor: Floor) -> int:
-    """When something comes due, hours of queues included; NEVER_MS for nothing."""
+    """When something comes due, hours of queues and choices too; NEVER_MS for nothing."""
     hours = (queue.hours_change_ms for queue in floor.queues.values())
-    return min(next_deadline_ms(floor), min(hours, default=NEVER_MS))
+    choices = (answer_due_ms(contact) for contact in floor.contacts.values())
+    return min(next_deadline_ms(floor), *(min(due, default=NEVER_MS) for due in (hours, choices)))
+
+
+def answer_due_ms(contact: RefContact) -> int:
+    """When a contact's choice is no longer open, or its diversion over; NEVER_MS for neither."""
+    if contact.choice:
+        return contact.choice.until_ms
+    return contact.until_ms if contact.state is ContactState.DIVERTED else NEVER_MS
 
 
 def next_deadline_ms(floor: Floor) -> int:

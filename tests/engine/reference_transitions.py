@@ -42,22 +42,24 @@ from tests.engine.reference_moves import (
     start_wait,
 )
 from tests.engine.reference_recording import record_agent, record_contact
-from tests.engine.reference_subjects import Kind, RefAgent, RefContact, RefQueue
+from tests.engine.reference_subjects import PUT_ASIDE, Kind, RefAgent, RefContact, RefQueue
 from tests.engine.reference_time import renew_lease, schedule_lease, settle_agent
 
 
 def where_it_stands(floor: Floor, contact: RefContact) -> Outcome:
     is_waiting = contact.state is ContactState.QUEUED
-    is_scheduled = contact.state is ContactState.SCHEDULED
+    is_put_aside = contact.state in PUT_ASIDE
+    is_asked = contact.state in (ContactState.QUEUED, ContactState.OFFERED)
     return Outcome(
         state=contact.state,
         contact_id=contact.contact_id,
         queue_id=contact.queue_id,
         agent_id=contact.agent_id if contact.is_open else "",
         offer_id=contact.offer_id,
-        until_ms=contact.until_ms if contact.offer or is_scheduled else 0,
+        until_ms=contact.until_ms if contact.offer or is_put_aside else 0,
         position=floor.position(contact) if is_waiting else 0,
         rejection=contact.rejection,
+        choice=contact.choice if is_asked else None,
         other_offers=tuple(
             (f"o{one.sequence:x}.{contact.row:x}", one.agent_id) for one in contact.others
         ),
@@ -115,7 +117,7 @@ def turn_away(floor: Floor, contact: RefContact, reason: RejectionReason) -> Non
 
 
 def move(floor: Floor, contact: RefContact, queue: RefQueue, asked: RefContact) -> Outcome:
-    if contact.state is ContactState.WRAP_UP:
+    if Trigger.REQUEUE not in TRANSITIONS[contact.state]:
         raise Refused(Refusal.ILLEGAL_TRANSITION)
     was_assigned = contact.state in (ContactState.ASSIGNED, ContactState.INTERRUPTED)
     has_moved = contact.queue_id != queue.queue_id

@@ -20,12 +20,17 @@ _TRIGGER_OF = {
     EffectKind.CONTACT_TRANSFERRED: Trigger.TRANSFER,
     EffectKind.CONTACT_INTERRUPTED: Trigger.INTERRUPT,
     EffectKind.CONTACT_RESUMED: Trigger.RESUME,
+    EffectKind.CONTACT_DIVERTED: Trigger.DIVERT,
+    EffectKind.DIVERSION_ENDED: Trigger.END_DIVERSION,
 }
 _ENTRY_OF = {
     EffectKind.CONTACT_REJECTED: Trigger.REJECT,
     EffectKind.CONTACT_SCHEDULED: Trigger.ADMIT_LATER,
 }
 _OF_OFFERS = {kind for kind in EffectKind if kind.name.startswith("OFFER_")}
+# They lie over what the contact does.
+_OF_CHOICES = {kind for kind in EffectKind if kind.name.startswith("CHOICE_")}
+_OF_CHOICES.add(EffectKind.CONTACT_RETURNED)
 _IN_HANDS = (ContactState.ASSIGNED, ContactState.INTERRUPTED)
 # A contact that goes back to a queue: by the reason told.
 _RETURN_OF = {
@@ -33,6 +38,7 @@ _RETURN_OF = {
     "released": Trigger.RELEASE,
     "due": Trigger.COME_DUE,
     "kept_place": Trigger.REQUEUE,
+    "returned": Trigger.RETURN,
     # Told by the end of the offer before.
     "declined": None,
     "offer_expired": None,
@@ -86,6 +92,8 @@ class LifeTracer:
             assert self.states[contact_id] is ContactState.QUEUED
         elif kind is EffectKind.CONTACT_ASSIGNED:
             assert state is ContactState.ASSIGNED, "an offer is accepted first"
+        elif kind in _OF_CHOICES:
+            self._follow_choice(kind, state)
         elif kind in _OF_OFFERS:
             self._follow_offer(kind, effect)
         elif kind is EffectKind.CONTACT_REQUEUED:
@@ -94,6 +102,13 @@ class LifeTracer:
             self._expire(effect)
         else:
             self._move(contact_id, _trigger_of(kind, effect.reason, state))
+
+    def _follow_choice(self, kind: EffectKind, state: ContactState) -> None:
+        asked = (ContactState.QUEUED, ContactState.OFFERED)
+        if kind in (EffectKind.CHOICE_ACCEPTED, EffectKind.CHOICE_REFUSED):
+            assert state in asked
+        elif kind is EffectKind.CONTACT_RETURNED:
+            assert state in (*asked, ContactState.SCHEDULED, ContactState.DIVERTED)
 
     def _expire(self, effect: Effect) -> None:
         contact_id = effect.contact_id
