@@ -8,6 +8,7 @@ from engine.choices import (
     AcceptChoice,
     Choice,
     Diversion,
+    DiversionOutcome,
     OfferChoice,
     OpenChoice,
     Option,
@@ -210,7 +211,8 @@ def _request_diversion(cell: CellState, due_ms: int, place: int, text: str) -> N
 
 def return_contact(cell: CellState, command: ReturnContact) -> Outcome:
     """Have a contact wait again on its first channel, with the age it has."""
-    row = open_contact_row(cell, command.contact_id)
+    # An ended one as well, for it may be told why it comes too late.
+    row = cell.contact_row(command.contact_id)
     steered = cell.contacts.said(row).steered
     diversion = _require_return(cell, row, command.contact_id, steered.diversion)
     queue_id = command.queue_id or diversion.from_queue_id
@@ -243,9 +245,7 @@ def _require_return(
         ILLEGAL_TRANSITION or RETURN_WINDOW_OVER.
     """
     state = ContactState(int(cell.store.columns.contacts.state[row]))
-    is_called_back = diversion is not None and diversion.kind is OptionKind.CALLBACK
-    is_away = state is ContactState.DIVERTED or (is_called_back and state in _CALLED_BACK_LATER)
-    if diversion is None or not is_away:
+    if diversion is None or not _is_away(state, diversion):
         expected = f"one that is diverted, or waits to be called back; it is {state.name}"
         refused = violation("contact_id", contact_id, expected)
         raise CommandRefused(Refusal.ILLEGAL_TRANSITION, refused)
@@ -257,6 +257,13 @@ def _require_return(
         refused = violation("contact_id", contact_id, expected)
         raise CommandRefused(Refusal.RETURN_WINDOW_OVER, refused)
     return diversion
+
+
+def _is_away(state: ContactState, diversion: Diversion) -> bool:
+    """Whether a contact is where it can come back from, or was until its time there was over."""
+    if diversion.kind is OptionKind.CALLBACK:
+        return state in _CALLED_BACK_LATER
+    return state is ContactState.DIVERTED or diversion.outcome == DiversionOutcome.NOT_REPORTED
 
 
 def report_outcome(cell: CellState, command: ReportDiversionOutcome) -> Outcome:

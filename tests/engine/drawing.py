@@ -74,6 +74,11 @@ def draw_in_hand(draw: Draw, floor: Floor) -> Command:
     return draw(IN_HAND_KINDS)(draw, floor)
 
 
+def draw_choosing(draw: Draw, floor: Floor) -> Command:
+    """A command on contacts, mostly on those that are asked, or went on elsewhere."""
+    return draw(CHOOSING_KINDS)(draw, floor)
+
+
 def _route(draw: Draw, floor: Floor) -> Command:
     fresh = f"c{floor.next_contact}"
     known = tuple(floor.contacts)
@@ -321,6 +326,15 @@ IN_HAND_KINDS: Final[tuple[Callable[[Draw, Floor], Command], ...]] = (
     *(_complete, _end_wrap_up) * 4,
     *(_fail_attempt, _schedule_contact) * 2,
     *(_decline, _release, _requeue, _cancel, _update, _offer_contact, _expire, set_presence),
+    _recover,
+)
+# Where agents are few and customers are asked.
+CHOOSING_KINDS: Final[tuple[Callable[[Draw, Floor], Command], ...]] = (
+    *(_route,) * 12,
+    *(_offer_choice, _accept_choice) * 12,
+    *(_return_contact,) * 6,
+    *(_accept, _refuse_choice, _report_outcome) * 2,
+    *(_complete, _update, _requeue, _cancel, _schedule_contact, _decline, _expire, set_presence),
     _recover,
 )
 # Each once, by name: for floors on which some are wanted more than others.

@@ -203,12 +203,16 @@ def divert(floor: Floor, contact: RefContact, choice: Choice, place: int) -> Out
 
 
 def come_back(floor: Floor, command: ReturnContact) -> Outcome:
-    contact = open_contact(floor, command.contact_id)
+    contact = floor.contacts.get(command.contact_id)
+    if contact is None:
+        raise Refused(Refusal.UNKNOWN_CONTACT)
     diversion = contact.diversion
     waits = (ContactState.QUEUED, ContactState.OFFERED, ContactState.SCHEDULED)
     is_diverted = contact.state is ContactState.DIVERTED
     if not diversion or not (
-        is_diverted or (diversion.kind is OptionKind.CALLBACK and contact.state in waits)
+        is_diverted
+        or diversion.outcome == DiversionOutcome.NOT_REPORTED
+        or (diversion.kind is OptionKind.CALLBACK and contact.state in waits)
     ):
         raise Refused(Refusal.ILLEGAL_TRANSITION)
     if floor.now_ms >= diversion.return_until_ms:

@@ -4,6 +4,16 @@ from contextlib import suppress
 
 import pytest
 
+from engine.choices import (
+    AcceptChoice,
+    Choice,
+    DiversionOutcome,
+    OfferChoice,
+    Option,
+    OptionKind,
+    ReportDiversionOutcome,
+    ReturnContact,
+)
 from engine.commands import (
     AcceptOffer,
     CancelContact,
@@ -48,6 +58,8 @@ _VIDEO_INTERRUPTS_VOICE = (
     ChannelCapacity(Channel.VOICE, interrupted_by=(Channel.VIDEO,)),
     ChannelCapacity(Channel.VIDEO),
 )
+_TO_CHAT = Option(OptionKind.OTHER_CHANNEL, "q2", Channel.CHAT)
+_CHOICE = Choice("busy", 1, "act", (_TO_CHAT,), return_within_ms=900_000)
 _WRAP_UP_UNTIL_ENDED = UpsertQueue("q1", wrap_up_mode=WrapUpMode.UNTIL_ENDED)
 
 
@@ -90,10 +102,13 @@ def _way_to(state: ContactState, trigger: Trigger) -> list[tuple[Command, int]]:
         in_hand, call = _consulted(route, "c1", "c0"), "o3.2"
     elif trigger is Trigger.END_CONSULT:
         in_hand, aside, call = _consulted(route, "c0", "c1"), "a2", "o4.2"
+    asked: list[tuple[Command, int]] = []
+    if trigger is Trigger.DIVERT:
+        asked = [(OfferChoice("c1", _CHOICE), 1_000)]
     ways: dict[ContactState, list[tuple[Command, int]]] = {
         ContactState.FREE: [],
-        ContactState.QUEUED: handled[:1],
-        ContactState.OFFERED: handled[:2],
+        ContactState.QUEUED: handled[:1] + asked,
+        ContactState.OFFERED: handled[:1] + asked + handled[1:2],
         ContactState.ASSIGNED: in_hand,
         ContactState.WRAP_UP: handled[:4],
         ContactState.COMPLETED: handled,
@@ -118,6 +133,10 @@ def _way_to(state: ContactState, trigger: Trigger) -> list[tuple[Command, int]]:
             (AcceptOffer(call, aside), 1_000),
         ],
         ContactState.SCHEDULED: [(route._replace(schedule=later), 1_000)],
+        ContactState.DIVERTED: [
+            (route, 1_000),
+            (OfferChoice("c1", _CHOICE._replace(forced=True)), 1_000),
+        ],
     }
     return ways[state]
 
@@ -165,6 +184,9 @@ def _try(engine: Engine, trigger: Trigger) -> None:
         Trigger.END_CONSULT: CompleteAssignment("c0", "a1"),
         Trigger.INTERRUPT: AcceptOffer("o2.1", "a1"),
         Trigger.RESUME: ReleaseAssignment("call", "a1"),
+        Trigger.DIVERT: AcceptChoice("c1", 1),
+        Trigger.RETURN: ReturnContact("c1"),
+        Trigger.END_DIVERSION: ReportDiversionOutcome("c1", DiversionOutcome.CONTAINED),
     }
     # An offer lasts 20 s; a contact that is to expire waits 10 s at most, and relaxes after 5 s.
     passed_ms = {

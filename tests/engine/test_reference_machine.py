@@ -24,12 +24,12 @@ from engine.commands import (
     UpsertQueue,
 )
 from engine.definitions import AgentSkill
-from engine.lifecycle import Presence, Strategy, Trigger
+from engine.lifecycle import ContactState, Presence, Strategy, Trigger
 from engine.limits import Limits
 from tests.engine import invariants
 from tests.engine.choices import SKILLS, STEPS_MS, TAGS, Draw, SeededDraw, seldom
 from tests.engine.comparing import Pair
-from tests.engine.drawing import KINDS, draw_command, draw_in_hand
+from tests.engine.drawing import KINDS, draw_choosing, draw_command, draw_in_hand
 from tests.engine.drawing_definitions import CALLS_FIRST
 from tests.engine.reference_floor import Floor
 
@@ -194,3 +194,21 @@ def test_walk_among_agents_with_full_hands_agrees_with_the_reference() -> None:
     seen = run.pair.tracer.seen
     assert {Trigger.CONSULT, Trigger.TRANSFER, Trigger.END_CONSULT} <= {one for _, one in seen}
     assert {Trigger.INTERRUPT, Trigger.RESUME} <= {one for _, one in seen}
+
+
+def test_walk_among_customers_who_are_asked_agrees_with_the_reference() -> None:
+    """Choices, diversions and returns need contacts that wait long enough to be asked."""
+    run = Run(ROOMY)
+    for queue_id in ("q0", "q1"):
+        run.step(UpsertQueue(queue_id, offer_timeout_ms=2_000))
+    for agent_id in ("a0", "a1"):
+        run.step(UpsertAgent(agent_id, queue_ids=("q0", "q1"), missed_offers_max=-1))
+        run.step(SetPresence(agent_id, Presence.AVAILABLE))
+    run.walk(SeededDraw(12), 1_500, draw_choosing)
+    diverted = ContactState.DIVERTED
+    assert {
+        (ContactState.QUEUED, Trigger.DIVERT),
+        (ContactState.OFFERED, Trigger.DIVERT),
+        *((diverted, trigger) for trigger in (Trigger.RETURN, Trigger.END_DIVERSION)),
+        *((diverted, trigger) for trigger in (Trigger.ABANDON, Trigger.WITHDRAW, Trigger.UPDATE)),
+    } <= run.pair.tracer.seen

@@ -16,6 +16,7 @@ Only what differs from its default is printed. `restart` starts a fresh engine f
 one before; `show` prints a view.
 """
 
+from engine.choices import DiversionOutcome
 from engine.effects import Effect, EffectKind
 from engine.engine import Engine, Outcome
 from engine.lifecycle import ContactState, Intake, Presence, RejectionReason
@@ -23,6 +24,7 @@ from engine.limits import Limits
 from engine.policies import PolicySwitch
 from engine.refusals import CommandRefused
 from engine.state.agents import QueueEstimate
+from engine.state.contacts import ContactView
 from engine.state.rows import RowDelta
 from tests.engine.transcript_words import Line, command_of, parse_line
 
@@ -78,6 +80,7 @@ class Stage:
                 "wrap_up": snapshot.wrapping_up,
                 "scheduled": snapshot.scheduled,
                 "interrupted": snapshot.interrupted,
+                "diverted": snapshot.diverted,
                 "oldest_wait": snapshot.oldest_wait_ms,
                 "free": snapshot.agents_free,
                 "signed_in": snapshot.agents_signed_in,
@@ -119,6 +122,7 @@ class Stage:
             "consults_for": contact.consults_for_id,
             "past": ",".join(agents[row] for row in contact.past_agent_rows),
             "ended": contact.ended_at_ms,
+            **_steered(contact),
             "attributes": ",".join(f"{key}:{value}" for key, value in contact.attributes.items()),
         }
         return f"{contact.state.name} {subject}{_words(told)}"
@@ -142,8 +146,29 @@ def _outcome_text(verb: str, outcome: Outcome) -> str:
         "wait": outcome.wait_ms,
         "count": outcome.count,
         "already_known": outcome.already_known,
+        "choice_until": outcome.choice.until_ms if outcome.choice else 0,
     }
     return f"{state} {subject}".rstrip() + _words(told)
+
+
+def _steered(contact: ContactView) -> dict[str, object]:
+    """What policies made of a contact."""
+    choice, diversion = contact.choice, contact.diversion
+    return {
+        "choice_until": choice.until_ms if choice else 0,
+        "options": ",".join(item.kind.name.lower() for item in choice.choice.options)
+        if choice
+        else "",
+        "diverted_to": f"{diversion.queue_id}:{diversion.channel.name.lower()}"
+        if diversion
+        else "",
+        "return_until": diversion.return_until_ms if diversion else 0,
+        "outcome": DiversionOutcome(diversion.outcome).name.lower()
+        if diversion and diversion.outcome
+        else "",
+        "hops": contact.hops,
+        "continues": contact.continues_contact_id,
+    }
 
 
 def _effect_text(effect: Effect) -> str:
@@ -160,6 +185,8 @@ def _effect_text(effect: Effect) -> str:
         detail = RejectionReason(effect.detail).name.lower()
     elif kind is EffectKind.POLICY_OVERRIDDEN:
         detail = PolicySwitch(effect.detail).name.lower()
+    elif kind is EffectKind.DIVERSION_ENDED:
+        detail = DiversionOutcome(effect.detail).name.lower()
     elif kind is EffectKind.QUEUE_HOURS_CHANGED:
         detail = RejectionReason(effect.detail).name.lower() if detail else "open"
     told = {

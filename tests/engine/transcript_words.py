@@ -3,6 +3,17 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from engine.choices import (
+    AcceptChoice,
+    Choice,
+    DiversionOutcome,
+    OfferChoice,
+    Option,
+    OptionKind,
+    RefuseChoice,
+    ReportDiversionOutcome,
+    ReturnContact,
+)
 from engine.commands import (
     AcceptOffer,
     CancelContact,
@@ -127,7 +138,7 @@ def _route(subject: str, words: Words) -> Command:
     numbers = _integers(words, priority="priority", age="routing_age_ms", max_wait="max_wait_ms")
     return Route(
         subject,
-        words.pop("queue"),
+        words.pop("queue") if "continues" not in words else words.pop("queue", ""),
         Channel[words.pop("channel", "voice").upper()],
         numbers.get("priority", 0),
         _requirements(words),
@@ -136,6 +147,7 @@ def _route(subject: str, words: Words) -> Command:
         numbers.get("max_wait_ms", 0),
         _relaxation(words),
         _schedule(words) if words.keys() & _SCHEDULED else None,
+        words.pop("continues", ""),
     )
 
 
@@ -276,6 +288,25 @@ def _queue(subject: str, words: Words) -> Command:
     )
 
 
+def _option(text: str) -> Option:
+    """An option `<kind>:<queue>:<channel>:<within>`, of which the last ones may be left out."""
+    kind, queue_id, channel, within_ms, *_ = (*text.split(":"), "", "", "")
+    by = Channel[channel.upper()] if channel else None
+    return Option(OptionKind[kind.upper()], queue_id, by, int(within_ms or 0))
+
+
+def _ask(subject: str, words: Words) -> Command:
+    choice = Choice(
+        words.pop("policy", "busy"),
+        1,
+        words.pop("activation", "a1"),
+        tuple(map(_option, _list(words, "options"))),
+        forced=words.pop("forced", "no") == "yes",
+        **_integers(words, answer="answer_within_ms", back="return_within_ms"),
+    )
+    return OfferChoice(subject, choice)
+
+
 def _staffing(subject: str, words: Words) -> Command:
     agents = tuple(float(count) for count in _list(words, "agents"))
     begins_ms, interval_ms = int(words.pop("begins")), int(words.pop("interval"))
@@ -324,6 +355,15 @@ _COMMANDS: dict[str, Callable[[str, Words], Command]] = {
     "queue": _queue,
     "delete_queue": lambda id_, words: DeleteQueue(id_, words.pop("etag", "")),
     "intake": lambda id_, words: SetIntake(id_, Intake[words.pop("to").upper()]),
+    "ask": _ask,
+    "take": lambda id_, words: AcceptChoice(
+        id_, int(words.pop("option", "1")), words.pop("etag", "")
+    ),
+    "refuse": lambda id_, words: RefuseChoice(id_),
+    "return": lambda id_, words: ReturnContact(id_, words.pop("queue", "")),
+    "report": lambda id_, words: ReportDiversionOutcome(
+        id_, DiversionOutcome[words.pop("outcome").upper()]
+    ),
     "staffing": _staffing,
     "delete_staffing": lambda id_, words: DeletePlan(PlanKind.STAFFING, id_, words.pop("etag", "")),
     **POLICY_COMMANDS,
