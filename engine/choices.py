@@ -180,12 +180,15 @@ class Steered(NamedTuple):
         Moves it accepted, so that policies do not send it in circles.
     continues_contact_id
         The diverted contact that it continues, "" for none.
+    returns
+        Times it came back from a diversion.
     """
 
     choice: OpenChoice | None = None
     diversion: Diversion | None = None
     hops: int = 0
     continues_contact_id: str = ""
+    returns: int = 0
 
 
 NOT_STEERED: Final = Steered()

@@ -139,6 +139,7 @@ _OF_WAITING: Final[Mapping[str, Callable[[WaitingContact], Plain | None]]] = Map
         "contact.skills": lambda contact: [item.skill for item in contact.said.requirements.skills],
         "contact.tags": lambda contact: list(contact.said.requirements.tags),
         "contact.queue_id": lambda contact: contact.cell.queues.slots.ids[contact.queue_row],
+        "contact.returns": lambda contact: contact.said.steered.returns,
         "contact.wait": _wait,
         "contact.age": _age,
         "contact.estimated_wait": _estimated_wait,

@@ -5,12 +5,16 @@ from statistics import NormalDist
 from typing import Final, NamedTuple
 
 from engine.acting.contact_values import WaitingContact
+from engine.choices import Choice, OfferChoice, Option, OptionKind
 from engine.commands import RequeueContact, Requirements, SkillRequirement, UpdateContact
-from engine.handlers import contacts
+from engine.handlers import choices, contacts
+from engine.handlers.closing import keep_steered
 from engine.handlers.outcome import Outcome
-from engine.lifecycle import EstimateStatus
+from engine.lifecycle import Channel, EstimateStatus
 from engine.limits import PRIORITY_MAX
 from engine.policy.actions import Action, AnnounceWait, ChangePriority, LowerRequirement
+from engine.policy.actions import OfferChoice as PolicyOffer
+from engine.policy.actions import Option as PolicyOption
 from engine.routing.wait_estimate import estimate_contact
 from engine.state.activations import Activation
 from engine.steering import Counted
@@ -63,6 +67,8 @@ def perform(contact: WaitingContact, deed: Deed, activation: Activation) -> Outc
         The engine refuses it; nothing changed.
     """
     action = deed.action
+    if action.offer_choice is not None:
+        return _offer(contact, action.offer_choice, activation)
     if action.overflow is not None:
         return _overflow(contact, action.overflow.queue or "")
     if action.lower_requirement is not None:
@@ -78,7 +84,43 @@ def _overflow(contact: WaitingContact, queue_id: str) -> Outcome | None:
     cell = contact.cell
     if cell.queues.slots.ids[contact.queue_row] == queue_id:
         return None
-    return contacts.requeue(cell, RequeueContact(contact.contact_id, queue_id))
+    outcome = contacts.requeue(cell, RequeueContact(contact.contact_id, queue_id))
+    # Read anew: it is written by what moved it.
+    steered = cell.contacts.said(contact.row).steered
+    keep_steered(cell, contact.row, steered._replace(hops=steered.hops + 1))
+    return outcome
+
+
+def _offer(contact: WaitingContact, what: PolicyOffer, activation: Activation) -> Outcome:
+    """Lay a choice over the contact; one that is forced is accepted with it."""
+    subject = activation.subject
+    choice = Choice(
+        subject.policy,
+        subject.version,
+        activation.name,
+        tuple(_option(contact, option) for option in what.options),
+        what.answer_within,
+        what.return_within or 0,
+        forced=what.forced,
+    )
+    return choices.offer_choice(contact.cell, OfferChoice(contact.contact_id, choice))
+
+
+def _option(contact: WaitingContact, option: PolicyOption) -> Option:
+    queue_id = option.queue or ""
+    if option.wait is not None:
+        estimate = estimate_contact(contact.cell, contact.row)
+        is_known = estimate.status is EstimateStatus.ESTIMATED
+        wait_ms = estimate.expected_ms if is_known else -1
+        announces = option.wait.announce
+        return Option(OptionKind.WAIT, announces_wait=announces, estimated_wait_ms=wait_ms)
+    if option.callback is not None:
+        return Option(OptionKind.CALLBACK, queue_id, within_ms=option.callback.within or 0)
+    if option.other_channel is not None:
+        channel = Channel[option.other_channel.channel.upper()]
+        return Option(OptionKind.OTHER_CHANNEL, queue_id, channel)
+    kind = OptionKind.SELF_SERVICE if option.self_service is not None else OptionKind.OTHER_QUEUE
+    return Option(kind, queue_id)
 
 
 def _lower(contact: WaitingContact, to: LowerRequirement) -> Outcome | None:

@@ -88,7 +88,6 @@ class Desk:
         self._to_look_at: deque[int] = deque()
         # Policies that have acted on a contact, by its id.
         self._done: dict[str, set[str]] = {}
-        self._moved: set[str] = set()
         # Contacts that an activation has found eligible, and those that it will not look at again.
         self._eligible: dict[int, set[str]] = {}
         self._settled: dict[int, set[str]] = {}
@@ -106,7 +105,7 @@ class Desk:
     def route(self, command: Route) -> Outcome:
         """Take a contact in, classified where it names no queue; a policy may act on it at once."""
         cell = self._cell
-        if not command.queue_id:
+        if not (command.queue_id or command.continues_contact_id):
             command = classified(cell, self.rulebook, command)
         outcome = contacts.route(cell, command)
         if not self._standing or outcome.state != _QUEUED or outcome.already_known:
@@ -251,10 +250,13 @@ class Desk:
             return False
         if standing.moves:
             now_ms = self._cell.store.scalar[NOW_MS]
-            if contact_id in self._moved or not acting.has_budget(now_ms):
+            choices = self._cell.choices
+            if (
+                choices.hops(contact.row)
+                or choices.is_open(contact.row)
+                or not acting.has_budget(now_ms)
+            ):
                 return False
-            if not is_shadow:
-                self._moved.add(contact_id)
         self._done.setdefault(contact_id, set()).add(acting.name)
         for deed in standing.deeds:
             self._do(contact, deed, standing, is_shadow=is_shadow)
@@ -303,6 +305,5 @@ class Desk:
         rows = ((contact_id, slots.row_of(contact_id)) for contact_id in self._done)
         open_ids = {name for name, row in rows if row >= 0 and not HAS_ENDED[states[row]]}
         self._done = {name: self._done[name] for name in open_ids}
-        self._moved &= open_ids
         for known in (*self._eligible.values(), *self._settled.values()):
             known &= {name for name in known if slots.row_of(name) >= 0}

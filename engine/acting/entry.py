@@ -22,7 +22,7 @@ from engine.state.cell import CellState
 
 _Attribute = Callable[[str], str | None]
 _QUEUED: Final = int(ContactState.QUEUED)
-_READ: Final = tuple(signal.name for signal in ROUTING_SIGNALS if signal.name != "contact.returns")
+_READ: Final = tuple(signal.name for signal in ROUTING_SIGNALS)
 
 
 def classified(cell: CellState, rulebook: Rulebook, command: Route) -> Route:
@@ -66,7 +66,7 @@ def reclassified(cell: CellState, rulebook: Rulebook, contact_id: str) -> None:
     contact = WaitingContact(cell, row)
     zone = _zone_of(cell, spec.default.queue)
     values = contact.values(_READ) | local_values(cell.store.scalar[NOW_MS], zone)
-    to = classifier.classify(contact_id, values | {"contact.returns": 0}).destination
+    to = classifier.classify(contact_id, values).destination
     if cell.queues.slots.row_of(to.queue) in (-1, contact.queue_row):
         return
     asked = _with(contact.said.requirements, to, contact.said.attributes.get)

@@ -40,6 +40,7 @@ from engine.lifecycle import Channel, ContactState
 from engine.limits import NEVER_MS
 from engine.refusals import CommandRefused, Refusal, violation
 from engine.state.cell import CellState
+from engine.steering import Counted
 
 # Effects recorded by hand in one command, beside those of its transition.
 _OWN_EFFECTS: Final = 2
@@ -49,6 +50,14 @@ _CALLED_BACK_LATER: Final = (ContactState.QUEUED, ContactState.OFFERED, ContactS
 _CHANNEL_OF: Final = {
     OptionKind.CALLBACK: Channel.CALLBACK,
     OptionKind.SELF_SERVICE: Channel.SELF_SERVICE,
+}
+
+_COUNTED: Final = {
+    OptionKind.WAIT: Counted.ACCEPTED_WAIT,
+    OptionKind.CALLBACK: Counted.ACCEPTED_CALLBACK,
+    OptionKind.OTHER_CHANNEL: Counted.ACCEPTED_CHANNEL,
+    OptionKind.SELF_SERVICE: Counted.ACCEPTED_SELF_SERVICE,
+    OptionKind.OTHER_QUEUE: Counted.ACCEPTED_QUEUE,
 }
 
 
@@ -127,6 +136,7 @@ def _go_on(cell: CellState, row: int, choice: Choice, place: int) -> Outcome:
     if choice.forced:
         record(cell, EffectKind.CHOICE_OFFERED, row, len(choice.options), choice.text)
     record(cell, EffectKind.CHOICE_ACCEPTED, row, place, choice.text)
+    cell.activations.count_named(choice.activation, _COUNTED[option.kind])
     cell.choices.close(row)
     steered = steered._replace(choice=None)
     if option.kind is OptionKind.WAIT:
@@ -219,6 +229,7 @@ def return_contact(cell: CellState, command: ReturnContact) -> Outcome:
     class_row = _class_in(cell, row, queue_id, diversion.from_channel)
     cell.make_effect_room(_OWN_EFFECTS)
     record(cell, EffectKind.CONTACT_RETURNED, row, diversion.option, diversion.text)
+    cell.activations.count_named(diversion.activation, Counted.RETURNED)
     request = cell.store.request
     request[IN_CLASS] = class_row
     if cell.store.columns.contacts.state[row] == ContactState.DIVERTED:
@@ -229,7 +240,8 @@ def return_contact(cell: CellState, command: ReturnContact) -> Outcome:
         request[IN_ATTEMPTS_MAX] = request[IN_RETRY_MS] = 0
         run(cell, Operation.SCHEDULE)
     outcome = where_it_stands(cell, command.contact_id)
-    keep_steered(cell, row, steered._replace(diversion=None))
+    steered = steered._replace(diversion=None, returns=steered.returns + 1)
+    keep_steered(cell, row, steered)
     return outcome
 
 

@@ -10,6 +10,7 @@ from engine.kernels.requests import IN_CONTACT, IN_REASON, IN_ROW, IN_VALUE, Ope
 from engine.lifecycle import ContactState
 from engine.limits import EFFECTS_PER_CALL, NEVER_MS
 from engine.state.cell import CellState
+from engine.steering import Counted
 
 # Looked up once: an enum's members are slow to reach.
 _DIVERTED: Final = int(ContactState.DIVERTED)
@@ -21,6 +22,11 @@ _ENDS: Final = frozenset({
     int(EffectKind.CONTACT_CANCELLED),
 })  # fmt: skip
 _LEAVES: Final = _ENDS | {int(EffectKind.CONTACT_ASSIGNED), int(EffectKind.CONTACT_SCHEDULED)}
+_COUNTED: Final = {
+    EffectKind.CHOICE_REFUSED: Counted.REFUSED,
+    EffectKind.CHOICE_UNANSWERED: Counted.UNANSWERED,
+    EffectKind.CHOICE_LAPSED: Counted.LAPSED,
+}
 _COLUMNS: Final = [EffectColumn.KIND, EffectColumn.CONTACT]
 
 
@@ -43,8 +49,10 @@ def close_choice(cell: CellState, row: int, kind: EffectKind) -> None:
     """Close a contact's open choice, which was not accepted."""
     steered = cell.contacts.said(row).steered
     assert steered.choice is not None
+    choice = steered.choice.choice
     cell.make_effect_room(1)
-    record(cell, kind, row, 0, steered.choice.choice.text)
+    record(cell, kind, row, 0, choice.text)
+    cell.activations.count_named(choice.activation, _COUNTED[kind])
     keep_steered(cell, row, steered._replace(choice=None))
 
 
@@ -58,6 +66,7 @@ def end_diversion(cell: CellState, row: int, outcome: DiversionOutcome) -> None:
     request[IN_VALUE] = outcome
     request[IN_REASON] = cell.agents.reason_code(steered.diversion.text)
     run(cell, Operation.END_DIVERSION)
+    cell.activations.count_named(steered.diversion.activation, Counted[outcome.name])
     diversion = steered.diversion._replace(outcome=outcome)
     keep_steered(cell, row, steered._replace(diversion=diversion))
 

@@ -173,6 +173,12 @@ class ActivationRows:
             activation.counts[what] += 1
             self._dirty.add(number)
 
+    def count_named(self, name: str, what: Counted) -> None:
+        """The same by the id on the wire; one that is not an id counts for nothing."""
+        number = name.removeprefix("a")
+        if number.isdecimal():
+            self.count(int(number), what)
+
     def mark_all(self) -> None:
         """Have the next group write every activation."""
         self._dirty |= self._kept.keys()
