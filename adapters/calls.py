@@ -14,6 +14,7 @@ from adapters import (
     agent_service,
     decision_service,
     offer_service,
+    policy_service,
     queue_service,
     routing_service,
     telemetry_service,
@@ -36,6 +37,7 @@ METHODS: Final[tuple[Method, ...]] = (
     *queue_service.METHODS,
     *decision_service.METHODS,
     *telemetry_service.METHODS,
+    *policy_service.METHODS,
 )
 METHOD_BY_NAME: Final[Mapping[str, Method]] = {method.name: method for method in METHODS}
 

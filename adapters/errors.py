@@ -155,6 +155,9 @@ def as_status(refused: CallRefused) -> status_pb2.Status:
 
 
 def _description(item: Violation) -> str:
+    # What is wrong with a text is told at its place, without all of it.
+    if not item.value:
+        return item.expected
     return f"got {item.value}, expected {item.expected}"
 
 

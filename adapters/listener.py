@@ -187,7 +187,11 @@ class Listener:
 
         async def handle(raw: bytes, context: Any, cells: Admission) -> bytes:
             request: Any = parse(request_type, raw)
-            return await ask(cells.find(request.cell), method, request, context.time_remaining())
+            cell = cells.find(request.cell)
+            chosen = method
+            if method.prepare is not None:
+                chosen = await method.prepared(cell.engine, request, cells.caller.name)
+            return await ask(cell, chosen, request, context.time_remaining())
 
         async def handle_noted(raw: bytes, context: Any, cells: Admission) -> bytes:
             seen = cells.at(context.peer())

@@ -212,6 +212,7 @@ def event_message(effect: Effect, cursor: str) -> event_pb2.Event:
         offer_id=effect.offer_id,
         wait_ms=effect.wait_ms,
         reason=effect.reason,
+        policy=effect.policy,
     )
     if kind == EffectKind.OFFER_ISSUED:
         event.offer_expires_at_ms = effect.offer_expires_ms
@@ -229,4 +230,13 @@ def event_message(effect: Effect, cursor: str) -> event_pb2.Event:
         event.relaxation_step = effect.detail
     elif kind == EffectKind.CONTACT_SCHEDULED:
         event.due_at_ms = effect.detail
+    else:
+        _tell_of_policy(event, effect)
     return event
+
+
+def _tell_of_policy(event: event_pb2.Event, effect: Effect) -> None:
+    if effect.kind == EffectKind.POLICY_OVERRIDDEN:
+        event.policy_switch = effect.detail  # type: ignore[assignment]
+    elif effect.policy:
+        event.policy_version = effect.detail

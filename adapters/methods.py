@@ -6,15 +6,15 @@ A method gets the engine, the request and the time, and returns the reply; `Comm
 listener's and the dispatch loop's business.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
 
-from adapters.errors import invalid
+from adapters.errors import invalid, refused_by_engine
 from engine.engine import Engine
-from engine.refusals import violation
+from engine.refusals import CommandRefused, violation
 
 PAGE_SIZE: Final = 100
 PAGE_SIZE_MAX: Final = 1_000
@@ -25,6 +25,8 @@ PAGE_BYTES_MAX: Final = 2_097_152
 _ITEM_HEADER_BYTES: Final = 5
 
 M = TypeVar("M", bound=Message)
+Run = Callable[[Engine, Any, int], Message]
+Prepare = Callable[[Engine, Any, str], Awaitable[Run]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +46,35 @@ class Method:
         Whether the reply is kept under the request id.
     session_field
         Name of its fields in SessionCommand and SessionReply; "" when sessions do not offer it.
+    prepare
+        (engine, request, caller) -> what to run instead, for what takes too long for a turn: called
+        before the call is put into the inbox, and may await. It reads the engine, and may complete
+        the request. `caller` is "" where callers do not prove who they are.
     """
 
     service: str
     name: str
     request: type[Message]
-    run: Callable[[Engine, Any, int], Message]
+    run: Run
     is_write: bool = False
     session_field: str = ""
+    prepare: Prepare | None = None
+
+    async def prepared(self, engine: Engine, request: Message, caller: str) -> "Method":
+        """
+        The method as it is to run for one request.
+
+        Raises
+        ------
+        CallRefused
+            There is nothing to run.
+        """
+        if self.prepare is None:
+            return self
+        try:
+            return replace(self, run=await self.prepare(engine, request, caller))
+        except CommandRefused as refused:
+            raise refused_by_engine(refused) from None
 
     @property
     def full_name(self) -> str:

@@ -22,21 +22,39 @@ class FileProblem(NamedTuple):
 
     Attributes
     ----------
+    message
+        What is wrong, after the path where there is one.
     excerpt
         The line it stands in, without its end.
+    path
+        Where in the document; "" for the file as a whole.
+    rule
+        Its kind; stable, for tools.
     """
 
     file: str
     place: Place
     message: str
     excerpt: str
+    path: str = ""
+    rule: str = "yaml"
 
     def __str__(self) -> str:
         """`file:line:col: message`, and below it the line with a caret."""
         head = f"{self.file}:{self.place.line}:{self.place.column}: {self.message}"
+        return "\n".join([head, *(f" | {line}" for line in self.marked)])
+
+    @property
+    def plain(self) -> str:
+        """What is wrong, without the path."""
+        return self.message.removeprefix(f"{self.path}: ")
+
+    @property
+    def marked(self) -> tuple[str, ...]:
+        """The line, and one with a caret below its place; nothing where the line is empty."""
         before = self.excerpt[: self.place.column - 1]
         spaces = "".join("\t" if sign == "\t" else " " for sign in before)
-        return f"{head}\n | {self.excerpt}\n | {spaces}^" if self.excerpt else head
+        return (self.excerpt, f"{spaces}^") if self.excerpt else ()
 
 
 class LocatedPolicy(NamedTuple):
@@ -50,6 +68,11 @@ class LocatedPolicy(NamedTuple):
     def problem(self, problem: PolicyProblem) -> FileProblem:
         """A problem of the policy, where it stands in the file."""
         return _in_file(problem, self.located, (self.file, self.text))
+
+    @property
+    def name(self) -> str:
+        """The policy's identity."""
+        return self.compiled.policy.name
 
 
 class FileRead(NamedTuple):
@@ -91,8 +114,9 @@ def read_policies(file: str, text: str, checker: Checker) -> FileRead:
 def _in_file(problem: PolicyProblem, located: Located, source: tuple[str, str]) -> FileProblem:
     file, text = source
     place = _place(problem, located, text)
-    message = f"{shown_path(problem.path)}: {problem.message}"
-    return FileProblem(file, place, message, _line(text, place))
+    path = shown_path(problem.path)
+    rule = "form" if problem.place is None else "expression"
+    return FileProblem(file, place, f"{path}: {problem.message}", _line(text, place), path, rule)
 
 
 def _place(problem: PolicyProblem, located: Located, text: str) -> Place:

@@ -93,11 +93,12 @@ def _of_request(request: Message) -> dict[str, object]:
 
 
 def target_of(request: Message) -> str:
-    """The id of the one thing a request changes, such as queue_id, or that of queue in it."""
+    """The id of the one thing a request changes, such as queue_id or name, or of queue in it."""
     for field, value in request.ListFields():
         if field.name == "request_id":
             continue
-        if field.name.endswith("_id") and isinstance(value, str):
+        is_id = field.name.endswith("_id") or field.name in ("name", "policy")
+        if is_id and isinstance(value, str):
             return value
         if isinstance(value, Message) and (found := target_of(value)):
             return found

@@ -112,6 +112,19 @@ RULES: Final[Mapping[str, Rule]] = {
     "TelemetryService/PutDriver": _TUNING_AUDITED,
     "TelemetryService/ListDrivers": _ALL,
     "TelemetryService/DeleteDriver": _TUNING_AUDITED,
+    "PolicyService/CreateDraft": _AUTHOR_AUDITED,
+    "PolicyService/UpdateDraft": _AUTHOR_AUDITED,
+    "PolicyService/DeleteDraft": _AUTHOR_AUDITED,
+    "PolicyService/ValidatePolicy": _ALL,
+    "PolicyService/DiffPolicy": _ALL,
+    "PolicyService/PublishPolicy": _AUTHOR_AUDITED,
+    "PolicyService/RollbackPolicy": _AUTHOR_AUDITED,
+    "PolicyService/RetirePolicy": _AUTHOR_AUDITED,
+    "PolicyService/ListPolicies": _ALL,
+    "PolicyService/GetPolicy": _ALL,
+    # Who runs the floor must be able to stop what goes wrong.
+    "PolicyService/OverridePolicy": _TUNING_AUDITED,
+    "PolicyService/ListOverrides": _ALL,
     # Each command in it is looked at by itself.
     "GatewayService/Connect": _ALL,
 }

@@ -37,6 +37,7 @@ from headgate.v1 import (
     gateway_service_pb2,
     gateway_service_pb2_grpc,
     offer_service_pb2_grpc,
+    policy_service_pb2_grpc,
     queue_service_pb2_grpc,
     routing_service_pb2,
     routing_service_pb2_grpc,
@@ -95,8 +96,8 @@ class Client:
         self.decisions = decision_service_pb2_grpc.DecisionServiceStub(self.channel)
         self.events = event_service_pb2_grpc.EventServiceStub(self.channel)
         self.telemetry = telemetry_service_pb2_grpc.TelemetryServiceStub(self.channel)
+        self.policies = policy_service_pb2_grpc.PolicyServiceStub(self.channel)
         self.gateway = gateway_service_pb2_grpc.GatewayServiceStub(self.channel)
-        self.telemetry = telemetry_service_pb2_grpc.TelemetryServiceStub(self.channel)
 
     async def __aenter__(self) -> Self:
         return self

@@ -47,6 +47,13 @@ MAY = {
     "DeleteStaffing": "operator author",
     "PutDriver": "operator author",
     "DeleteDriver": "operator author",
+    "CreateDraft": "author",
+    "UpdateDraft": "author",
+    "DeleteDraft": "author",
+    "PublishPolicy": "author",
+    "RollbackPolicy": "author",
+    "RetirePolicy": "author",
+    "OverridePolicy": "operator author",
 }
 
 
@@ -85,7 +92,8 @@ def test_changes_of_configuration_are_audited() -> None:
     assert audited == {
         "UpsertQueue", "DeleteQueue", "PauseQueue", "UpsertAgent", "DeleteAgent", "ResetEstimates",
         "PutEvent", "DeleteEvent", "PutStaffing", "DeleteStaffing", "PutDriver", "DeleteDriver",
-        "ImportHistory",
+        "ImportHistory", "CreateDraft", "UpdateDraft", "DeleteDraft", "PublishPolicy",
+        "RollbackPolicy", "RetirePolicy", "OverridePolicy",
     }  # fmt: skip
 
 

@@ -1,0 +1,80 @@
+"""Texts of policies checked beside what a cell has, and refused where they are not sound."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from google.rpc import code_pb2
+
+from adapters.errors import CallRefused, invalid
+from adapters.policy_source.checking import Checked, Remark, Source, text_checks
+from adapters.policy_source.reading import FileProblem
+from engine.engine import Engine
+from engine.policies import TEXT_BYTES_MAX
+from engine.policy.checked import Place
+from engine.policy.findings import Estate, Severity
+from engine.refusals import Violation, violation
+from engine.state.policies import InForce
+
+# How a text is called in what is found in it.
+TEXT: Final = "text"
+
+
+async def check(
+    engine: Engine, texts: Sequence[Source], but: str = "", *, alone: bool = False
+) -> Checked:
+    """
+    Check texts, in a thread; but alone beside what is in force, without policy `but`.
+
+    Parameters
+    ----------
+    but
+        Name of a policy whose versions in force the texts are to replace.
+    """
+    if alone:
+        return await asyncio.to_thread(text_checks().check, texts)
+    others = [Source(item.name, item.text) for item in _in_force(engine) if item.name != but]
+    estate = Estate(queues=frozenset(engine.read.queue_ids()))
+    return await asyncio.to_thread(text_checks().check, texts, others, estate)
+
+
+def _in_force(engine: Engine) -> list[InForce]:
+    """One version of each policy: the active one, or else the one that is tried."""
+    first = {item.name: item for item in reversed(engine.cell.policies.in_force())}
+    return [first[name] for name in sorted(first)]
+
+
+def require_size(text: str) -> None:
+    """Refuse a text that would not be kept before it is checked."""
+    size = len(text.encode())
+    if not (0 < size <= TEXT_BYTES_MAX):
+        expected = f"1 to {TEXT_BYTES_MAX:,} bytes"
+        raise invalid(violation("text", f"{size:,} bytes", expected))
+
+
+def require_sound(checked: Checked, name: str) -> None:
+    """Refuse a text with errors, at the place of each."""
+    errors = [*checked.errors, *misnamed(checked, name)]
+    if not errors:
+        return
+    errors.sort(key=lambda item: item.problem.place)
+    found = [_violation(error) for error in errors]
+    told = "; ".join(f"{item.field}: {item.expected}" for item in found)
+    raise CallRefused(code_pb2.INVALID_ARGUMENT, "POLICY_INVALID", told, violations=found)
+
+
+def _violation(remark: Remark) -> Violation:
+    """A finding as a field at its place; what stood there is in the caller's text."""
+    problem = remark.problem
+    return Violation(
+        f"{problem.file}:{problem.place.line}:{problem.place.column}", "", problem.message
+    )
+
+
+def misnamed(checked: Checked, name: str) -> list[Remark]:
+    """What is wrong with a text that is not one policy of this name."""
+    names = [policy.name for policy in checked.policies]
+    if names == [name] or (not names and checked.errors):
+        return []
+    expected = f"one policy called {name}, got {', '.join(names) or 'none'}"
+    return [Remark(Severity.ERROR, name, FileProblem(TEXT, Place(1, 1), expected, "", "", "name"))]
