@@ -15,6 +15,7 @@ from adapters.forecast_command import forecast
 from adapters.forward_command import forward
 from adapters.history_command import history
 from adapters.kernel_cache import is_cold, use_kernel_cache
+from adapters.policy_command.options import policy
 from adapters.security.token_command import token
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ def main() -> None:
     """Headgate routes customer contacts to agents.
 
     `serve` runs the engine, `forward` sends its events to a webhook. `export`, `apply` and `import`
-    deal with the configuration of a cell as a file. `history` teaches it what came before, and
-    `forecast` tells what it expects. `simulate` tries out a contact centre. `token` makes tokens
-    for callers, `warm` compiles ahead.
+    deal with the configuration of a cell as a file, `policy` with its policies. `history` teaches
+    it what came before, and `forecast` tells what it expects. `simulate` tries out a contact
+    centre. `token` makes tokens for callers, `warm` compiles ahead.
     """
 
 
@@ -210,6 +211,7 @@ main.add_command(forward)
 main.add_command(token)
 main.add_command(history)
 main.add_command(forecast)
+main.add_command(policy)
 
 
 def _parse_pairs(pairs: tuple[str, ...]) -> dict[str, str]:

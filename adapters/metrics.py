@@ -17,6 +17,7 @@ from prometheus_client.exposition import generate_latest
 from adapters.floor_metrics import render_cells, render_queues
 from adapters.hot_histogram import HotHistogramFamily
 from adapters.policies.metrics import PolicyFamilies
+from adapters.policy_files.metrics import PolicyFileFamilies
 from adapters.process_metrics import process_registry
 from adapters.security.metrics import AccessMetrics
 from adapters.sensing.feed_metrics import FeedFamilies
@@ -97,6 +98,7 @@ class Metrics:
         self.sensing = SensingFamilies(self.registry)
         self.policies = PolicyFamilies(self.registry)
         self.feeds = FeedFamilies(self.registry)
+        self.policy_files = PolicyFileFamilies(self.registry)
         self._cells: dict[str, CellMetrics] = {}
         self._families = _CellFamilies(self.registry)
 

@@ -35,6 +35,7 @@ from adapters.metrics import CellMetrics, Metrics
 from adapters.monitoring import Monitoring
 from adapters.pinning import free_cores
 from adapters.policies.following import PolicyFollower
+from adapters.policy_files.watching import PolicyFiles, folder_of
 from adapters.process_metrics import version
 from adapters.redis_log.address import redacted
 from adapters.redis_log.opening import open_redis_log
@@ -184,6 +185,10 @@ class Server:
                 metrics.show(**file.sizes())
                 self._tasks.append(asyncio.create_task(self._end_when_gone(name, file)))
             _tell_loaded(settings, loop)
+            if settings.policy_directory:
+                folder = folder_of(settings.policy_directory, name)
+                files = PolicyFiles(folder, loop, self.metrics.policy_files.of(name))
+                self._tasks.append(asyncio.create_task(files.run()))
         if settings.telemetry_stream:
             self._tasks.append(asyncio.create_task(self._feed(self.cells, owner)))
 

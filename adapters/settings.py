@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from adapters.addresses import split_address
+from adapters.policy_files.settings import POLICY_SHAPES, PolicySettings
 from adapters.redis_log.address import EXPECTED, parse_redis_url, redacted
 from adapters.redis_log.settings import REDIS_SHAPES, RedisSettings
 from adapters.security.settings import SECURITY_SHAPES, SecuritySettings
@@ -53,13 +54,14 @@ _SHAPES: Final = {
     **REDIS_SHAPES,
     **SECURITY_SHAPES,
     **TELEMETRY_SHAPES,
+    **POLICY_SHAPES,
     "cells": "one or more cells, each once, of letters, digits, - and _",
     "dev": "true or false",
     "channelz": "true or false",
 }
 
 
-class Settings(TelemetrySettings, RedisSettings, SecuritySettings):
+class Settings(TelemetrySettings, PolicySettings, RedisSettings, SecuritySettings):
     """Every setting, with its bounds."""
 
     address: str = Field(
@@ -218,6 +220,7 @@ class Settings(TelemetrySettings, RedisSettings, SecuritySettings):
 # What every engine has to do with first, Redis last.
 _PARTS: Final = (
     *TelemetrySettings.model_fields,
+    *PolicySettings.model_fields,
     *SecuritySettings.model_fields,
     *RedisSettings.model_fields,
 )

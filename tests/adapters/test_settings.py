@@ -46,6 +46,7 @@ OTHER_VALUES: dict[str, tuple[str, str, object]] = {
     "telemetry_lateness_ms": ("500", "500", 500),
     "telemetry_stale_ms": ("5000", "5000", 5_000),
     "anomalies_per_day": ("1.5", "1.5", 1.5),
+    "policy_directory": ("/tmp", '"/tmp"', "/tmp"),
     "pin": ("off", '"off"', "off"),
     "insecure": ("true", "true", True),
     "tls_certificate_file": (__file__, f'"{__file__}"', __file__),
@@ -108,6 +109,8 @@ BAD_VALUES = [
     ("telemetry_stream_key", '"a b"', "1 to 128 letters"),  # a space
     ("telemetry_stream_group", '"{a}"', "1 to 128 letters"),  # braces mean nothing here
     ("telemetry_stream_password_file", '"/nowhere"', "a readable file"),
+    ("policy_directory", '"/nowhere"', "a folder that can be read"),
+    ("policy_directory", f'"{__file__}"', "a folder that can be read"),  # no folder
     ("engine_name", '"a\\nb"', "printed"),  # would break a log line
     ("tls_key_file", '"/nowhere.pem"', "readable PEM file"),
     ("callers_file", '"/nowhere"', "readable file"),

@@ -1,0 +1,1 @@
+"""`headgate policy`: checks files of policies, and brings them to an engine."""

@@ -1,0 +1,1 @@
+"""Policies from files of a folder, as long as the process runs."""
