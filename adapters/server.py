@@ -34,8 +34,7 @@ from adapters.memory_log import MemoryLog, MemoryStore
 from adapters.metrics import CellMetrics, Metrics
 from adapters.monitoring import Monitoring
 from adapters.pinning import free_cores
-from adapters.policies.following import PolicyFollower
-from adapters.policy_files.watching import PolicyFiles, folder_of
+from adapters.policies.opening import follow_policies
 from adapters.process_metrics import version
 from adapters.redis_log.address import redacted
 from adapters.redis_log.opening import open_redis_log
@@ -175,7 +174,8 @@ class Server:
             if settings.sensing:
                 told = self.metrics.sensing.of(name)
                 sensing[name] = open_sensing(settings, loop, told, self._cores)
-            await self._follow_policies(loop, sensing.get(name))
+            following = await follow_policies(settings, loop, self.metrics, sensing.get(name))
+            self._tasks += [asyncio.create_task(work) for work in following]
             if settings.sensing:
                 await sensing[name].start()
             _show(metrics, loop)
@@ -185,21 +185,8 @@ class Server:
                 metrics.show(**file.sizes())
                 self._tasks.append(asyncio.create_task(self._end_when_gone(name, file)))
             _tell_loaded(settings, loop)
-            if settings.policy_directory:
-                folder = folder_of(settings.policy_directory, name)
-                files = PolicyFiles(folder, loop, self.metrics.policy_files.of(name))
-                self._tasks.append(asyncio.create_task(files.run()))
         if settings.telemetry_stream:
             self._tasks.append(asyncio.create_task(self._feed(self.cells, owner)))
-
-    async def _follow_policies(self, loop: DispatchLoop, thread: SensingThread | None) -> None:
-        """Have what is in force known before the first call."""
-        hand = thread.hand if thread is not None else None
-        follower = PolicyFollower(loop, self.metrics.policies.of(loop.cell), hand)
-        await follower.follow()
-        if thread is not None:
-            thread.policies = follower
-        self._tasks.append(asyncio.create_task(follower.run()))
 
     def _feed(self, cells: Cells, owner: str) -> Coroutine[None, None, None]:
         """Read readings from a stream, beside those that callers bring."""
