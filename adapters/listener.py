@@ -24,6 +24,7 @@ from adapters.errors import CallRefused, as_error, as_status, invalid, overloade
 from adapters.grpc_frames import GrpcFrames
 from adapters.methods import Method
 from adapters.metrics import Metrics
+from adapters.policies.explaining import POLICY_READS
 from adapters.security.door import Admission, Door
 from adapters.security.refusals import LEFT
 from adapters.security.roles import rule_of
@@ -165,9 +166,9 @@ class Listener:
         handlers["RoutingService"]["RouteBatch"] = grpc.unary_unary_rpc_method_handler(
             self._counted("unary", "RoutingService", "RouteBatch", self._route_batch)
         )
-        for read in READS:
-            handlers["TelemetryService"][read.name] = grpc.unary_unary_rpc_method_handler(
-                self._counted("unary", "TelemetryService", read.name, self._sensed(read))
+        for read in (*READS, *POLICY_READS):
+            handlers[read.service][read.name] = grpc.unary_unary_rpc_method_handler(
+                self._counted("unary", read.service, read.name, self._sensed(read))
             )
         handlers["TelemetryService"]["Ingest"] = grpc.stream_stream_rpc_method_handler(
             self._stream("bidi_stream", "TelemetryService", "Ingest", self._ingest)

@@ -10,7 +10,9 @@ from typing import Final
 
 from google.protobuf.message import Message
 
+from adapters.errors import invalid
 from adapters.methods import Method, Prepare, Run, fitting, ids_after, page_bounds
+from adapters.policies.messages import activation_message
 from adapters.policy_checks import TEXT, check, misnamed, require_size, require_sound
 from adapters.policy_messages import (
     finding_messages,
@@ -35,6 +37,7 @@ from engine.policies import (
 )
 from engine.refusals import CommandRefused, Refusal, violation
 from engine.state.policies import KeptPolicy
+from engine.steering import ApproveActivation
 from headgate.v1 import policy_service_pb2 as pb
 
 _DRAFT: Final = "draft"
@@ -46,6 +49,7 @@ _Signed = (
     | pb.RollbackPolicyRequest
     | pb.RetirePolicyRequest
     | pb.OverridePolicyRequest
+    | pb.ApproveActivationRequest
 )
 
 
@@ -239,6 +243,51 @@ def list_overrides(engine: Engine, request: pb.ListOverridesRequest, now_ms: int
     return pb.ListOverridesResponse(overrides=page, next_page_token=token)
 
 
+def list_activations(engine: Engine, request: pb.ListActivationsRequest, now_ms: int) -> Message:
+    """List activations, the latest first."""
+    del now_ms
+    found = [
+        item
+        for item in engine.cell.activations.all()
+        if request.policy in ("", item.subject.policy)
+        and request.queue_id in ("", item.subject.queue_id)
+        and not (request.lasting and item.ended_ms)
+        and item.number < _number_before(request.page_token)
+    ]
+    page = fitting(activation_message(item) for item in found[: page_bounds(request.page_size)])
+    token = found[len(page) - 1].name if len(page) < len(found) else ""
+    return pb.ListActivationsResponse(activations=page, next_page_token=token)
+
+
+def _number_before(token: str) -> int:
+    number = token.removeprefix("a")
+    if token and not number.isdecimal():
+        raise invalid(violation("page_token", token, "a token of the page before"))
+    return int(number) if token else 1 << 62
+
+
+async def _prepare_approve(
+    _engine: Engine, request: pb.ApproveActivationRequest, caller: str
+) -> Run:
+    _sign(request, caller)
+    return approve
+
+
+def approve(engine: Engine, request: pb.ApproveActivationRequest, now_ms: int) -> Message:
+    """Have an activation act, or not."""
+    number = request.activation_id.removeprefix("a")
+    command = ApproveActivation(
+        int(number) if number.isdecimal() and len(number) < 16 else 0,
+        is_approved=not request.refuse,
+        author=request.author,
+        reason=request.reason,
+    )
+    engine.apply(command, now_ms)
+    activation = engine.cell.activations.find(command.activation_id)
+    assert activation is not None
+    return pb.ApproveActivationResponse(activation=activation_message(activation))
+
+
 def _kept(engine: Engine, name: str) -> KeptPolicy:
     kept = engine.cell.policies.find(name)
     if kept is None:
@@ -279,4 +328,6 @@ METHODS: Final = (
     Method("PolicyService", "GetPolicy", pb.GetPolicyRequest, get_policy),
     _method("OverridePolicy", pb.OverridePolicyRequest, _prepare_override),
     Method("PolicyService", "ListOverrides", pb.ListOverridesRequest, list_overrides),
+    Method("PolicyService", "ListActivations", pb.ListActivationsRequest, list_activations),
+    _method("ApproveActivation", pb.ApproveActivationRequest, _prepare_approve),
 )

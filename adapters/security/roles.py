@@ -125,6 +125,9 @@ RULES: Final[Mapping[str, Rule]] = {
     # Who runs the floor must be able to stop what goes wrong.
     "PolicyService/OverridePolicy": _TUNING_AUDITED,
     "PolicyService/ListOverrides": _ALL,
+    "PolicyService/ListActivations": _ALL,
+    "PolicyService/ApproveActivation": _TUNING_AUDITED,
+    "PolicyService/ExplainPolicy": _ALL,
     # Each command in it is looked at by itself.
     "GatewayService/Connect": _ALL,
 }

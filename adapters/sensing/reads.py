@@ -40,6 +40,7 @@ class Read(NamedTuple):
     name: str
     request: type[Message]
     run: Callable[[SensingThread, Any], Awaitable[Message]]
+    service: str = "TelemetryService"
 
 
 class _Page(NamedTuple):

@@ -147,6 +147,10 @@ class SensingThread:
         self._inbox.put(run)
         return await future
 
+    async def ask_deciding(self, work: Callable[[Deciding], T]) -> T:
+        """The same of the policies it evaluates."""
+        return await self.ask(lambda _: work(self._deciding))
+
     async def save(self) -> None:
         """Keep what is learned now, where it is kept at all."""
         if self._file is not None:

@@ -41,6 +41,8 @@ class Book:
         Their state.
     program
         Their conditions, compiled apart by who wants to: set `evaluator`.
+    frame, said
+        What conditions read, and what people and schedules said of each pair, in the last second.
     """
 
     def __init__(self, policies: Sequence[InForce], queues: Queues) -> None:
@@ -55,6 +57,7 @@ class Book:
         self.machines = TriggerMachines(compiled, queues.ids)
         self.shares = PolicyShares(compiled, self.machines.pairs, len(queues.ids))
         self.frame: Frame | None = None
+        self.said = np.zeros(0, np.int64)
         self._targets = _targets(compiled, queues)
         self._names = {
             "policies": [item.name for item in self.policies],
@@ -69,12 +72,12 @@ class Book:
                 frame.set_param(key_of(item.name, name), value)
         self.frame = frame
         truths = self.evaluator.evaluate(frame)
-        said = switches.said(
+        self.said = switches.said(
             self.machines.pairs, self._names, self._is_scheduled(moment), moment.now_ms
         )
         age_ms = np.minimum(moment.age_ms, 1 << 50)
         before = self.machines.stepped_ms
-        changes = self.machines.step(Seen(truths, age_ms, said), moment.now_ms)
+        changes = self.machines.step(Seen(truths, age_ms, self.said), moment.now_ms)
         shifts = tuple(self._begun(moment, self._shift(change)) for change in changes)
         passed_s = min(max((moment.now_ms - before) / 1_000, 0.0), _STEP_S * 5)
         measures = measured(self.program, frame)
@@ -87,7 +90,7 @@ class Book:
     def resume(self, begun: Mapping[Subject, int]) -> None:
         """Take up activations that were on when the process ended, and when each began."""
         for pair in range(self.machines.count):
-            began_ms = begun.get(self._subject(pair))
+            began_ms = begun.get(self.subject(pair))
             if began_ms is not None:
                 self.machines.pairs.is_on[pair] = 1
                 self.machines.pairs.changed_ms[pair] = began_ms
@@ -98,10 +101,10 @@ class Book:
 
         Returns the end of what was on there and is not here.
         """
-        kept = {other._subject(pair): pair for pair in range(other.machines.count)}
+        kept = {other.subject(pair): pair for pair in range(other.machines.count)}
         mine: set[Subject] = set()
         for pair in range(self.machines.count):
-            subject = self._subject(pair)
+            subject = self.subject(pair)
             mine.add(subject)
             if subject in kept:
                 self._copy(pair, other, kept[subject])
@@ -114,7 +117,7 @@ class Book:
 
     def subjects_on(self) -> set[Subject]:
         """What is on."""
-        return {self._subject(int(pair)) for pair in np.flatnonzero(self.machines.pairs.is_on)}
+        return {self.subject(int(pair)) for pair in np.flatnonzero(self.machines.pairs.is_on)}
 
     def _copy(self, pair: int, other: "Book", place: int) -> None:
         mine, theirs = self.machines.pairs, other.machines.pairs
@@ -138,8 +141,7 @@ class Book:
         is_on = (self.machines.pairs.is_on == 1) & (self.shares.columns.share > 0.0)
         share = self.shares.columns.share
         return tuple(
-            Order(self._subject(pair), float(share[pair]))
-            for pair in np.flatnonzero(is_on).tolist()
+            Order(self.subject(pair), float(share[pair])) for pair in np.flatnonzero(is_on).tolist()
         )
 
     def _shift(self, change: Change) -> Shift:
@@ -156,7 +158,7 @@ class Book:
         return shift._replace(before=PhaseFigures(*(int(sums[column]) for column in columns)))
 
     def _shift_of(self, pair: int, *, is_on: bool, cause: ActivationCause) -> Shift:
-        subject = self._subject(pair)
+        subject = self.subject(pair)
         item = self.policies[int(self.machines.pairs.policy[pair])]
         signals: tuple[tuple[str, str], ...] = ()
         if self.frame is not None and cause is not ActivationCause.WITHDRAWN:
@@ -170,7 +172,8 @@ class Book:
         )
         return Shift(subject, item.stage, is_on, cause, needs_approval, signals)
 
-    def _subject(self, pair: int) -> Subject:
+    def subject(self, pair: int) -> Subject:
+        """What a pair is about."""
         pairs = self.machines.pairs
         item = self.policies[int(pairs.policy[pair])]
         return Subject(item.name, item.version, self.queues.ids[int(pairs.queue[pair])])

@@ -10,16 +10,19 @@ NOT_KNOWN = "not known"
 
 
 def signals_in_words(
-    program: Program, frame: Frame, trigger: Trigger, queue: int
+    program: Program, frame: Frame, trigger: Trigger, queue: int, part: Term | None = None
 ) -> tuple[tuple[str, str], ...]:
-    """Every name a trigger reads with its value for a queue, in the order of the condition."""
+    """
+    Every name a trigger, or a part of it, reads with its value for a queue, in the order of the
+    condition.
+    """
     kinds: dict[str, Kind] = {}
 
     def note(term: Term) -> None:
         if isinstance(term, Name):
             kinds.setdefault(term.name, term.kind)
 
-    walk(trigger.expression.root, note)
+    walk(part if part is not None else trigger.expression.root, note)
     return tuple(
         (name, _value(program, frame, (trigger.policy, name), queue, kind))
         for name, kind in kinds.items()

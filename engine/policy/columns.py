@@ -79,6 +79,14 @@ def measured(program: Program, frame: Frame) -> Real:
     return result
 
 
+def truth_of(program: Program, trigger: Trigger, frame: Frame, term: Term) -> NDArray[np.int8]:
+    """(n_queues,) a `Truth` each of a part of a trigger, of kind BOOL."""
+    with np.errstate(all="ignore"):
+        found = _Evaluation(program, trigger, frame).column(term)
+        told = np.where(found.failed, np.int8(Truth.ERROR), found.values)
+    return np.broadcast_to(told, (frame.rows,)).astype(np.int8)
+
+
 class _Evaluation:
     """One trigger over one frame."""
 

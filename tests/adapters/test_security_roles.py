@@ -54,6 +54,7 @@ MAY = {
     "RollbackPolicy": "author",
     "RetirePolicy": "author",
     "OverridePolicy": "operator author",
+    "ApproveActivation": "operator author",
 }
 
 
@@ -93,7 +94,7 @@ def test_changes_of_configuration_are_audited() -> None:
         "UpsertQueue", "DeleteQueue", "PauseQueue", "UpsertAgent", "DeleteAgent", "ResetEstimates",
         "PutEvent", "DeleteEvent", "PutStaffing", "DeleteStaffing", "PutDriver", "DeleteDriver",
         "ImportHistory", "CreateDraft", "UpdateDraft", "DeleteDraft", "PublishPolicy",
-        "RollbackPolicy", "RetirePolicy", "OverridePolicy",
+        "RollbackPolicy", "RetirePolicy", "OverridePolicy", "ApproveActivation",
     }  # fmt: skip
 
 
