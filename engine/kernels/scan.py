@@ -9,6 +9,8 @@ squared relative error of the forecast rate,
 is close to standard normal for a gamma-Poisson count (Wilson and Hilferty 1931). Without V, on a
 real log, wandering rates add up until no threshold tells a surge from an ordinary day. The shortest
 window counts where it expects `FEW` contacts: before, it sees the same as the others, less surely.
+Far below one contact the cube root says far too much, of one that came and even of none: L is taken
+for `LEAST` at least. A second that nothing was forecast for counts in neither Y nor L.
 
 A silence is judged by itself: nothing comes in a time in which L contacts were forecast with
 probability exp(-L).
@@ -29,6 +31,7 @@ WINDOW_STEPS: Final = (3, 12, 60, 120)
 WINDOWS: Final = len(WINDOW_STEPS)
 STEPS: Final = WINDOW_STEPS[-1]
 FEW: Final = 3.0
+LEAST: Final = 0.25
 # Seconds that the excess of contacts is told for.
 EXCESS_S: Final = 900.0
 
@@ -122,8 +125,9 @@ def deviate(came: float, forecast: float, variance: float) -> float:
     """z of a window; see the module's docstring. 0 where nothing was forecast. O(1)."""
     if forecast <= 0.0:
         return 0.0
-    k = forecast / (1.0 + variance * forecast)
-    return 3.0 * math.sqrt(k) * ((came / forecast) ** (1.0 / 3.0) - 1.0 + 1.0 / (9.0 * k))
+    mean = max(forecast, LEAST)
+    k = mean / (1.0 + variance * mean)
+    return 3.0 * math.sqrt(k) * ((came / mean) ** (1.0 / 3.0) - 1.0 + 1.0 / (9.0 * k))
 
 
 @sensing_kernel
@@ -178,8 +182,9 @@ def observe_second(scans: Scans, second: Second, number: int, thresholds: Thresh
     place = number // STEP_S % STEPS
     for row in range(second.offered.shape[0]):
         if second.is_covered[row] != 0:
-            scans.step_came[row] += second.offered[row]
-            scans.step_forecast[row] += second.rate_per_s[row]
+            if second.rate_per_s[row] > 0.0:
+                scans.step_came[row] += second.offered[row]
+                scans.step_forecast[row] += second.rate_per_s[row]
             scans.quiet[row] += second.rate_per_s[row]
             if second.offered[row] > 0:
                 scans.quiet[row] = 0.0

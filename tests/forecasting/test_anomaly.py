@@ -63,6 +63,37 @@ def test_z_is_near_the_tail_of_a_gamma_poisson_count(
     assert exact - 0.6 <= deviate(came, mean, variance) <= exact + 0.35
 
 
+@pytest.mark.parametrize("mean", [1e-6, 1e-3, 0.05])
+def test_single_contact_where_hardly_one_was_forecast_is_no_surge(mean: float) -> None:
+    """A queue that is called twice a day is called sometime; three in a minute are something."""
+    assert deviate(1.0, mean, 0.0) < AnomalySettings().clear_z + 0.25
+    assert deviate(9.0, mean, 0.0) > AnomalySettings().raise_z
+    rate = mean / MINUTE_S
+    counts = np.zeros(3_600, np.int64)
+    counts[[600, 1_800]] = 1
+    assert run(AnomalyWatch(1), counts, rate) == []
+
+
+def test_surge_of_a_quiet_queue_is_over_when_nothing_comes() -> None:
+    """Of few contacts forecast, none that come are not more than was forecast."""
+    rate = 0.02 / MINUTE_S
+    watch = AnomalyWatch(1)
+    counts = np.zeros(3_600, np.int64)
+    counts[300:330:3] = 1
+    began, ended = run(watch, counts, rate)
+    assert began.kind is AnomalyKind.SURGE
+    assert (ended.number, ended.ended_s >= 0) == (began.number, True)
+
+
+def test_contacts_that_nothing_was_forecast_for_are_held_against_no_later_forecast() -> None:
+    """A queue that is taught its past while it runs has not surged in the ten minutes before."""
+    watch = AnomalyWatch(1)
+    rate = 10 / MINUTE_S
+    counts = np.random.default_rng(5).poisson(rate, 1_200)
+    assert run(watch, counts[:600], 0.0) == []
+    assert run(watch, counts[600:], rate) == []
+
+
 def test_windows_hold_what_plain_sums_hold() -> None:
     """Rings that are added to and taken from may not drift from what they stand for."""
     draw = np.random.default_rng(3)
