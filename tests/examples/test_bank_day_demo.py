@@ -62,9 +62,11 @@ def engine_of(process: subprocess.Popen[str]) -> int:
 
 @pytest.mark.slow
 @pytest.mark.timeout(TIMEOUT_S + 20)
-def test_demo_plays_a_slice() -> None:
+def test_demo_plays_a_slice(tmp_path: Path) -> None:
     """The first thing a visitor runs works, says what it did, and leaves nothing behind."""
-    with playing("--speed", "600", "--from", "10:00", "--until", "10:20") as process:
+    page = tmp_path / "sensed.html"
+    window = ("--speed", "600", "--from", "10:00", "--until", "10:20")
+    with playing(*window, "--report", str(page)) as process:
         output, errors = finish(process)
 
     assert (process.returncode, errors) == (0, "")
@@ -82,7 +84,11 @@ def test_demo_plays_a_slice() -> None:
     assert "Why the two days differ" in output
     assert "route answered in" in output
     assert "the engine counted" not in output, "the engine's counts differ from the gateway's"
-    assert output.rstrip().splitlines()[-1].startswith("3. ")
+    assert output.rstrip().splitlines()[-1].startswith("4. ")
+    assert "Sensed: forecasts as issued against what came" in output
+    assert "The forecast began with " in output
+    assert f"What was sensed, as a page: {page}\n" in output
+    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert_nothing_is_left(output)
 
 
@@ -127,6 +133,15 @@ def test_port_in_use_is_a_clear_error() -> None:
         port = holder.getsockname()[1]
         with pytest.raises(EngineFailed, match=f"port {port} on 127.0.0.1 cannot be used"):
             choose_addresses(port)
+
+
+def test_surge_outside_of_what_is_played_ends_with_one_line() -> None:
+    """No traceback, no engine."""
+    with playing("--from", "10:00", "--until", "11:00", "--surge", "10:50") as process:
+        output, errors = finish(process)
+
+    assert (process.returncode, output) == (1, "")
+    assert errors.startswith("play: --surge 10:50: expected a time from 10:00 to 10:40, so that")
 
 
 def test_wrong_day_ends_with_one_line() -> None:

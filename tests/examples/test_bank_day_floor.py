@@ -205,6 +205,18 @@ def test_contact_in_hand_at_the_end_counts_up_to_the_end() -> None:
     assert scene.floor.figures.total.handling_s == 10
 
 
+def test_calls_of_a_surge_join_the_others() -> None:
+    """They are played as any call: they join, wait and hang up."""
+    stage = Stage(Agenda(), HandClock(), lambda _command: None)
+    day = BankDay(parse_day("1999-05-10"), (EARLY, ANSWERED, HUNG_UP), (agent(),))
+    floor = Floor(day, Window(FROM_S, FROM_S + 1_200), stage, FROM_S)
+
+    stage.agenda.run_due(FROM_S + 1_200)
+
+    assert len(floor.added) == 4
+    assert floor.figures.total.offered == 2 + 4
+
+
 def test_counts_that_differ_from_the_engine_s_own_are_named() -> None:
     """The demo checks itself: an event lost on the way would show here."""
     scene = Scene()

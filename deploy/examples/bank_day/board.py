@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
@@ -13,10 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.examples.bank_day.bank_day import TYPES
+from deploy.examples.bank_day.beside import Beside
 from deploy.examples.bank_day.compressed_time import DayClock, clock_text
 from deploy.examples.bank_day.desks import AVAILABLE, OFFLINE
 from deploy.examples.bank_day.floor import Floor
 from deploy.examples.bank_day.queues import TARGETS
+from deploy.examples.bank_day.sensed_board import anomaly_lines, sensed_line, sensed_table
 from deploy.examples.bank_day.session import GatewaySession
 from deploy.examples.bank_day.tally import Window, percentile
 from headgate.v1.event_pb2 import EventKind
@@ -44,21 +46,35 @@ OFFER_WORDS: Final = {
 }
 
 
+class Scene(NamedTuple):
+    """
+    What a board looks at.
+
+    Attributes
+    ----------
+    clock, floor, session
+        Of the play.
+    beside
+        What is sensed of it.
+    """
+
+    clock: DayClock
+    floor: Floor
+    session: GatewaySession
+    beside: Beside
+
+
 class Board:
     """
     Everything that is shown while the day is played.
 
     Queue figures are the engine's own, read from `WatchSnapshots`; agents, offers and latencies are
-    what this gateway saw of its session.
+    what this gateway saw of its session, and so is what is sensed beside it.
     """
 
-    def __init__(
-        self, window: Window, clock: DayClock, floor: Floor, session: GatewaySession
-    ) -> None:
+    def __init__(self, window: Window, scene: Scene) -> None:
         self._window = window
-        self._clock = clock
-        self._floor = floor
-        self._session = session
+        self._clock, self._floor, self._session, self._beside = scene
         self._snapshots: dict[str, QueueSnapshot] = {}
 
     async def follow(self, queues: "QueueServiceAsyncStub") -> None:
@@ -78,7 +94,11 @@ class Board:
         """Print a line every few seconds until cancelled."""
         while True:
             await asyncio.sleep(PLAIN_LINE_EVERY_S)
-            console.print(self._line(), markup=False, highlight=False, soft_wrap=True)
+            lines = [self._line()]
+            if (view := self._beside.view) is not None:
+                lines.append(sensed_line(view))
+            for line in lines:
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _picture(self) -> Group:
         now_s = min(self._clock.now_s(), self._window.until_s)
@@ -89,6 +109,7 @@ class Board:
             # A bar ends without a line break; the padding adds it.
             Padding(bar, 0),
             self._queue_table(),
+            *self._sensed(),
             Text(self._agents_text()),
             Text(self._offers_text()),
             Text(latency_text(self._session.route_latencies_ms)),
@@ -99,6 +120,14 @@ class Board:
         here = f"{int(left_s) // 60}:{int(left_s) % 60:02}"
         speed = self._clock.compression.speed
         return f"{clock_text(self._clock.now_s())} at the bank   {speed:g}×   {here} left here"
+
+    def _sensed(self) -> list[RenderableType]:
+        """The sensed table and the anomalies below it, once there are any."""
+        if (view := self._beside.view) is None:
+            return []
+        lines = "\n".join(anomaly_lines(view))
+        style = "bold" if view.anomalies else ""
+        return [sensed_table(view), Text(lines, style=style)]
 
     def _queue_table(self) -> Table:
         table = Table(box=SIMPLE_HEAD, padding=0, pad_edge=False)

@@ -32,6 +32,7 @@ HEADINGS: Final = (
 NEXT_STEPS: Final = (
     "Play again, and meanwhile open the /metrics address printed at the start.",
     "See the whole day in two minutes: --speed 600.",
+    "Add a surge of calls: --from 13:00 --until 15:00 --surge 14:00 --report sensed.html.",
     "Route a contact of your own: start `headgate serve` and run the Python example in README.md.",
 )
 

@@ -125,11 +125,19 @@ ExperienceTable = dict[str, dict[str, Experience]]
 
 def extract_day(source: Path, day: date) -> BankDay:
     """The day as the log in the folder `source` holds it, or `BankDayError`."""
-    rows = _read_log(source / CALLS_FILE, day)
+    rows = _read_log(source / CALLS_FILE, day, day + timedelta(days=1))
     if not rows:
         message = f"{source / CALLS_FILE} holds no call of {day}; it has {DAYS_IN_LOG}"
         raise BankDayError(message)
     return day_of(day, rows, _read_experience(source / AGENT_TYPE_FILE))
+
+
+def calls_of_days(source: Path, first: date, until: date) -> dict[date, tuple[Call, ...]]:
+    """Calls of the days from `first` up to, not including, `until`, where the log has any."""
+    by_day: dict[date, list[LogRow]] = defaultdict(list)
+    for row in _read_log(source / CALLS_FILE, first, until):
+        by_day[row.entry.date()].append(row)
+    return {day: tuple(_calls(day, rows)) for day, rows in sorted(by_day.items())}
 
 
 def day_of(day: date, rows: Sequence[LogRow], experience: ExperienceTable) -> BankDay:
@@ -287,16 +295,16 @@ def _second_of(day: date, at: datetime) -> int:
     return int((at - datetime.combine(day, time())).total_seconds())
 
 
-def _read_log(path: Path, day: date) -> list[LogRow]:
+def _read_log(path: Path, first: date, until: date) -> list[LogRow]:
     try:
         from pyarrow import parquet
     except ImportError:
         message = "extracting a day needs pyarrow: pip install pyarrow"
         raise BankDayError(message) from None
     _require(path)
-    start = datetime.combine(day, time())
-    that_day = [("entry", ">=", start), ("entry", "<", start + timedelta(days=1))]
-    table = parquet.read_table(path, columns=list(LogRow._fields), filters=that_day)
+    start, end = (datetime.combine(day, time()) for day in (first, until))
+    those_days = [("entry", ">=", start), ("entry", "<", end)]
+    table = parquet.read_table(path, columns=list(LogRow._fields), filters=those_days)
     columns = [table.column(name).to_pylist() for name in LogRow._fields]
     return [LogRow(*fields) for fields in zip(*columns, strict=True)]
 

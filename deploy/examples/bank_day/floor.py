@@ -7,6 +7,7 @@ from deploy.examples.bank_day.customers import Customers
 from deploy.examples.bank_day.desks import Desks
 from deploy.examples.bank_day.patience import plan
 from deploy.examples.bank_day.stage import Stage
+from deploy.examples.bank_day.surge import surge_of
 from deploy.examples.bank_day.tally import DayFigures, Window, empty_figures
 from headgate.v1.event_pb2 import Event
 
@@ -19,13 +20,19 @@ class Floor:
     ----------
     figures
         The engine's day so far.
+    added
+        Contacts of the surge.
     customers, desks
         The two sides.
     """
 
-    def __init__(self, day: BankDay, window: Window, stage: Stage) -> None:
+    def __init__(
+        self, day: BankDay, window: Window, stage: Stage, surge_s: int | None = None
+    ) -> None:
         self.figures: DayFigures = empty_figures(day.agents, window)
-        contacts = tuple(contact for contact in plan(day) if window.holds(contact.call))
+        planned = plan(day)
+        self.added = () if surge_s is None else surge_of(day, planned, surge_s)
+        contacts = tuple(contact for contact in planned if window.holds(contact.call)) + self.added
         self.customers = Customers(contacts, stage, self.figures)
         self.desks = Desks(day.agents, stage, self.figures, window, self.customers.contact)
         self._stage = stage

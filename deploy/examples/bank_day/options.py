@@ -1,10 +1,11 @@
 """What is played: the command line, the day it names, the window of that day."""
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from deploy.examples.bank_day.bank_day import (
     DAY_DEFAULT,
@@ -17,7 +18,10 @@ from deploy.examples.bank_day.bank_day import (
 )
 from deploy.examples.bank_day.compressed_time import DAY_S, clock_text, parse_clock
 from deploy.examples.bank_day.extract import DAYS_IN_LOG, extract_day
+from deploy.examples.bank_day.surge import SURGE_S
 from deploy.examples.bank_day.tally import Window
+
+T = TypeVar("T")
 
 SOURCE_DEFAULT: Final = HERE.parents[3] / "shared" / "data"
 SPEED_DEFAULT: Final = 60.0
@@ -45,6 +49,10 @@ class Options:
         Window of the day, None for where the calls begin and end.
     port
         Port of the engine's API, 0 for a free one.
+    surge_s
+        When a surge is added to the day's calls, None for none.
+    report
+        File to write what was sensed to, as a page; None for none.
     keep
         Leave the data folder behind.
     plain
@@ -57,6 +65,8 @@ class Options:
     from_s: int | None
     until_s: int | None
     port: int
+    surge_s: int | None
+    report: Path | None
     keep: bool
     plain: bool
 
@@ -75,9 +85,13 @@ def parse_options(arguments: Sequence[str]) -> Options:
         help="play contacts that join before then (default: when the floor closes)")  # fmt: skip
     add("--day", default=DAY_DEFAULT, metavar="DATE", help="YYYY-MM-DD (default: %(default)s)")
     add("--source", type=Path, metavar="DIR",
-        help="folder of the Anonymous Bank log, for days that are not in this folder")  # fmt: skip
+        help="folder of the Anonymous Bank log: other days, and weeks to learn from")  # fmt: skip
     add("--port", type=_checked(_port), default=0, metavar="N",
         help="port of the engine's API (default: a free one)")  # fmt: skip
+    add("--surge", type=_checked(parse_clock), dest="surge_s", metavar="HH:MM",
+        help="add calls: for 20 minutes three times what comes (default: no surge)")  # fmt: skip
+    add("--report", type=_checked(_page), metavar="FILE.html",
+        help="write what was sensed as a page with plots")  # fmt: skip
     add("--keep", action="store_true", help="leave the engine's data folder and log behind")
     add("--plain", action="store_true", help="print lines instead of the live board")
     return Options(**vars(parser.parse_args(arguments)))
@@ -121,10 +135,24 @@ def window_of(day: BankDay, options: Options) -> Window:
     return window
 
 
-def _checked(parse: Callable[[str], float]) -> Callable[[str], float]:
+def check_surge(window: Window, surge_s: int | None) -> None:
+    """Refuse a surge that the window does not hold, all of it; raises `BankDayError`."""
+    if surge_s is None or window.from_s <= surge_s <= window.until_s - SURGE_S:
+        return
+    first, last = (clock_text(at_s)[:5] for at_s in (window.from_s, window.until_s - SURGE_S))
+    message = (
+        f"--surge {clock_text(surge_s)[:5]}: expected a time from {first} to {last}, so that its "
+        f"{SURGE_S // 60} minutes are played"
+        if window.until_s - window.from_s >= SURGE_S
+        else f"--surge: expected {SURGE_S // 60} minutes to be played at least"
+    )
+    raise BankDayError(message)
+
+
+def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
     """The same, but telling argparse what was expected instead of only that it was not."""
 
-    def checked(text: str) -> float:
+    def checked(text: str) -> T:
         try:
             return parse(text)
         except ValueError as error:
@@ -135,6 +163,18 @@ def _checked(parse: Callable[[str], float]) -> Callable[[str], float]:
 
 def _speed(text: str) -> float:
     return _number(text, float, SPEED_MIN, SPEED_MAX)
+
+
+def _page(text: str) -> Path:
+    """A file that can be written in the end: its folder is there, and it is no folder itself."""
+    path = Path(text)
+    if path.suffix != ".html" or path.is_dir():
+        message = f"expected a file that ends in .html, got {text!r}"
+        raise ValueError(message)
+    if not os.access(path.parent, os.W_OK):
+        message = f"expected a file in a folder that can be written to, got {text!r}"
+        raise ValueError(message)
+    return path
 
 
 def _port(text: str) -> int:

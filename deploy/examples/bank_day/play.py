@@ -23,6 +23,7 @@ if __name__ == "__main__":
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED: Final = 130
+SWITCH_S: Final = 0.000_5
 
 
 class Interruption:
@@ -66,15 +67,30 @@ def main() -> int:
     # Imported only now: it takes a second, and an interruption must end that quietly as well.
     from rich.console import Console
 
+    from adapters.kernel_cache import use_kernel_cache
+
+    # What senses beside the play calls the kernels that the engine has compiled.
+    use_kernel_cache()
+    # Its thread must not keep the loop waiting for 5 ms, as it otherwise may.
+    sys.setswitchinterval(SWITCH_S)
     from deploy.examples.bank_day.bank_day import BankDayError
     from deploy.examples.bank_day.engine_process import EngineFailed
-    from deploy.examples.bank_day.options import find_day, parse_options, window_of
+    from deploy.examples.bank_day.options import (
+        check_surge,
+        find_day,
+        parse_options,
+        window_of,
+    )
+    from deploy.examples.bank_day.past import weeks_before
     from deploy.examples.bank_day.playing import Play, PlayFailed
 
     options = parse_options(sys.argv[1:])
     try:
         day = find_day(options.day, options.source)
-        play = Play(day, window_of(day, options), options, Console())
+        window = window_of(day, options)
+        check_surge(window, options.surge_s)
+        weeks = weeks_before(day.day, options.source)
+        play = Play(day, weeks, window, options, Console())
         asyncio.run(interruption.cancels(play.run()))
     except (BankDayError, EngineFailed, PlayFailed) as error:
         print(f"play: {error}", file=sys.stderr)
