@@ -1,5 +1,7 @@
 """The engine's outcomes, views and effects as messages of the contract."""
 
+from typing import Final
+
 from adapters.definitions import agent_definition, queue_definition, weights_message
 from engine.commands import Requirements
 from engine.effects import Effect, EffectKind
@@ -199,6 +201,13 @@ def snapshot_message(snapshot: QueueSnapshot, now_ms: int) -> queue_pb2.QueueSna
     return message
 
 
+_OF_VERSIONS: Final = (
+    EffectKind.POLICY_PUBLISHED,
+    EffectKind.POLICY_ROLLED_BACK,
+    EffectKind.POLICY_RETIRED,
+)
+
+
 def event_message(effect: Effect, cursor: str) -> event_pb2.Event:
     """An effect as watchers see it."""
     kind = effect.kind
@@ -238,5 +247,5 @@ def event_message(effect: Effect, cursor: str) -> event_pb2.Event:
 def _tell_of_policy(event: event_pb2.Event, effect: Effect) -> None:
     if effect.kind == EffectKind.POLICY_OVERRIDDEN:
         event.policy_switch = effect.detail  # type: ignore[assignment]
-    elif effect.policy:
+    elif effect.kind in _OF_VERSIONS:
         event.policy_version = effect.detail

@@ -1,12 +1,14 @@
 """Texts of policies checked beside what a cell has, and refused where they are not sound."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from typing import Final, ParamSpec, TypeVar
 
 from google.rpc import code_pb2
 
-from adapters.errors import CallRefused, invalid
+from adapters.errors import CallRefused, invalid, overloaded
 from adapters.policy_source.checking import Checked, Remark, Source, text_checks
 from adapters.policy_source.reading import FileProblem
 from engine.engine import Engine
@@ -16,8 +18,15 @@ from engine.policy.findings import Estate, Severity
 from engine.refusals import Violation, violation
 from engine.state.policies import InForce
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 # How a text is called in what is found in it.
 TEXT: Final = "text"
+# Findings that are told of at a time: two hundred policies alike have 19,900.
+FINDINGS_MAX: Final = 1_000
+WAITING_MAX: Final = 64
+_RETRY_MS: Final = 500
 
 
 async def check(
@@ -32,10 +41,51 @@ async def check(
         Name of a policy whose versions in force the texts are to replace.
     """
     if alone:
-        return await asyncio.to_thread(text_checks().check, texts)
+        return await in_thread(_check, texts, [], Estate())
     others = [Source(item.name, item.text) for item in _in_force(engine) if item.name != but]
     estate = Estate(queues=frozenset(engine.read.queue_ids()))
-    return await asyncio.to_thread(text_checks().check, texts, others, estate)
+    return await in_thread(_check, texts, others, estate)
+
+
+async def in_thread(work: Callable[P, T], *arguments: P.args, **words: P.kwargs) -> T:
+    """
+    Have something done in the one thread there is for texts.
+
+    Raises
+    ------
+    CallRefused
+        RESOURCE_EXHAUSTED; too much waits for it.
+    """
+    return await _thread().run(partial(work, *arguments, **words))
+
+
+class _Thread:
+    """A thread beside the loop's own, which texts that take long would hold up for others."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="policies")
+        self._waiting = 0
+
+    async def run(self, work: Callable[[], T]) -> T:
+        if self._waiting >= WAITING_MAX:
+            raise overloaded(f"{WAITING_MAX} texts of policies wait to be checked", _RETRY_MS)
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        finally:
+            self._waiting -= 1
+
+
+@cache
+def _thread() -> _Thread:
+    return _Thread()
+
+
+def _check(texts: Sequence[Source], others: Sequence[Source], estate: Estate) -> Checked:
+    """Check texts; of very many findings the errors go first."""
+    checked = text_checks().check(texts, others, estate)
+    found = sorted(checked.remarks, key=lambda item: item.severity is not Severity.ERROR)
+    return checked._replace(remarks=found[:FINDINGS_MAX])
 
 
 def _in_force(engine: Engine) -> list[InForce]:
@@ -44,12 +94,12 @@ def _in_force(engine: Engine) -> list[InForce]:
     return [first[name] for name in sorted(first)]
 
 
-def require_size(text: str) -> None:
+def require_size(text: str, field: str = TEXT) -> None:
     """Refuse a text that would not be kept before it is checked."""
     size = len(text.encode())
     if not (0 < size <= TEXT_BYTES_MAX):
         expected = f"1 to {TEXT_BYTES_MAX:,} bytes"
-        raise invalid(violation("text", f"{size:,} bytes", expected))
+        raise invalid(violation(field, f"{size:,} bytes", expected))
 
 
 def require_sound(checked: Checked, name: str) -> None:

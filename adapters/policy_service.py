@@ -5,15 +5,22 @@ Texts are compiled and checked in a thread, before a call is put into the inbox 
 runs in the cell's turn sees to it that the text is still the one that was checked.
 """
 
-import asyncio
+from functools import partial
 from typing import Final
 
 from google.protobuf.message import Message
 
-from adapters.errors import invalid
+from adapters.errors import CallRefused, invalid
 from adapters.methods import Method, Prepare, Run, fitting, ids_after, page_bounds
 from adapters.policies.messages import activation_message
-from adapters.policy_checks import TEXT, check, misnamed, require_size, require_sound
+from adapters.policy_checks import (
+    TEXT,
+    check,
+    in_thread,
+    misnamed,
+    require_size,
+    require_sound,
+)
 from adapters.policy_messages import (
     finding_messages,
     override_message,
@@ -21,7 +28,7 @@ from adapters.policy_messages import (
     policy_summary,
 )
 from adapters.policy_source.checking import Remark, Source, kind_of, what_it_says
-from adapters.policy_source.difference import changes, unified
+from adapters.policy_source.difference import differences
 from adapters.translation import member
 from engine.engine import Engine
 from engine.policies import (
@@ -56,7 +63,7 @@ _Signed = (
 async def _prepare_draft(engine: Engine, request: _DraftRequest, caller: str) -> Run:
     _sign(request, caller)
     require_size(request.text)
-    says, kind = await asyncio.to_thread(what_it_says, request.text)
+    says, kind = await in_thread(what_it_says, request.text)
     name = request.name or says
     checked = await check(engine, [Source(TEXT, request.text)], name)
     findings = finding_messages([*checked.remarks, *misnamed(checked, name)])
@@ -92,10 +99,12 @@ async def _prepare_diff(engine: Engine, request: pb.DiffPolicyRequest, _caller: 
     kept = _kept(engine, request.name)
     before = _text_at(kept, "from_version", request.from_version, (0, -1))
     after = (TEXT, request.to_text)
-    if not request.to_text:
+    if request.to_text:
+        require_size(request.to_text, "to_text")
+    else:
         after = _text_at(kept, "to_version", request.to_version, (-1, 0))
-    found = await asyncio.to_thread(changes, before[1], after[1])
-    reply = pb.DiffPolicyResponse(unified=unified(before[1], after[1], (before[0], after[0])))
+    found, lines = await in_thread(differences, before, after)
+    reply = pb.DiffPolicyResponse(unified=lines)
     for change in found:
         reply.changes.add(path=change.path, before=change.before, after=change.after)
     return lambda _engine, _request, _now_ms: reply
@@ -124,13 +133,17 @@ async def _prepare_publish(engine: Engine, request: pb.PublishPolicyRequest, cal
         require_size(request.text)
     name = request.name
     if not name and request.text:
-        name, _ = await asyncio.to_thread(what_it_says, request.text)
+        name, _ = await in_thread(what_it_says, request.text)
     text = request.text or _text_to_publish(engine, name, request.version)
     kind, warnings = PolicyKind.NONE, list[Remark]()
     # Without a text the engine says what is missing, or what it said before.
     if text:
         checked = await check(engine, [Source(TEXT, text)], name)
-        require_sound(checked, name)
+        try:
+            require_sound(checked, name)
+        except CallRefused as refused:
+            # In the call's turn, which knows whether this is a retry of one that was answered.
+            return partial(_refuse, refused)
         kind, warnings = kind_of(checked.policies[0]), checked.remarks
 
     def run(engine: Engine, request: pb.PublishPolicyRequest, now_ms: int) -> Message:
@@ -155,6 +168,10 @@ async def _prepare_publish(engine: Engine, request: pb.PublishPolicyRequest, cal
         )
 
     return run
+
+
+def _refuse(refused: CallRefused, _engine: Engine, _request: Message, _now_ms: int) -> Message:
+    raise refused
 
 
 def _text_to_publish(engine: Engine, name: str, version: int) -> str:

@@ -52,4 +52,6 @@ def _require_known(thread: SensingThread, request: pb.ExplainPolicyRequest) -> N
     raise refused_by_engine(CommandRefused(Refusal.UNKNOWN_QUEUE, refused))
 
 
-POLICY_READS: Final = (Read("ExplainPolicy", pb.ExplainPolicyRequest, explain_policy, "PolicyService"),)
+POLICY_READS: Final = (
+    Read("ExplainPolicy", pb.ExplainPolicyRequest, explain_policy, "PolicyService"),
+)

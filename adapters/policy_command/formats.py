@@ -6,7 +6,6 @@ from typing import Final
 import orjson
 
 from adapters.policy_source.checking import Remark
-from adapters.process_metrics import version
 from engine.policy.findings import Severity
 
 SARIF_SCHEMA: Final = (
@@ -57,6 +56,8 @@ def _property(text: str) -> str:
 
 def as_sarif(remarks: Sequence[Remark]) -> str:
     """SARIF 2.1.0, which code hosts take as the result of an analysis."""
+    from adapters.process_metrics import version
+
     rules = sorted({item.problem.rule for item in remarks})
     log = {
         "$schema": SARIF_SCHEMA,

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import click
+
 from adapters.exit_code import ExitCode
-from adapters.one_call import complain
 from adapters.policy_command.formats import FORMATS
 from adapters.policy_files.folder import look_at, read_sources, sorted_out
 from adapters.policy_source.checking import Remark, Source, text_checks
@@ -25,7 +26,7 @@ def lint_files(paths: Sequence[Path], form: str, *, is_strict: bool) -> int:
         return exit_code
     errors = sum(item.severity is Severity.ERROR for item in remarks)
     warnings = len(remarks) - errors
-    complain(
+    _complain(
         f"{_count(len(found), 'file')}: {_count(errors, 'error')}, {_count(warnings, 'warning')}"
     )
     return FOUND if errors or (is_strict and warnings) else int(ExitCode.STOPPED)
@@ -44,18 +45,24 @@ def _sources(paths: Sequence[Path]) -> list[Source] | int:
         try:
             names = list(look_at(path)) if path.is_dir() else [path.name]
         except OSError as error:
-            complain(f"{path}: {error.strerror}")
+            _complain(f"{path}: {error.strerror}")
             return int(ExitCode.SETTINGS)
         found, unread = read_sources(path if path.is_dir() else path.parent, names)
         if unread:
-            complain(*(f"{item.problem.file}: {item.problem.message}" for item in unread))
+            _complain(*(f"{item.problem.file}: {item.problem.message}" for item in unread))
             return int(ExitCode.SETTINGS)
         sources += found
     if not sources:
-        complain("no file *.yaml or *.yml there")
+        _complain("no file *.yaml or *.yml there")
         return int(ExitCode.SETTINGS)
     return sources
 
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _complain(*lines: str) -> None:
+    # Not by `one_call`, which loads gRPC.
+    for line in lines:
+        click.echo(f"headgate: {line}", err=True)

@@ -153,8 +153,8 @@ def retire(name: str, reason: str, author: str, engine: "EngineAt", cell: str) -
 
 
 @policy.command()
-@click.argument("name", required=False, default="")
 @click.argument("what", type=click.Choice(["on", "off", "freeze", "kill", "take-back"]))
+@click.argument("name", required=False, default="")
 @click.option("--all", "is_all", is_flag=True, help="All policies, for kill and take-back.")
 @click.option("--queue", default="", metavar="ID", help="On one queue only.")
 @click.option("--for", "length", default="", metavar="TIME", help="How long, such as 30m or 2h.")
@@ -164,8 +164,8 @@ def retire(name: str, reason: str, author: str, engine: "EngineAt", cell: str) -
 @reaches_engine
 @_cell
 def override(  # noqa: PLR0913  (what the command line says)
-    name: str,
     what: str,
+    name: str,
     is_all: bool,
     queue: str,
     length: str,

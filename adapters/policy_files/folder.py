@@ -110,7 +110,7 @@ def sorted_out(checked: Checked, sources: Sequence[Source], unread: Sequence[Rem
 def texts_of(text: str) -> list[str]:
     """Texts of the policies of a file, which `---` separates; what holds comments only is none."""
     pieces = [piece.removeprefix("\r").removeprefix("\n") for piece in _SEPARATOR.split(text)]
-    return [piece for piece in pieces if read_documents(piece)[0]]
+    return [piece for piece in pieces if any(read_documents(piece))]
 
 
 def _wrong_pieces(

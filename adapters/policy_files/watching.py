@@ -134,17 +134,18 @@ class PolicyFiles:
                     kind=policy.kind,
                     text=policy.text,
                 )
-                await self._apply(publish, policy.file)
-                self._metrics.published.inc()
+                self._metrics.published.inc(await self._is_applied(publish, policy.file))
         present = {policy.name for policy in read.policies}
         broken = {_reason_of(file) for file in read.broken}
         for name in policies.names():
             kept = policies.find(name)
             if kept is not None and name not in present and _is_gone(kept, broken):
-                await self._apply(RetirePolicy(name, AUTHOR, _GONE), "")
+                await self._is_applied(RetirePolicy(name, AUTHOR, _GONE), "")
 
-    async def _apply(self, command: PublishPolicy | RetirePolicy, file: str) -> None:
-        """Have the cell run a command, beside the calls of others."""
+    async def _is_applied(self, command: PublishPolicy | RetirePolicy, file: str) -> bool:
+        """
+        Have the cell run a command, beside the calls of others; False where it refuses it for good.
+        """
 
         def run(engine: Engine, _request: Message, now_ms: int) -> Message:
             engine.apply(command, now_ms)
@@ -152,9 +153,17 @@ class PolicyFiles:
 
         method = Method("PolicyService", "PublishPolicy", pb.PublishPolicyRequest, run, True)
         request = pb.PublishPolicyRequest(name=command.name, request_id=uuid.uuid4().hex)
-        await ask(self._cell, method, request)
+        try:
+            await ask(self._cell, method, request)
+        except CallRefused as refused:
+            if refused.retry_after_ms:
+                raise
+            self._metrics.errors.inc()
+            _log.error("policy_file_refused", cell=self._cell.cell, file=file, error=str(refused))
+            return False
         what = "policy_published" if isinstance(command, PublishPolicy) else "policy_retired"
         _log.info(what, cell=self._cell.cell, policy=command.name, file=file)
+        return True
 
 
 def folder_of(directory: str, cell: str) -> Path:

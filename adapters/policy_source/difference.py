@@ -19,6 +19,12 @@ class Change(NamedTuple):
     after: str
 
 
+def differences(before: tuple[str, str], after: tuple[str, str]) -> tuple[list[Change], str]:
+    """What differs between two texts, each with how it is called: by fields, and as lines."""
+    lines = unified(before[1], after[1], (before[0], after[0]))
+    return changes(before[1], after[1]), lines
+
+
 def changes(before: str, after: str) -> list[Change]:
     """Differences of what two texts say, in the order of the text; none where one is no YAML."""
     values = [_value(before), _value(after)]

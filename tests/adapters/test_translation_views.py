@@ -28,7 +28,14 @@ from engine.effects import Effect, EffectKind
 from engine.engine import Engine
 from engine.lifecycle import CancelReason, Channel, Intake, Presence, WrapUpMode
 from engine.limits import Limits
-from headgate.v1 import agent_pb2, contact_pb2, event_pb2, queue_pb2, routing_service_pb2
+from headgate.v1 import (
+    agent_pb2,
+    contact_pb2,
+    event_pb2,
+    policy_pb2,
+    queue_pb2,
+    routing_service_pb2,
+)
 
 NOW_MS = 1_700_000_000_000
 
@@ -157,10 +164,15 @@ def test_snapshot_counts_and_its_service_level_come_from_the_totals() -> None:
     )
 
 
+_OF_VERSIONS = (
+    EffectKind.POLICY_PUBLISHED, EffectKind.POLICY_ROLLED_BACK, EffectKind.POLICY_RETIRED,
+)  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", EffectKind)
 def test_event_carries_the_detail_of_its_kind_only(kind: EffectKind) -> None:
     """The same column means a place, a presence or a reason; under the wrong kind it would lie."""
-    effect = Effect(kind, NOW_MS, "c", "q", "a", "o", NOW_MS + 5, 70, 2, "why")
+    effect = Effect(kind, NOW_MS, "c", "q", "a", "o", NOW_MS + 5, 70, 2, "why", "p")
     event = event_message(effect, "3.4")
     expected = event_pb2.Event(
         cursor="3.4",
@@ -172,8 +184,13 @@ def test_event_carries_the_detail_of_its_kind_only(kind: EffectKind) -> None:
         offer_id="o",
         wait_ms=70,
         reason="why",
+        policy="p",
     )
-    if kind is EffectKind.OFFER_ISSUED:
+    if kind in _OF_VERSIONS:
+        expected.policy_version = 2
+    elif kind is EffectKind.POLICY_OVERRIDDEN:
+        expected.policy_switch = policy_pb2.POLICY_SWITCH_OFF
+    elif kind is EffectKind.OFFER_ISSUED:
         expected.offer_expires_at_ms = NOW_MS + 5
     elif kind is EffectKind.CONTACT_QUEUED:
         expected.position = 2

@@ -158,6 +158,22 @@ async def test_what_people_do_stays_done_until_the_file_changes(
         assert (await get(client, "a")).rollout.active_version == 4
 
 
+async def test_file_that_the_engine_refuses_holds_up_no_other(serve: Serve, folder: Path) -> None:
+    """Its name would be the reason of the version, and is none."""
+    (folder / "a\x07.yaml").write_text(text_of("a"))
+    (folder / "b.yaml").write_text(text_of("b"))
+    served = serve(*IN_MEMORY, "--set", f"policy_directory={folder}")
+    async with Client(served.address) as client:
+        for name in ("a", "b"):
+            await queues_of(client, name)
+        await until(client, "b", is_active(1))
+        request = pb.ListPoliciesRequest()
+        listed = await client.call(client.policies.ListPolicies, request)
+        assert [policy.name for policy in listed.policies] == ["b"]
+        (refused,) = (line for line in served.log() if line["event"] == "policy_file_refused")
+        assert "reason: got 'a\\x07.yaml', expected printable characters" in str(refused["error"])
+
+
 async def test_folder_that_is_away_changes_nothing(serve: Serve, folder: Path) -> None:
     """A mount that fails for a moment is no order to take everything out of force."""
     (folder / "a.yaml").write_text(text_of("a"))

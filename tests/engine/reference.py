@@ -1,15 +1,15 @@
 """
 The router again, slow and obvious: what `engine` must do, in plain Python.
 
-It shares the vocabulary (commands, lifecycle, effects, limits) with the engine and nothing else.
-The two are run side by side and must agree on every outcome, refusal, effect and view. Effects are
-plain tuples with the fields of `engine.effects.Effect`.
+It shares the vocabulary with the engine and nothing else. The two are run side by side and must
+agree on every outcome, refusal, effect and view. Effects are plain tuples with its fields.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from engine import policies as told
 from engine.choices import (
     AcceptChoice,
     DiversionOutcome,
@@ -50,14 +50,6 @@ from engine.engine import Outcome
 from engine.lifecycle import CancelReason, ContactState, Trigger
 from engine.limits import NEVER_MS, Limits
 from engine.plans import DeletePlan, PutPlan
-from engine.policies import (
-    DeleteDraft,
-    OverridePolicy,
-    PublishPolicy,
-    PutDraft,
-    RetirePolicy,
-    RollbackPolicy,
-)
 from engine.refusals import Refusal
 from tests.engine import reference_choosing as choosing
 from tests.engine import reference_definitions as definitions
@@ -157,12 +149,12 @@ class Reference:
             ReportDiversionOutcome: partial(choosing.report, self.floor),
             PutPlan: partial(definitions.put_plan, self.floor),
             DeletePlan: partial(definitions.delete_plan, self.floor),
-            PutDraft: partial(policies.put_draft, self.floor),
-            DeleteDraft: partial(policies.delete_draft, self.floor),
-            PublishPolicy: partial(policies.publish, self.floor),
-            RollbackPolicy: partial(policies.rollback, self.floor),
-            RetirePolicy: partial(policies.retire, self.floor),
-            OverridePolicy: partial(policies.override, self.floor),
+            told.PutDraft: partial(policies.put_draft, self.floor),
+            told.DeleteDraft: partial(policies.delete_draft, self.floor),
+            told.PublishPolicy: partial(policies.publish, self.floor),
+            told.RollbackPolicy: partial(policies.rollback, self.floor),
+            told.RetirePolicy: partial(policies.retire, self.floor),
+            told.OverridePolicy: partial(policies.override, self.floor),
             Expire: lambda _: call(self.floor, Outcome),
             Recover: self.recover,
         }

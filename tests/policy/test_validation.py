@@ -147,3 +147,12 @@ def test_policies_of_one_name_and_of_one_precedence() -> None:
     apart = "  eligible: contact.channel == '{}'\n"
     assert found(OVERFLOW + apart.format("voice"), other + apart.format("chat")) == []
     assert found(OVERFLOW.replace("[lisbon]", "[gold]"), other) == []
+
+
+def test_name_among_very_many_is_not_compared_with_each() -> None:
+    """Five hundred slips among ten thousand queues would take a minute to guess at."""
+    names = {f"billing-{number}" for number in range(2_000)}
+    (finding,) = validate([compiled(OVERFLOW)], Estate(queues={"porto", *names}))
+    assert finding.message == "no queue 'lisbon'"
+    (finding,) = validate([compiled(OVERFLOW)], Estate(queues={"porto", "lissbon"}))
+    assert finding.message == "no queue 'lisbon'; did you mean lissbon?"
