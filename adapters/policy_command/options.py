@@ -212,6 +212,76 @@ def status(name: str, form: str, engine: "EngineAt", cell: str) -> None:
     sys.exit(show_status(name, Place(engine, cell), form))
 
 
+@policy.command()
+@click.argument("name")
+@click.option("--queue", default="", metavar="ID", help="For one queue only.")
+@_address
+@reaches_engine
+@_cell
+def explain(name: str, queue: str, engine: "EngineAt", cell: str) -> None:
+    """Say in words why policy NAME is on or off now, term by term.
+
+    Exit codes: 0 done, 2 wrong usage or not in force, 3 no engine answers.
+    """
+    from adapters.policy_command.activations import show_explanation
+    from adapters.policy_command.asking import Place
+
+    sys.exit(show_explanation(name, queue, Place(engine, cell)))
+
+
+@policy.command()
+@click.argument("name", required=False, default="")
+@click.option("--lasting", is_flag=True, help="Only those that last.")
+@click.option(
+    "--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True,
+    help="A table to read, or every field.",
+)  # fmt: skip
+@_address
+@reaches_engine
+@_cell
+def activations(
+    name: str,
+    lasting: bool,
+    form: str,
+    engine: "EngineAt",
+    cell: str,
+) -> None:
+    """Print the latest activations, of policy NAME or of all, and what came of them.
+
+    Exit codes: 0 done, 2 wrong usage, 3 no engine answers.
+    """
+    from adapters.policy_command.activations import show_activations
+    from adapters.policy_command.asking import Place
+
+    sys.exit(show_activations(name, Place(engine, cell), lasting, form))
+
+
+@policy.command()
+@click.argument("activation_id")
+@click.option("--refuse", is_flag=True, help="It may not act.")
+@_reason
+@_author
+@_address
+@reaches_engine
+@_cell
+def approve(  # noqa: PLR0913  (what the command line says)
+    activation_id: str,
+    refuse: bool,
+    reason: str,
+    author: str,
+    engine: "EngineAt",
+    cell: str,
+) -> None:
+    """Have activation ACTIVATION_ID act that waits for a person's word.
+
+    Exit codes: 0 done, 2 wrong usage or it does not wait, 3 no engine answers.
+    """
+    from adapters.policy_command.activations import approve as say
+    from adapters.policy_command.asking import Place, Why
+
+    sys.exit(say(activation_id, Place(engine, cell), Why(author, reason), refuses=refuse))
+
+
 def _milliseconds(length: str) -> int:
     """A length of time with its unit; 0 for none."""
     if not length:
