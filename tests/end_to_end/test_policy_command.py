@@ -11,7 +11,7 @@ from tests.end_to_end.credentials import CallersFile
 from tests.end_to_end.serving import Served, headgate
 from tests.end_to_end.test_contract_policies import get, queues_of, text_of
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "deploy/examples/policies/surge/cards.yaml"
+EXAMPLE = Path(__file__).resolve().parents[2] / "deploy/examples/policies/bank/voice-surge.yaml"
 
 
 @pytest.fixture
