@@ -12,6 +12,7 @@ from google.rpc import code_pb2
 
 from adapters import (
     agent_service,
+    choice_service,
     decision_service,
     offer_service,
     policy_service,
@@ -33,6 +34,7 @@ DEFAULT_CELL: Final = "default"
 METHODS: Final[tuple[Method, ...]] = (
     *routing_service.METHODS,
     *offer_service.METHODS,
+    *choice_service.METHODS,
     *agent_service.METHODS,
     *queue_service.METHODS,
     *decision_service.METHODS,

@@ -71,6 +71,14 @@ def sentences(
     elif contact.state is ContactState.SCHEDULED:
         left_ms = max(0, contact.schedule.due_at_ms - engine.now_ms())
         yield f"It is put off for another {_seconds(left_ms)}."
+    elif contact.diversion is not None and contact.state is ContactState.DIVERTED:
+        diversion = contact.diversion
+        channel = diversion.channel.name.lower().replace("_", " ")
+        yield f"Its customer went on by {channel} in queue {diversion.queue_id}."
+    if contact.choice is not None:
+        left_ms = max(0, contact.choice.until_ms - engine.now_ms())
+        kinds = (item.kind.name.lower().replace("_", " ") for item in contact.choice.choice.options)
+        yield f"Its customer may choose for another {_seconds(left_ms)}: {', '.join(kinds)}."
     if told.HasField("decision"):
         yield from _of_decision(told.decision)
     elif holder:

@@ -15,6 +15,7 @@ _QUEUE_GAUGES: Final = (
     ("headgate_queue_wrap_up", "Contacts in wrap-up.", "wrapping_up"),
     ("headgate_queue_interrupted", "Contacts put aside for others.", "interrupted"),
     ("headgate_queue_scheduled", "Contacts put off until a time.", "scheduled"),
+    ("headgate_queue_diverted", "Contacts gone on elsewhere that may come back.", "diverted"),
 )
 _QUEUE_TOTALS: Final = (
     ("headgate_queue_received_total", "Contacts taken in.", columns.RECEIVED),

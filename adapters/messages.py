@@ -1,7 +1,9 @@
 """The engine's outcomes, views and effects as messages of the contract."""
 
+from collections.abc import Mapping
 from typing import Final
 
+from adapters.choice_messages import choice_message, diversion_message
 from adapters.definitions import agent_definition, queue_definition, weights_message
 from engine.commands import Requirements
 from engine.effects import Effect, EffectKind
@@ -13,7 +15,30 @@ from engine.state.contacts import ContactView
 from engine.state.decisions import decision_id_of
 from engine.state.queues import QueueSnapshot, QueueView
 from engine.state.weights import weights_in_force
+from engine.steering import activation_name
 from headgate.v1 import agent_pb2, contact_pb2, event_pb2, queue_pb2, routing_service_pb2
+
+# Fields of an event that an effect's detail is told in, by kind.
+_DETAIL_FIELDS: Final[Mapping[int, str]] = {
+    EffectKind.CONTACT_QUEUED: "position",
+    EffectKind.AGENT_PRESENCE_CHANGED: "presence",
+    EffectKind.CONTACT_REJECTED: "rejection_reason",
+    EffectKind.QUEUE_INTAKE_CHANGED: "intake",
+    EffectKind.CONTACT_RELAXED: "relaxation_step",
+    EffectKind.CONTACT_SCHEDULED: "due_at_ms",
+    EffectKind.CHOICE_ACCEPTED: "option",
+    EffectKind.CONTACT_DIVERTED: "option",
+    EffectKind.CONTACT_RETURNED: "option",
+    EffectKind.DIVERSION_ENDED: "diversion_outcome",
+    EffectKind.POLICY_PUBLISHED: "policy_version",
+    EffectKind.POLICY_ROLLED_BACK: "policy_version",
+    EffectKind.POLICY_RETIRED: "policy_version",
+    EffectKind.POLICY_OVERRIDDEN: "policy_switch",
+}
+_OF_ACTIVATIONS: Final = frozenset({
+    EffectKind.ACTIVATION_BEGAN, EffectKind.ACTIVATION_ENDED, EffectKind.ACTIVATION_APPROVED,
+    EffectKind.POLICY_NOTIFIED,
+})  # fmt: skip
 
 
 def route_response(outcome: Outcome) -> routing_service_pb2.RouteResponse:
@@ -45,6 +70,8 @@ def route_response(outcome: Outcome) -> routing_service_pb2.RouteResponse:
             queue_id=outcome.queue_id,
             expires_at_ms=outcome.until_ms,
         )
+    if outcome.choice is not None:
+        response.choice.CopyFrom(choice_message(outcome.choice))
     return response
 
 
@@ -114,7 +141,13 @@ def contact_message(engine: Engine, view: ContactView) -> contact_pb2.Contact:
         consult_id=view.consult_id,
         consults_for_contact_id=view.consults_for_id,
         past_agent_ids=[cell.agents.slots.ids[row] for row in view.past_agent_rows],
+        hops=view.hops,
+        continues_contact_id=view.continues_contact_id,
     )
+    if view.choice is not None:
+        message.choice.CopyFrom(choice_message(view.choice))
+    if view.diversion is not None:
+        message.diversion.CopyFrom(diversion_message(view.diversion))
     if view.schedule.attempts_max:
         message.schedule.CopyFrom(contact_pb2.Schedule(**view.schedule._asdict()))
     return message
@@ -171,6 +204,7 @@ def snapshot_message(snapshot: QueueSnapshot, now_ms: int) -> queue_pb2.QueueSna
         wrap_up=snapshot.wrapping_up,
         scheduled=snapshot.scheduled,
         interrupted=snapshot.interrupted,
+        diverted=snapshot.diverted,
         oldest_wait_ms=snapshot.oldest_wait_ms,
         agents_free=snapshot.agents_free,
         agents_signed_in=snapshot.agents_signed_in,
@@ -201,13 +235,6 @@ def snapshot_message(snapshot: QueueSnapshot, now_ms: int) -> queue_pb2.QueueSna
     return message
 
 
-_OF_VERSIONS: Final = (
-    EffectKind.POLICY_PUBLISHED,
-    EffectKind.POLICY_ROLLED_BACK,
-    EffectKind.POLICY_RETIRED,
-)
-
-
 def event_message(effect: Effect, cursor: str) -> event_pb2.Event:
     """An effect as watchers see it."""
     kind = effect.kind
@@ -225,27 +252,10 @@ def event_message(effect: Effect, cursor: str) -> event_pb2.Event:
     )
     if kind == EffectKind.OFFER_ISSUED:
         event.offer_expires_at_ms = effect.offer_expires_ms
-    elif kind == EffectKind.CONTACT_QUEUED:
-        event.position = effect.detail
-    elif kind == EffectKind.AGENT_PRESENCE_CHANGED:
-        event.presence = effect.detail  # type: ignore[assignment]
-    elif kind == EffectKind.CONTACT_REJECTED:
-        event.rejection_reason = effect.detail  # type: ignore[assignment]
-    elif kind == EffectKind.QUEUE_INTAKE_CHANGED:
-        event.intake = effect.detail  # type: ignore[assignment]
     elif kind == EffectKind.QUEUE_HOURS_CHANGED:
         event.is_open = effect.detail == 0
-    elif kind == EffectKind.CONTACT_RELAXED:
-        event.relaxation_step = effect.detail
-    elif kind == EffectKind.CONTACT_SCHEDULED:
-        event.due_at_ms = effect.detail
-    else:
-        _tell_of_policy(event, effect)
+    elif kind in _DETAIL_FIELDS:
+        setattr(event, _DETAIL_FIELDS[kind], effect.detail)
+    elif kind in _OF_ACTIVATIONS:
+        event.activation_id = activation_name(effect.detail)
     return event
-
-
-def _tell_of_policy(event: event_pb2.Event, effect: Effect) -> None:
-    if effect.kind == EffectKind.POLICY_OVERRIDDEN:
-        event.policy_switch = effect.detail  # type: ignore[assignment]
-    elif effect.kind in _OF_VERSIONS:
-        event.policy_version = effect.detail

@@ -138,6 +138,7 @@ def route_command(request: routing_service_pb2.RouteRequest) -> Route:
         max_wait_ms=request.max_wait_ms,
         relaxation=tuple(map(relaxation_step, request.relaxation)),
         schedule=schedule_of(request.schedule) if request.HasField("schedule") else None,
+        continues_contact_id=request.continues_contact_id,
     )
 
 

@@ -39,6 +39,13 @@ class OptionKind(IntEnum):
 DIVERTING: Final = (OptionKind.OTHER_CHANNEL, OptionKind.SELF_SERVICE)
 
 
+# Channels that options lead to which do not name one.
+CHANNEL_OF: Final = {
+    OptionKind.CALLBACK: Channel.CALLBACK,
+    OptionKind.SELF_SERVICE: Channel.SELF_SERVICE,
+}
+
+
 class DiversionOutcome(IntEnum):
     """What became of a diverted contact; values are those of the wire."""
 

@@ -102,8 +102,7 @@ class Route(NamedTuple):
     Take a contact in.
 
     `routing_age_ms` is age it already has; `max_wait_ms` 0 = the queue's, -1 = never. One that
-    continues a diverted contact takes over its age, attributes, hops and, where it has none of its
-    own, priority; and ends it. Its queue "" is where that one was to go on.
+    continues a diverted contact takes over what it has, as `handlers.continuing` says, and ends it.
     """
 
     contact_id: str
@@ -314,11 +313,7 @@ class Heartbeat(NamedTuple):
 
 
 class UpsertQueue(NamedTuple):
-    """
-    Create a queue or replace its definition; see `Queue` on the wire for bounds.
-
-    -1 = never or at once.
-    """
+    """Create or replace a queue; see `Queue` on the wire for bounds. -1 = never or at once."""
 
     queue_id: str
     service_level_ratio: float = SERVICE_LEVEL_RATIO

@@ -176,13 +176,10 @@ class Engine:
         scalar[NOW_MS] = now_ms
         if self.cell.hours.next_ms <= now_ms:
             follow_due_hours(self.cell)
-        if self.cell.choices.next_ms <= now_ms:
-            close_due(self.cell)
         # What came due while the engine was down is judged by Recover itself: nobody could answer.
-        if scalar[NEXT_DUE_MS] <= now_ms and not isinstance(command, Recover):
-            began = scalar[EFFECT_COUNT]
-            run(self.cell, Operation.EXPIRE)
-            close_left(self.cell, began)
+        is_due = scalar[NEXT_DUE_MS] <= now_ms or self.cell.choices.next_ms <= now_ms
+        if is_due and not isinstance(command, Recover):
+            self._handle_due(now_ms)
         if self.desk.due_ms <= now_ms:
             self.desk.look()
         began = scalar[EFFECT_COUNT]
@@ -197,6 +194,15 @@ class Engine:
         if at_the_desk is not None:
             return at_the_desk(self.desk, command)  # type: ignore[arg-type]
         return _HANDLERS[type(command)](self.cell, command)  # type: ignore[arg-type]
+
+    def _handle_due(self, now_ms: int) -> None:
+        """Handle every deadline that came before a command, those of choices first."""
+        if self.cell.choices.next_ms <= now_ms:
+            close_due(self.cell)
+        if self._scalar[NEXT_DUE_MS] <= now_ms:
+            began = self._scalar[EFFECT_COUNT]
+            run(self.cell, Operation.EXPIRE)
+            close_left(self.cell, began)
 
     def load(self, rows: Sequence[RowDelta]) -> None:
         """

@@ -74,6 +74,10 @@ RULES: Final[Mapping[str, Rule]] = {
     "OfferService/Consult": _GATEWAY,
     "OfferService/CompleteTransfer": _GATEWAY,
     "OfferService/ReleaseAssignment": _FLOOR,
+    "ChoiceService/AcceptChoice": _GATEWAY,
+    "ChoiceService/RefuseChoice": _GATEWAY,
+    "ChoiceService/ReturnContact": _GATEWAY,
+    "ChoiceService/ReportDiversionOutcome": _GATEWAY,
     # Gateways tell who has signed in with which skills.
     "AgentService/UpsertAgent": _SIGN_IN_AUDITED,
     "AgentService/GetAgent": _ALL,

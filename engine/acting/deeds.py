@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from engine.acting.contact_values import WaitingContact
 from engine.choices import Choice, OfferChoice, Option, OptionKind
 from engine.commands import RequeueContact, Requirements, SkillRequirement, UpdateContact
+from engine.effects import EffectKind
 from engine.handlers import choices, contacts
 from engine.handlers.closing import keep_steered
 from engine.handlers.outcome import Outcome
@@ -15,12 +16,17 @@ from engine.limits import PRIORITY_MAX
 from engine.policy.actions import Action, AnnounceWait, ChangePriority, LowerRequirement
 from engine.policy.actions import OfferChoice as PolicyOffer
 from engine.policy.actions import Option as PolicyOption
+from engine.policy.document import Relief
 from engine.routing.wait_estimate import estimate_contact
 from engine.state.activations import Activation
 from engine.steering import Counted
 
 # Attribute of a contact that says how long it is told to wait, in whole seconds.
 ANNOUNCED_WAIT: Final = "announced_wait_s"
+_NOTIFIED_OF: Final = {
+    EffectKind.ACTIVATION_BEGAN: "enter",
+    EffectKind.ACTIVATION_ENDED: "exit",
+}
 _Z_90: Final = 1.2815515655446004
 
 
@@ -55,6 +61,18 @@ def deeds_of(actions: Sequence[Action]) -> tuple[Deed, ...]:
         elif action.announce_wait is not None:
             found.append(Deed(action, Counted.ANNOUNCED, is_move=False))
     return tuple(found)
+
+
+def notices_of(policy: Relief, kind: EffectKind) -> list[str]:
+    """Whom a policy tells of its beginning or end, and what: `whom: message`."""
+    event = _NOTIFIED_OF.get(kind)
+    notices = [action.notify for action in policy.spec.actions if action.notify is not None]
+    state = "on" if kind is EffectKind.ACTIVATION_BEGAN else "off"
+    return [
+        f"{item.webhook}: {item.message or f'{policy.name} is {state}'}"
+        for item in notices
+        if event in item.events
+    ]
 
 
 def perform(contact: WaitingContact, deed: Deed, activation: Activation) -> Outcome | None:

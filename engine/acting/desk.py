@@ -15,10 +15,11 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from engine.acting.contact_values import WaitingContact
-from engine.acting.deeds import Deed, deeds_of, perform
+from engine.acting.deeds import Deed, deeds_of, notices_of, perform
 from engine.acting.entry import classified, reclassified
 from engine.acting.rulebook import Acting, Rulebook
 from engine.commands import Route, UpdateContact
+from engine.effects import EffectKind
 from engine.handlers import contacts, policies
 from engine.handlers.outcome import Outcome, where_it_stands
 from engine.kernels.columns import (
@@ -159,6 +160,7 @@ class Desk:
             raise CommandRefused(Refusal.ILLEGAL_TRANSITION, refused)
         approval = Approval.APPROVED if command.is_approved else Approval.REFUSED
         self._cell.activations.approve(activation, approval, (command.author, command.reason))
+        self._tell(EffectKind.ACTIVATION_APPROVED, activation, approval.name.lower())
         return Outcome()
 
     def look(self) -> None:
@@ -176,12 +178,33 @@ class Desk:
         activation = activations.open_of(shift.subject)
         queue_row = self._cell.queues.slots.row_of(shift.subject.queue_id)
         if shift.is_on and activation is None and queue_row >= 0:
-            activations.begin(shift, now_ms, self._standing_of(queue_row))
+            self._tell(
+                EffectKind.ACTIVATION_BEGAN,
+                activations.begin(shift, now_ms, self._standing_of(queue_row)),
+                shift.cause.name.lower(),
+            )
         elif not shift.is_on and activation is not None:
             standing = activation.standing if queue_row < 0 else self._standing_of(queue_row)
             activations.end(activation, shift, now_ms, standing)
+            self._tell(EffectKind.ACTIVATION_ENDED, activation, shift.cause.name.lower())
             self._eligible.pop(activation.number, None)
             self._settled.pop(activation.number, None)
+
+    def _tell(self, kind: EffectKind, activation: Activation, reason: str) -> None:
+        """Tell of an activation, and whom its policy has notified of its beginning and end."""
+        subject, now_ms = activation.subject, self._cell.store.scalar[NOW_MS]
+        told: dict[str, int | str] = {
+            "queue_id": subject.queue_id,
+            "detail": activation.number,
+        }
+        self._cell.policies.tell(kind, now_ms, subject.policy, reason=reason, **told)
+        acting = self.rulebook.acting.get((subject.policy, subject.version))
+        if acting is None or acting.stage is PolicyStage.SHADOW:
+            return
+        for message in notices_of(acting.policy, kind):
+            self._cell.policies.tell(
+                EffectKind.POLICY_NOTIFIED, now_ms, subject.policy, reason=message, **told
+            )
 
     def _close(self, now_ms: int) -> None:
         """Keep what came after activations that ended a quarter of an hour ago."""

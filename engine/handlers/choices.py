@@ -3,6 +3,7 @@
 from typing import Final
 
 from engine.choices import (
+    CHANNEL_OF,
     DIVERTING,
     NO_RETURN_MS,
     AcceptChoice,
@@ -46,11 +47,6 @@ from engine.steering import Counted
 _OWN_EFFECTS: Final = 2
 # Where a contact that accepted a callback can come back from.
 _CALLED_BACK_LATER: Final = (ContactState.QUEUED, ContactState.OFFERED, ContactState.SCHEDULED)
-# Channels that options lead to which do not name one.
-_CHANNEL_OF: Final = {
-    OptionKind.CALLBACK: Channel.CALLBACK,
-    OptionKind.SELF_SERVICE: Channel.SELF_SERVICE,
-}
 
 _COUNTED: Final = {
     OptionKind.WAIT: Counted.ACCEPTED_WAIT,
@@ -79,7 +75,7 @@ def offer_choice(cell: CellState, command: OfferChoice) -> Outcome:
     record(cell, EffectKind.CHOICE_OFFERED, row, len(choice.options), choice.text)
     until_ms = cell.store.scalar[NOW_MS] + choice.answer_within_ms
     steered = cell.contacts.said(row).steered._replace(choice=OpenChoice(choice, until_ms))
-    keep_steered(cell, row, steered, until_ms)
+    keep_steered(cell, row, steered)
     return _read(cell, row)
 
 
@@ -166,7 +162,7 @@ def _class_after(cell: CellState, row: int, option: Option) -> int:
     if option.kind not in (OptionKind.CALLBACK, OptionKind.OTHER_QUEUE):
         return old_class
     channel = Channel(int(cell.store.columns.classes.channel[old_class]))
-    return _class_in(cell, row, option.queue_id, _CHANNEL_OF.get(option.kind, channel))
+    return _class_in(cell, row, option.queue_id, CHANNEL_OF.get(option.kind, channel))
 
 
 def _class_in(cell: CellState, row: int, queue_id: str, channel: Channel) -> int:
@@ -199,7 +195,7 @@ def _diversion(cell: CellState, row: int, choice: Choice, place: int) -> Diversi
         option.kind,
         place,
         option.queue_id or queue_id,
-        option.channel or _CHANNEL_OF[option.kind],
+        option.channel or CHANNEL_OF[option.kind],
         before.from_queue_id if before else queue_id,
         before.from_channel if before else Channel(int(contacts.channel[row])),
         now_ms,

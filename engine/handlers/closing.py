@@ -40,7 +40,13 @@ def record(cell: CellState, kind: EffectKind, row: int, detail: int, text: str) 
 
 
 def keep_steered(cell: CellState, row: int, steered: Steered, due_ms: int = NEVER_MS) -> None:
-    """Keep what policies made of a contact, whose row the open commit group writes."""
+    """
+    Keep what policies made of a contact, whose row the open commit group writes.
+
+    `due_ms` is when a diversion is over; an open choice is due when it says so itself.
+    """
+    if steered.choice is not None:
+        due_ms = steered.choice.until_ms
     cell.contacts.write(row, cell.contacts.said(row)._replace(steered=steered))
     cell.choices.keep(row, steered, due_ms)
 

@@ -30,6 +30,7 @@ from headgate.access import Access, channel_to
 from headgate.errors import CommandFailed, SessionEnded, details_of, named_delay_s, reason_of
 from headgate.v1 import (
     agent_service_pb2_grpc,
+    choice_service_pb2_grpc,
     decision_service_pb2_grpc,
     event_pb2,
     event_service_pb2,
@@ -91,6 +92,7 @@ class Client:
         self.channel = channel_to(address, access, _OPTIONS)
         self.routing = routing_service_pb2_grpc.RoutingServiceStub(self.channel)
         self.offers = offer_service_pb2_grpc.OfferServiceStub(self.channel)
+        self.choices = choice_service_pb2_grpc.ChoiceServiceStub(self.channel)
         self.agents = agent_service_pb2_grpc.AgentServiceStub(self.channel)
         self.queues = queue_service_pb2_grpc.QueueServiceStub(self.channel)
         self.decisions = decision_service_pb2_grpc.DecisionServiceStub(self.channel)

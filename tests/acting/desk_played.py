@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from engine.acting.rulebook import Rulebook
 from engine.commands import Command, Expire, Route, SetPresence, UpsertAgent, UpsertQueue
+from engine.effects import Effect
 from engine.engine import Engine, Outcome
 from engine.lifecycle import Channel, Presence
 from engine.policies import PolicyStage
@@ -27,19 +28,24 @@ class DeskPlayed:
         The time.
     rows
         Rows as the log has them.
+    told
+        Effects so far.
     """
 
     def __init__(self, queues: Sequence[str] = ("a", "b")) -> None:
         self.engine = Engine()
         self.now_ms = BEGIN_MS
         self.rows: dict[tuple[RowTable, int], RowDelta] = {}
+        self.told: list[Effect] = []
         for name in queues:
             self.do(UpsertQueue(name))
 
     def do(self, command: Command) -> Outcome:
         """Run a command now."""
         outcome = self.engine.apply(command, self.now_ms)
-        for delta in self.engine.take_group().row_deltas:
+        group = self.engine.take_group()
+        self.told += [Effect(*item) for item in group.effects]  # type: ignore[arg-type]
+        for delta in group.row_deltas:
             key = RowTable(delta.table), delta.row
             if delta.record is None:
                 self.rows.pop(key, None)

@@ -13,6 +13,7 @@ from engine.commands import (
     UpsertAgent,
 )
 from engine.definitions import AgentSkill
+from engine.effects import EffectKind
 from engine.engine import Engine
 from engine.lifecycle import CancelReason
 from engine.policies import OverridePolicy, PolicyKind, PolicyStage, PolicySwitch, PublishPolicy
@@ -315,3 +316,32 @@ def test_what_is_said_stops_a_policy_at_once(
     played.do(Steer((), (Order(A, 1.0),)))
     is_killed = stops and what is PolicySwitch.KILL
     assert played.route("later").queue_id == ("a" if is_killed else "b")
+
+
+def test_beginning_and_end_are_told_and_whom_the_policy_names_is_notified() -> None:
+    played = DeskPlayed()
+    notify = (
+        "{notify: {webhook: ops, message: all hands, events: [enter]}}, {notify: {webhook: bi}}"
+    )
+    played.use(a_policy(actions=f"[{{overflow: {{queue: b}}}}, {notify}]"))
+    played.on(A)
+    played.do(Steer((OFF,)))
+    told = [item for item in played.told if item.policy]
+    assert [(EffectKind(item.kind).name, item.detail, item.reason) for item in told] == [
+        ("ACTIVATION_BEGAN", 1, "enter"),
+        ("POLICY_NOTIFIED", 1, "ops: all hands"),
+        ("POLICY_NOTIFIED", 1, "bi: surge is on"),
+        ("ACTIVATION_ENDED", 1, "exit"),
+        ("POLICY_NOTIFIED", 1, "bi: surge is off"),
+    ]
+    assert {(item.policy, item.queue_id) for item in told} == {("surge", "a")}
+
+
+def test_shadow_is_told_of_and_notifies_nobody() -> None:
+    played = DeskPlayed()
+    text = a_policy(actions="[{overflow: {queue: b}}, {notify: {webhook: ops}}]")
+    played.use(text, stage=PolicyStage.SHADOW)
+    played.on(A, stage=PolicyStage.SHADOW)
+    assert [EffectKind(item.kind) for item in played.told if item.policy] == [
+        EffectKind.ACTIVATION_BEGAN
+    ]

@@ -164,9 +164,27 @@ def test_snapshot_counts_and_its_service_level_come_from_the_totals() -> None:
     )
 
 
-_OF_VERSIONS = (
-    EffectKind.POLICY_PUBLISHED, EffectKind.POLICY_ROLLED_BACK, EffectKind.POLICY_RETIRED,
-)  # fmt: skip
+_DETAILS: dict[EffectKind, dict[str, object]] = {
+    EffectKind.POLICY_PUBLISHED: {"policy_version": 2},
+    EffectKind.POLICY_ROLLED_BACK: {"policy_version": 2},
+    EffectKind.POLICY_RETIRED: {"policy_version": 2},
+    EffectKind.POLICY_OVERRIDDEN: {"policy_switch": policy_pb2.POLICY_SWITCH_OFF},
+    EffectKind.ACTIVATION_BEGAN: {"activation_id": "a2"},
+    EffectKind.ACTIVATION_ENDED: {"activation_id": "a2"},
+    EffectKind.ACTIVATION_APPROVED: {"activation_id": "a2"},
+    EffectKind.POLICY_NOTIFIED: {"activation_id": "a2"},
+    EffectKind.OFFER_ISSUED: {"offer_expires_at_ms": NOW_MS + 5},
+    EffectKind.CONTACT_QUEUED: {"position": 2},
+    EffectKind.CONTACT_RELAXED: {"relaxation_step": 2},
+    EffectKind.AGENT_PRESENCE_CHANGED: {"presence": agent_pb2.PRESENCE_BUSY},
+    EffectKind.QUEUE_INTAKE_CHANGED: {"intake": queue_pb2.INTAKE_PAUSED},
+    EffectKind.CONTACT_SCHEDULED: {"due_at_ms": 2},
+    EffectKind.CONTACT_REJECTED: {"rejection_reason": contact_pb2.REJECTION_REASON_QUEUE_CLOSED},
+    EffectKind.CHOICE_ACCEPTED: {"option": 2},
+    EffectKind.CONTACT_DIVERTED: {"option": 2},
+    EffectKind.CONTACT_RETURNED: {"option": 2},
+    EffectKind.DIVERSION_ENDED: {"diversion_outcome": contact_pb2.DIVERSION_OUTCOME_UNRESOLVED},
+}
 
 
 @pytest.mark.parametrize("kind", EffectKind)
@@ -185,23 +203,6 @@ def test_event_carries_the_detail_of_its_kind_only(kind: EffectKind) -> None:
         wait_ms=70,
         reason="why",
         policy="p",
+        **_DETAILS.get(kind, {}),  # type: ignore[arg-type]
     )
-    if kind in _OF_VERSIONS:
-        expected.policy_version = 2
-    elif kind is EffectKind.POLICY_OVERRIDDEN:
-        expected.policy_switch = policy_pb2.POLICY_SWITCH_OFF
-    elif kind is EffectKind.OFFER_ISSUED:
-        expected.offer_expires_at_ms = NOW_MS + 5
-    elif kind is EffectKind.CONTACT_QUEUED:
-        expected.position = 2
-    elif kind is EffectKind.CONTACT_RELAXED:
-        expected.relaxation_step = 2
-    elif kind is EffectKind.AGENT_PRESENCE_CHANGED:
-        expected.presence = agent_pb2.PRESENCE_BUSY
-    elif kind is EffectKind.QUEUE_INTAKE_CHANGED:
-        expected.intake = queue_pb2.INTAKE_PAUSED
-    elif kind is EffectKind.CONTACT_SCHEDULED:
-        expected.due_at_ms = 2
-    elif kind is EffectKind.CONTACT_REJECTED:
-        expected.rejection_reason = contact_pb2.REJECTION_REASON_QUEUE_CLOSED
     assert event == expected

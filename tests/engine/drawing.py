@@ -333,9 +333,9 @@ CHOOSING_KINDS: Final[tuple[Callable[[Draw, Floor], Command], ...]] = (
     *(_route,) * 12,
     *(_offer_choice, _accept_choice) * 12,
     *(_return_contact,) * 6,
+    *(_cancel, _update) * 3,
     *(_accept, _refuse_choice, _report_outcome) * 2,
-    *(_complete, _update, _requeue, _cancel, _schedule_contact, _decline, _expire, set_presence),
-    _recover,
+    *(_complete, _requeue, _schedule_contact, _decline, _expire, set_presence, _recover),
 )
 # Each once, by name: for floors on which some are wanted more than others.
 BY_NAME: Final = {kind.__name__.removeprefix("_"): kind for kind in KINDS}

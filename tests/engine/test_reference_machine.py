@@ -204,7 +204,7 @@ def test_walk_among_customers_who_are_asked_agrees_with_the_reference() -> None:
     for agent_id in ("a0", "a1"):
         run.step(UpsertAgent(agent_id, queue_ids=("q0", "q1"), missed_offers_max=-1))
         run.step(SetPresence(agent_id, Presence.AVAILABLE))
-    run.walk(SeededDraw(12), 1_500, draw_choosing)
+    run.walk(SeededDraw(12), 1_000, draw_choosing)
     diverted = ContactState.DIVERTED
     assert {
         (ContactState.QUEUED, Trigger.DIVERT),

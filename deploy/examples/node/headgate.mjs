@@ -58,6 +58,7 @@ export function headgate(
   const stubs = {
     routing: stubOf(v1.RoutingService),
     offers: stubOf(v1.OfferService),
+    choices: stubOf(v1.ChoiceService),
     agents: stubOf(v1.AgentService),
     queues: stubOf(v1.QueueService),
     events: stubOf(v1.EventService),
