@@ -137,11 +137,31 @@ def render_cells(cells: _Cells) -> Iterable[str]:
             if presence is not Presence.NONE:
                 labels = f'cell="{cell}",presence="{presence.name.lower()}"'
                 yield f"headgate_agents{{{labels}}} {counts[presence.value]}\n"
+    yield from _render_activations(cells)
     metric = "headgate_open_contacts"
     yield f"# HELP {metric} Contacts that have not ended.\n# TYPE {metric} gauge\n"
     for cell, engine in cells:
         count = engine.cell.store.scalar[columns.OPEN_COUNT]
         yield f'{metric}{{cell="{cell}"}} {count}\n'
+
+
+def _render_activations(cells: _Cells) -> Iterable[str]:
+    """Lines of what policies do, from the activations."""
+    metric = "headgate_policy_contacts_total"
+    told = (
+        "Contacts by what policies did with them, in shadow would have done, and what came of it."
+    )
+    yield f"# HELP {metric} {told}\n# TYPE {metric} counter\n"
+    for cell, engine in cells:
+        for (policy, what), count in engine.cell.activations.totals.items():
+            labels = f'cell="{cell}",policy="{policy}",what="{what.name.lower()}"'
+            yield f"{metric}{{{labels}}} {count}\n"
+    metric = "headgate_activations_lasting"
+    yield f"# HELP {metric} Activations that last, by policy.\n# TYPE {metric} gauge\n"
+    for cell, engine in cells:
+        lasting = Tally(item.subject.policy for item in engine.cell.activations.open())
+        for policy, count in lasting.items():
+            yield f'{metric}{{cell="{cell}",policy="{policy}"}} {count}\n'
 
 
 def escaped(name: str) -> str:

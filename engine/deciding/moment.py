@@ -1,5 +1,6 @@
 """One second as policies see it: what is sensed of every queue, in the order of their ids."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
 from typing import Final, NamedTuple
@@ -17,6 +18,7 @@ from engine.kernels.windows import ABANDONED, AVAILABLE, DAY_WINDOW, WAITING
 from engine.sensing.outlook import SEGMENTS, Ahead
 from engine.sensing.rows import Sensed
 from engine.sensing.sensing import Sensing
+from engine.state.acceptance import PRIOR_LEFT, PRIOR_TAKEN
 
 Whole = NDArray[np.int64]
 Real = NDArray[np.float64]
@@ -24,6 +26,8 @@ Real = NDArray[np.float64]
 # Place of the 90 % quantile among those of forecasts.
 _P90: Final = 2
 _ALWAYS_MS: Final = 1 << 50
+# Where nobody has answered yet.
+_ACCEPTANCE: Final = PRIOR_TAKEN / (PRIOR_TAKEN + PRIOR_LEFT)
 
 
 class Queues(NamedTuple):
@@ -204,8 +208,17 @@ class Moment:
             staffing = self.sensing.parts.outlook.staffing
             expected = staffing.expected(second, buckets, BUCKET_S)[self.queues.rows]
             agents = np.nan_to_num(expected).mean(axis=1)
-        erlangs = self.contacts(buckets) * self.aht_ms / 1_000.0 / (buckets * BUCKET_S)
+        coming = self.contacts(buckets) + self._of_queues(self.sensing.own.on_their_way, 0.0)
+        erlangs = coming * self.aht_ms / 1_000.0 / (buckets * BUCKET_S)
         return ratio(erlangs, agents)
+
+    @cached_property
+    def acceptance(self) -> Real:
+        """(n,) probability that a customer takes what is offered."""
+        return self._of_queues(self.sensing.own.acceptance, _ACCEPTANCE)
+
+    def _of_queues(self, known: Mapping[str, float], otherwise: float) -> Real:
+        return np.array([known.get(name, otherwise) for name in self.queues.ids])
 
     @cached_property
     def waiting(self) -> Whole:

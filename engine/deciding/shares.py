@@ -1,7 +1,6 @@
 """What share each policy wants: fixed, ramped or just enough, within what its target can bear."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +12,6 @@ from engine.policy.share import just_enough, ramp, within_budget
 from engine.policy.signals import RISK_HORIZONS
 
 Real = NDArray[np.float64]
-
-# Of those who are offered another way, so many take it until it is known better: mean of
-# Beta(3.7, 6.3), callbacks of a bank (Hathaway, Emadi and Deshpande 2021).
-ACCEPTANCE: Final = 0.37
 
 
 def wanted_shares(
@@ -61,7 +56,7 @@ def _just_enough(compiled: CompiledRelief, queues: NDArray[np.int64], moment: Mo
         return np.zeros(len(queues))
     ahead, rows = moment.ahead, moment.queues.rows[queues]
     horizon = RISK_HORIZONS.index(spec.horizon)
-    moved_per_s = ACCEPTANCE * _rate(moment, queues)
+    moved_per_s = moment.acceptance[queues] * _rate(moment, queues)
     outlook = moment.sensing.parts.outlook
 
     def risk_at(share: Real) -> Real:
@@ -87,7 +82,7 @@ def _bounded(
         return share
     rows = np.full(len(queues), moment.queues.rows[place])
     # What the other queues of the policy send there counts as well.
-    moved_per_s = ACCEPTANCE * _rate(moment, queues)
+    moved_per_s = moment.acceptance[queues] * _rate(moment, queues)
     horizon = RISK_HORIZONS.index(budget.horizon)
     outlook = moment.sensing.parts.outlook
 

@@ -20,7 +20,13 @@ from engine.choices import (
 )
 from engine.commands import Schedule
 from engine.effects import EffectKind
-from engine.handlers.closing import close_choice, end_diversion, keep_steered, record
+from engine.handlers.closing import (
+    close_choice,
+    end_diversion,
+    keep_steered,
+    learn_acceptance,
+    record,
+)
 from engine.handlers.outcome import Outcome, where_it_stands
 from engine.handlers.running import open_contact_row, run
 from engine.handlers.scheduling import request_schedule
@@ -133,6 +139,8 @@ def _go_on(cell: CellState, row: int, choice: Choice, place: int) -> Outcome:
         record(cell, EffectKind.CHOICE_OFFERED, row, len(choice.options), choice.text)
     record(cell, EffectKind.CHOICE_ACCEPTED, row, place, choice.text)
     cell.activations.count_named(choice.activation, _COUNTED[option.kind])
+    if not choice.forced:
+        learn_acceptance(cell, row, is_taken=option.kind is not OptionKind.WAIT)
     cell.choices.close(row)
     steered = steered._replace(choice=None)
     if option.kind is OptionKind.WAIT:

@@ -59,7 +59,17 @@ def close_choice(cell: CellState, row: int, kind: EffectKind) -> None:
     cell.make_effect_room(1)
     record(cell, kind, row, 0, choice.text)
     cell.activations.count_named(choice.activation, _COUNTED[kind])
+    if kind is not EffectKind.CHOICE_LAPSED:
+        learn_acceptance(cell, row, is_taken=False)
     keep_steered(cell, row, steered._replace(choice=None))
+
+
+def learn_acceptance(cell: CellState, row: int, *, is_taken: bool) -> None:
+    """Learn from a customer's answer, before the contact moves."""
+    contacts = cell.store.columns.contacts
+    queue_id = cell.queues.slots.ids[int(contacts.queue[row])]
+    wait_ms = cell.store.scalar[NOW_MS] - int(contacts.queued_ms[row])
+    cell.acceptance.learn(queue_id, int(contacts.channel[row]), wait_ms, is_taken=is_taken)
 
 
 def end_diversion(cell: CellState, row: int, outcome: DiversionOutcome) -> None:

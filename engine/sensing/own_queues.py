@@ -8,6 +8,7 @@ Readings of the cell's own queues, from one sample to the next.
 A queue that has had no contact and that nobody serves is not reported on: others may.
 """
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -70,6 +71,8 @@ class OwnQueues:
         (queues, 8) the last sample, by engine's row, as `engine.kernels.sampling` names it.
     signed_in
         (queues,) agents who serve it and are not offline, likewise.
+    acceptance, on_their_way
+        As of the last sample.
     is_told
         (queues,) whether the engine tells of the queue.
     """
@@ -80,6 +83,8 @@ class OwnQueues:
         self.staff = Staff(none, none)
         self.latest = np.zeros((0, sampling.QUEUE_SAMPLE), np.int64)
         self.signed_in = none
+        self.acceptance: Mapping[str, float] = {}
+        self.on_their_way: Mapping[str, int] = {}
         self.is_told = np.zeros(0, np.bool_)
         self._memberships_seen = (-1, -1)
         self._totals = np.zeros((0, columns.TOTALS), np.int64)
@@ -98,6 +103,7 @@ class OwnQueues:
         counts = self._count_agents(sample)
         values = self._values(sample, counts)
         self.latest = sample.queues
+        self.acceptance, self.on_their_way = sample.acceptance, sample.on_their_way
         self.is_told = (sample.totals[:, columns.RECEIVED] > 0) | (counts.sum(axis=1) > 0)
         rows = np.flatnonzero(self.is_told)
         return rows, values[:, rows]

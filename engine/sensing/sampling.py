@@ -7,7 +7,8 @@ count of agents survives. Definitions and plans go along when they have changed.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from engine.kernels.sampling import AGENT_SAMPLE, QUEUE_SAMPLE, sample_floor
 from engine.plans import Plan
 from engine.state.cell import CellState
+
+_NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 class Sample(NamedTuple):
@@ -33,6 +36,10 @@ class Sample(NamedTuple):
         (agents, words) bits of the queues each agent serves; not a copy.
     memberships
         Counts changes of who serves what.
+    acceptance
+        By queue, how often what policies offer is taken; none of queues without answers.
+    on_their_way
+        By queue, contacts that policies have sent there and that have not arrived.
     """
 
     second: int
@@ -41,6 +48,8 @@ class Sample(NamedTuple):
     agents: NDArray[np.int64]
     agent_queues: NDArray[np.uint64]
     memberships: int
+    acceptance: Mapping[str, float] = _NOTHING
+    on_their_way: Mapping[str, int] = _NOTHING
 
 
 class Changes(NamedTuple):
@@ -73,6 +82,8 @@ def take_sample(cell: CellState, second: int) -> Sample:
         agents,
         columns.bitsets.agent_queues[:agent_count],
         cell.agents.changes,
+        cell.acceptance.means(),
+        cell.choices.on_their_way(),
     )
 
 

@@ -88,6 +88,8 @@ class ActivationRows:
     ----------
     changes
         Counts what began, ended or was approved.
+    totals
+        What was counted since the process started, by policy.
     """
 
     def __init__(self) -> None:
@@ -97,6 +99,7 @@ class ActivationRows:
         self._ended: list[int] = []
         self._last = 0
         self._dirty: set[int] = set()
+        self.totals: Counter[tuple[str, Counted]] = Counter()
         self.changes = 0
 
     def find(self, number: int) -> Activation | None:
@@ -171,6 +174,7 @@ class ActivationRows:
         activation = self._kept.get(number)
         if activation is not None:
             activation.counts[what] += 1
+            self.totals[activation.subject.policy, what] += 1
             self._dirty.add(number)
 
     def count_named(self, name: str, what: Counted) -> None:

@@ -15,6 +15,7 @@ from engine.refusals import CommandRefused, Refusal, violation
 from engine.state import agents as agent_rows
 from engine.state import contacts as contact_rows
 from engine.state import queues as queue_rows
+from engine.state.acceptance import AcceptanceRows
 from engine.state.activations import ActivationRows
 from engine.state.choices import ChoiceRows
 from engine.state.classes import ContactClasses
@@ -68,9 +69,10 @@ class CellState:
         self.plans = PlanRows()
         self.choices = ChoiceRows()
         self.activations = ActivationRows()
+        self.acceptance = AcceptanceRows()
         self.policies = PolicyRows()
         # Rows that are values as a whole, without columns.
-        self._values = (self.plans, self.policies, self.activations)
+        self._values = (self.plans, self.policies, self.activations, self.acceptance)
         self.agents = agent_rows.AgentRows(self.store, self.names, agents)
         self.contacts = contact_rows.ContactRows(self.store)
         self.classes = ContactClasses(self.store, self.names, agents)

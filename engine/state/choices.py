@@ -1,9 +1,12 @@
 """Which contacts have a choice open or are diverted, and when the next of them is due."""
 
 import heapq
+from collections import Counter
+from collections.abc import Mapping
 from typing import Final
 
 from engine.choices import (
+    DIVERTING,
     Choice,
     Diversion,
     DiversionOutcome,
@@ -37,6 +40,8 @@ class ChoiceRows:
         self._open: set[int] = set()
         self._due_ms: dict[int, int] = {}
         self._hops: dict[int, int] = {}
+        # Queue that each diverted contact is on its way to.
+        self._targets: dict[int, str] = {}
         # Deadlines and rows, some of which are no more.
         self._heap: list[tuple[int, int]] = []
         self.next_ms = NEVER_MS
@@ -49,6 +54,10 @@ class ChoiceRows:
         """Whether a contact has a choice open."""
         return row in self._open
 
+    def on_their_way(self) -> Mapping[str, int]:
+        """Diverted contacts by the queue they are on their way to."""
+        return Counter(self._targets.values())
+
     def hops(self, row: int) -> int:
         """Moves that a contact accepted."""
         return self._hops.get(row, 0)
@@ -59,6 +68,12 @@ class ChoiceRows:
             self._open.add(row)
         else:
             self._open.discard(row)
+        is_away = steered.diversion is not None and steered.diversion.kind in DIVERTING
+        if is_away and due_ms < NEVER_MS:
+            assert steered.diversion is not None
+            self._targets[row] = steered.diversion.queue_id
+        else:
+            self._targets.pop(row, None)
         if steered.hops:
             self._hops[row] = steered.hops
         if due_ms >= NEVER_MS:
@@ -72,6 +87,7 @@ class ChoiceRows:
         """Forget what a contact has open, for it is over; its hops stay."""
         if row in self._due_ms:
             self._open.discard(row)
+            self._targets.pop(row, None)
             del self._due_ms[row]
             self._refresh()
 

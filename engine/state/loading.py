@@ -32,6 +32,7 @@ from engine.limits import ESTIMATE_MEMORY, NEVER_MS
 from engine.state import agents as agent_rows
 from engine.state import contacts as contact_rows
 from engine.state import queues as queue_rows
+from engine.state.acceptance import AcceptanceRows
 from engine.state.activations import ActivationRows
 from engine.state.cell import CellState
 from engine.state.deltas import CELL_WIDTH
@@ -86,11 +87,14 @@ def load_rows(cell: CellState, rows: Sequence[RowDelta]) -> None:
     _restore(cell.plans, by_table[RowTable.PLAN])
     _restore(cell.policies, by_table[RowTable.POLICY])
     _restore(cell.activations, by_table[RowTable.ACTIVATION])
+    _restore(cell.acceptance, by_table[RowTable.ACCEPTANCE])
     if (broken := cell.policies.broken()) is not None:
         raise DamagedRow(f"policy {broken!r}: a row of it is missing")
 
 
-def _restore(subject: PlanRows | PolicyRows | ActivationRows, deltas: Sequence[RowDelta]) -> None:
+def _restore(
+    subject: PlanRows | PolicyRows | ActivationRows | AcceptanceRows, deltas: Sequence[RowDelta]
+) -> None:
     for delta in deltas:
         with _naming(delta):
             subject.restore(delta)

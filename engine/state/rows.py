@@ -32,6 +32,8 @@ class RowTable(IntEnum):
     POLICY = 7
     # A period in which a policy acted on a queue, by number.
     ACTIVATION = 8
+    # How often what policies offer in a queue is taken.
+    ACCEPTANCE = 9
 
 
 class DamagedRow(ValueError):
