@@ -38,6 +38,10 @@ def main() -> None:
 
 
 def _change(options: argparse.Namespace) -> None:
+    from adapters.kernel_cache import use_kernel_cache
+
+    # Before the server is imported, and numba with it.
+    use_kernel_cache()
     from adapters import server
     from adapters.memory_log import MemoryStore
 
