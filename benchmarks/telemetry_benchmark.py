@@ -1,14 +1,17 @@
 """
 What Route feels of sensing: 10,000 queues sensed every second, beside the same server without.
 
-Three servers stand side by side and are loaded in turns: one that senses nothing, one that senses
-its own queues, and one that is told of as many queues again by a gateway, every second.
+Three servers stand side by side and are loaded in turns, the others halted meanwhile: one that
+senses nothing, one that senses its own queues, and one that is told of as many queues again by a
+gateway, every second.
 """
 
+import os
+import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
@@ -35,6 +38,7 @@ _OFF: Final = "not sensed"
 _OWN: Final = "own queues sensed"
 _TOLD: Final = "as many again told by a gateway"
 _CASES: Final = (_OFF, _OWN, _TOLD)
+_SETTLED_S: Final = 3.0
 _OPTIONS: Final = [("grpc.max_receive_message_length", 64 << 20)]
 _COLUMNS: Final = (
     "offered", "answered", "waiting", "available", "handling", "wrap_up", "oldest_wait_ms",
@@ -87,12 +91,27 @@ def _measure(settings: Settings) -> tuple[dict[str, list[Measured]], dict[str, l
         load = Load("unary", "route", 32, 1)
         for _ in range(settings.rounds):
             for name, server in servers.items():
-                with _telling(server, queues if name == _TOLD else 0):
+                with _alone(server, servers.values()), _telling(server, queues * (name == _TOLD)):
                     before = _ticks(server)
                     seconds, rate = settings.value("seconds"), settings.value("per_s")
                     felt[name].append(generator.run(server, load, seconds, rate=rate))
                     ticks[name] += _mean_between(before, _ticks(server))
     return felt, ticks
+
+
+@contextmanager
+def _alone(server: ServerProcess, servers: Iterable[ServerProcess]) -> Iterator[None]:
+    """Halt the others while the block runs: what they sense would be felt as well."""
+    others = [other for other in servers if other is not server]
+    for other in others:
+        os.kill(other.pid, signal.SIGSTOP)
+    # What this one missed while it was halted itself is over.
+    time.sleep(_SETTLED_S)
+    try:
+        yield
+    finally:
+        for other in others:
+            os.kill(other.pid, signal.SIGCONT)
 
 
 def _server(folder: Path, name: str, queues: int) -> ServerProcess:
