@@ -104,6 +104,18 @@ def test_caller_of_the_example_is_called_back_at_the_second_attempt(server: Serv
         )
 
 
+def test_callers_of_the_example_choose_the_chat_and_one_comes_back(server: Served) -> None:
+    """A policy asks, the gateway answers; what was known and how long they waited goes along."""
+    asked = (
+        "1: OPTION_KIND_WAIT\n2: OPTION_KIND_OTHER_CHANNEL advice-chat\nCONTACT_STATE_DIVERTED\n"
+    )
+    for told in told_twice("choice.py", server):
+        assert told == (
+            f"{asked}{asked}Ada is in advice-chat, after 1 hop\n"
+            "Ben is back: CONTACT_STATE_QUEUED in advice\n"
+        )
+
+
 def test_email_of_the_example_is_put_aside_for_a_call_and_goes_on(server: Served) -> None:
     """It stays with its agent all the while."""
     for told in told_twice("call_first.py", server):
