@@ -119,7 +119,6 @@ def _with(**changes: object) -> OfferChoice:
         (ReportDiversionOutcome("", DiversionOutcome.CONTAINED), "contact_id"),
         (ReportDiversionOutcome("c1", DiversionOutcome.CONTINUED), "outcome"),  # the engine's own
         (ReportDiversionOutcome("c1", BEYOND), "outcome"),
-        (Route("c2", "", Channel.CHAT), "queue_id"),
         (Route("c2", "q", Channel.CHAT, continues_contact_id="c\n"), "continues_contact_id"),
     ],
 )
