@@ -150,7 +150,7 @@ INVALID: list[tuple[Any, set[str]]] = [
     (routing(attributes={str(key): "" for key in range(65)}), {"attributes"}),
     (routing(attributes={"key": "x" * 16_384}), {"attributes"}),
     (routing(attributes={"": "value"}), {"attributes"}),
-    (routing(queue_id="", channel=0, priority=9_999), {"queue_id", "channel", "priority"}),
+    (routing(queue_id="a\nb", channel=0, priority=9_999), {"queue_id", "channel", "priority"}),
     (asking(skills=[skill(level=7)]), {"requirements.skills[0].proficiency_min"}),
     (asking(skills=[skill(level=-1)]), {"requirements.skills[0].proficiency_min"}),
     (asking(skills=[skill("")]), {"requirements.skills[0].skill"}),

@@ -17,7 +17,7 @@ from engine.commands import (
     UpsertQueue,
 )
 from engine.definitions import AgentSkill
-from engine.effects import decode_effects
+from engine.effects import Effect, decode_effects
 from engine.engine import Engine
 from engine.lifecycle import Channel, ContactState, Presence, Strategy, WrapUpMode
 from engine.limits import Limits
@@ -58,7 +58,8 @@ def test_same_commands_give_the_same_bytes() -> None:
 def test_effects_of_a_group_survive_their_encoding() -> None:
     """Watchers and audits read what was encoded; nothing may be lost on the way."""
     for group in _groups(22, 200):
-        assert [tuple(effect) for effect in decode_effects(group.events)] == group.effects
+        told = [Effect(*effect) for effect in group.effects]  # type: ignore[arg-type]
+        assert decode_effects(group.events) == told
 
 
 def test_growth_across_doublings_changes_nothing() -> None:
