@@ -22,7 +22,7 @@ from engine.forecasting.columns import Array, arrays_of, ratio, with_prefixes
 from engine.forecasting.handle_time import HandleTimes
 from engine.forecasting.pools import Membership, Shares, pooled, share_agents
 from engine.forecasting.service_level import IntervalServiceLevel
-from engine.forecasting.staffing import Staffing
+from engine.forecasting.staffing import AGENTS_MAX, Staffing
 from engine.forecasting.windows import QueueWindows
 from engine.kernels.breach import Pools
 from engine.kernels.calibration import Outcomes
@@ -54,6 +54,8 @@ _LOAD_MAX: Final = 100.0
 _SOON_S: Final = np.array([1.0, *HORIZONS_S])
 _MOMENTS_S: Final = np.array([0.0, *HORIZONS_S])
 _VARIANCE_MAX: Final = 4.0
+# Contacts, agents and rates of a pool beyond which more say no more: bots may have any capacity.
+_CONTACTS_MAX: Final = 1e7
 _PROBABLE: Final = 1e-7
 # Parts that are kept over a restart.
 _LEARNED: Final = ("handle_times", "staffing", "calibration", "service_level")
@@ -184,7 +186,8 @@ class Outlook:
         erlangs = rates.mean(axis=1) * aht_s + floor.waiting * aht_s / _BACKLOG_S
         load = np.minimum(np.maximum(erlangs, 0.0), 1e8)
         self._shares = share_agents(floor.serving, floor.agents, load, self._shares)
-        present = np.where(floor.is_known, self._shares.agents, np.nan)
+        there = np.minimum(self._shares.agents, AGENTS_MAX)
+        present = np.where(floor.is_known, there, np.nan)
         self.staffing.observe(second, present)
         agents = self.staffing.expected(second, SEGMENTS, BUCKET_S)
         expected = np.nan_to_num(agents)
@@ -304,9 +307,9 @@ class Outlook:
         sums = windows.columns.sums[:, DAY_WINDOW]
         gives_up = (sums[:, ABANDONED] + _PATIENCE_PRIOR) / (sums[:, WAITING] + _PATIENCE_PRIOR_S)
         return Pools(
-            in_system=pooled(shares, floor.in_system),
-            arrivals_per_s=pooled(shares, rates),
-            agents=pooled(shares, agents),
+            in_system=np.clip(pooled(shares, floor.in_system), 0.0, _CONTACTS_MAX),
+            arrivals_per_s=np.clip(pooled(shares, rates), 0.0, _CONTACTS_MAX),
+            agents=np.clip(pooled(shares, agents), 0.0, _CONTACTS_MAX),
             handled_per_s=np.clip(whole / pooled(shares, rate * aht_s), 1e-6, 10.0),
             abandoned_per_s=np.clip(pooled(shares, rate * gives_up) / whole, 0.0, 10.0),
             rate_variance=np.minimum(beyond / mean**2, _VARIANCE_MAX),

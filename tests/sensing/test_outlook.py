@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.commands import Route, SetPresence
+from engine.commands import Route, SetPresence, UpsertAgent
 from engine.kernels.sensing_columns import BUCKET_S
 from engine.lifecycle import Channel, Presence
 from tests.sensing.played import Played, values_of
@@ -120,3 +120,19 @@ def test_handle_times_follow_what_ends() -> None:
     row = played.row("a")
     assert 5_000 < played.picture.aht_ms[row] < before / 2
     assert played.picture.aht_contacts[row] > 100
+
+
+def test_bots_of_any_capacity_do_not_end_sensing() -> None:
+    """Twenty of a million contacts each are more agents than a pool is reckoned with."""
+    played = Played()
+    played.queues("q")
+    for number in range(20):
+        bot = UpsertAgent(f"bot{number}", queue_ids=("q",), capacity=1_000_000)
+        played.do(bot)
+        played.do(SetPresence(f"bot{number}", Presence.AVAILABLE))
+    for second in range(8):
+        played.do(Route(f"c{second}", "q", Channel.CHAT))
+        played.end_second()
+    picture = played.picture
+    assert picture.second == played.second - 1
+    assert picture.agents_expected[played.row("q")] == 1e6
