@@ -56,7 +56,7 @@ def _just_enough(compiled: CompiledRelief, queues: NDArray[np.int64], moment: Mo
         return np.zeros(len(queues))
     ahead, rows = moment.ahead, moment.queues.rows[queues]
     horizon = RISK_HORIZONS.index(spec.horizon)
-    moved_per_s = moment.acceptance[queues] * _rate(moment, queues)
+    moved_per_s = _moved(compiled, queues, moment) * _rate(moment, queues)
     outlook = moment.sensing.parts.outlook
 
     def risk_at(share: Real) -> Real:
@@ -82,7 +82,7 @@ def _bounded(
         return share
     rows = np.full(len(queues), moment.queues.rows[place])
     # What the other queues of the policy send there counts as well.
-    moved_per_s = moment.acceptance[queues] * _rate(moment, queues)
+    moved_per_s = _moved(compiled, queues, moment) * _rate(moment, queues)
     horizon = RISK_HORIZONS.index(budget.horizon)
     outlook = moment.sensing.parts.outlook
 
@@ -91,6 +91,15 @@ def _bounded(
         return outlook.risk_without(ahead, rows, -more)[:, horizon]
 
     return within_budget(target_risk_at, np.full(len(queues), budget.risk_max), share)
+
+
+def _moved(compiled: CompiledRelief, queues: NDArray[np.int64], moment: Moment) -> Real:
+    """(n,) part of a share that goes elsewhere: all where nobody is asked, else who accepts."""
+    for action in compiled.policy.spec.actions:
+        offer = action.offer_choice
+        if action.overflow is not None or (offer is not None and offer.forced):
+            return np.ones(len(queues))
+    return moment.acceptance[queues]
 
 
 def _rate(moment: Moment, queues: NDArray[np.int64]) -> Real:
