@@ -51,7 +51,7 @@ from engine.steering import (
 _QUEUED: Final = int(ContactState.QUEUED)
 # Contacts that one look takes in: others wait for the thread that routes meanwhile.
 _LOOKED_AT: Final = 64
-# Contacts acted upon beyond which those that have ended are forgotten.
+# Notes on contacts beyond which those on contacts that have ended are forgotten.
 _REMEMBERED_MAX: Final = 4_096
 
 
@@ -92,6 +92,13 @@ class Desk:
         # Contacts that an activation has found eligible, and those that it will not look at again.
         self._eligible: dict[int, set[str]] = {}
         self._settled: dict[int, set[str]] = {}
+        self._forget_above = _REMEMBERED_MAX
+
+    @property
+    def notes(self) -> int:
+        """How many notes on contacts are kept; at most twice those on open ones, or 4,096."""
+        kept = (self._done, *self._eligible.values(), *self._settled.values())
+        return sum(map(len, kept))
 
     @property
     def has_more_to_close(self) -> bool:
@@ -100,8 +107,12 @@ class Desk:
 
     def use(self, rulebook: Rulebook) -> None:
         """Have these versions in force; orders of others are no longer carried out."""
+        rulebook.take_over(self.rulebook)
         self.rulebook = rulebook
-        self._standing = {}
+        self._standing = {
+            row: [item for item in map(self._renewed, found) if item is not None]
+            for row, found in self._standing.items()
+        }
 
     def route(self, command: Route) -> Outcome:
         """Take a contact in, classified where it names no queue; a policy may act on it at once."""
@@ -236,6 +247,14 @@ class Desk:
             standing = _Standing(activation, acting, deeds, order.share)
             self._standing.setdefault(queue_row, []).append(standing)
 
+    def _renewed(self, standing: _Standing) -> _Standing | None:
+        """The same by the rulebook in force; None where that no longer has it, or not so far."""
+        before = standing.acting
+        acting = self.rulebook.acting.get((before.name, before.version))
+        if acting is None or acting.stage is not before.stage:
+            return None
+        return standing._replace(acting=acting)
+
     def _is_stopped(self, subject: Subject) -> bool:
         now_ms = self._cell.store.scalar[NOW_MS]
         return self._cell.policies.is_stopped(subject.policy, subject.queue_id, now_ms)
@@ -321,12 +340,17 @@ class Desk:
             self._cell.activations.count(number, deed.counts)
 
     def _forget(self) -> None:
-        """Forget contacts that have ended."""
-        if len(self._done) <= _REMEMBERED_MAX:
+        """Forget contacts that have ended, once there are many."""
+        if self.notes <= self._forget_above:
             return
         slots, states = self._cell.contacts.slots, self._cell.store.columns.contacts.state
-        rows = ((contact_id, slots.row_of(contact_id)) for contact_id in self._done)
-        open_ids = {name for name, row in rows if row >= 0 and not HAS_ENDED[states[row]]}
-        self._done = {name: self._done[name] for name in open_ids}
+
+        def is_open(contact_id: str) -> bool:
+            row = slots.row_of(contact_id)
+            return row >= 0 and not HAS_ENDED[states[row]]
+
+        self._done = {name: found for name, found in self._done.items() if is_open(name)}
         for known in (*self._eligible.values(), *self._settled.values()):
-            known &= {name for name in known if slots.row_of(name) >= 0}
+            known.intersection_update([name for name in known if is_open(name)])
+        # Not again each second where so many are open.
+        self._forget_above = max(_REMEMBERED_MAX, 2 * self.notes)

@@ -56,6 +56,10 @@ class Acting:
         """Whether one more contact may be moved this minute; if so it is counted."""
         return self._budget.take(0, now_ms)
 
+    def take_over(self, before: "Acting") -> None:
+        """Count what the same version, or another of the policy, has moved this minute."""
+        self._budget.take_over(before._budget)
+
 
 class Rulebook:
     """
@@ -78,6 +82,14 @@ class Rulebook:
             key=lambda item: (-item.compiled.policy.spec.precedence, item.name, item.stage),
         )
         self._routing = [(item, Classifier(item.compiled)) for item in order]
+
+    def take_over(self, before: "Rulebook") -> None:
+        """Have minutes that run counted on, of each version, or of another of its policy."""
+        by_name = {acting.name: acting for acting in before.acting.values()}
+        for key, acting in self.acting.items():
+            known = before.acting.get(key, by_name.get(acting.name))
+            if known is not None:
+                acting.take_over(known)
 
     def is_of(self, acting: Acting, contact_id: str) -> bool:
         """Whether a contact is for this version, where another one is tried on a share."""

@@ -345,3 +345,40 @@ def test_shadow_is_told_of_and_notifies_nobody() -> None:
     assert [EffectKind(item.kind) for item in played.told if item.policy] == [
         EffectKind.ACTIVATION_BEGAN
     ]
+
+
+def test_publishing_something_else_does_not_refill_a_minute_budget(played: DeskPlayed) -> None:
+    """A budget is of the minute: a new version, of this policy or any, has what is left of it."""
+    text = a_policy(more="guards: {contacts_per_minute: 3}")
+    played.use(text)
+    played.on(A)
+    assert [played.route(f"c{number}").queue_id for number in range(4)] == ["b", "b", "b", "a"]
+    played.use(text, a_policy(name="other"))
+    played.do(Steer((), (Order(A, 1.0),)))
+    assert played.route("late").queue_id == "a"
+    played.rule([InForce(relief(text), 2, PolicyStage.ACTIVE)])
+    played.on(Subject("surge", 2, "a"))
+    assert played.route("later").queue_id == "a"
+    played.now_ms += 61_000
+    assert played.route("next").queue_id == "b"
+
+
+def test_what_is_in_force_still_acts_while_something_else_is_published(played: DeskPlayed) -> None:
+    """Not only from the next second on."""
+    played.on(A)
+    played.use(a_policy(), a_policy(name="other"))
+    assert played.route("meanwhile").queue_id == "b"
+    played.rule([InForce(relief(a_policy()), 2, PolicyStage.ACTIVE)])
+    assert played.route("withdrawn").queue_id == "a"
+
+
+def test_contacts_that_nobody_acted_on_are_forgotten(played: DeskPlayed) -> None:
+    """Where a policy is on for days and few are eligible, what is kept of the others is bounded."""
+    played.use(a_policy(more='eligible: contact.tier == "gold"'))
+    played.on(A)
+    for number in range(5_000):
+        played.route(f"c{number}")
+        played.do(CancelContact(f"c{number}", CancelReason.ABANDONED))
+    played.now_ms += 1_000
+    played.do(Steer((), (Order(A, 1.0),)))
+    assert played.engine.desk.notes < 1_000
