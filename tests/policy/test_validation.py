@@ -62,6 +62,10 @@ def test_sound_policies_have_no_findings() -> None:
          "spec.actions.0.overflow.pool")),
         (OVERFLOW, "{queue: porto}", "{cell: south}", ("unknown-cell",
          "spec.actions.0.overflow.cell")),
+        (OVERFLOW, "{queue: porto}", "{pool: west}", ("not-carried-out",
+         "spec.actions.0.overflow")),
+        (OVERFLOW, "overflow: {queue: porto}", "open_agents: {group: early}", ("not-carried-out",
+         "spec.actions.0.open_agents")),
         (OVERFLOW, "overflow: {queue: porto}", "open_agents: {group: early}", ("unknown-group",
          "spec.actions.0.open_agents.group")),
         (OVERFLOW, "overflow: {queue: porto}", "lower_requirement: {skill: latin, "
