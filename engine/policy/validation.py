@@ -1,11 +1,12 @@
 """
 What a set of policies must satisfy as a whole, and what can be told of it before it runs.
 
-Told for certain, as errors: actions that are not carried out yet; names that are not there; parameters out of their bounds; two policies
-of one name; diversion from a queue to itself; conditions that can never be true, and rules that an
-earlier rule always takes (where the conditions compare signals with values; `engine.policy.regions`
-says what is opaque). What is found there is so; that nothing is found proves nothing: two signals
-that never meet, arithmetic and patterns are beyond it.
+Told for certain, as errors: actions that are not carried out yet; names that are not there;
+parameters out of their bounds; two policies of one name; diversion from a queue to itself;
+conditions that can never be true, and rules that an earlier rule always takes (where the conditions
+compare signals with values; `engine.policy.regions` says what is opaque). What is found there is
+so; that nothing is found proves nothing: two signals that never meet, arithmetic and patterns are
+beyond it.
 
 Told as warnings, for they may be meant: an exit that is met while the policy would enter, circles
 of diversion over several queues (guards stop one contact from going round, not load), policies of
