@@ -161,7 +161,8 @@ async def test_contacts_are_classified_as_soon_as_a_policy_is_followed(followed:
     with pytest.raises(CallRefused) as refused:
         await send(followed.cell, unnamed, "before")
     assert "RoutingPolicy" in str(refused.value)
-    await followed.publish(ROUTING.replace("general", "q"), "entry")
+    text = ROUTING.replace("general", "q").replace("spec:", "spec:\n  mode: auto")
+    await followed.publish(text, "entry")
     await followed.follower.follow()
     await send(followed.cell, unnamed, "after")
     assert (await contact_in(followed.cell, "c1")).queue_id == "q"
