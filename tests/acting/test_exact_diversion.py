@@ -31,9 +31,9 @@ BATCHES: Final = 24
 
 # Of queues at 92 % load hours are needed before anything can be said.
 WARM_UP_MINUTES: Final = 60.0
-BATCH_MINUTES: Final = 140.0
+BATCH_MINUTES: Final = 100.0
 # Long queues without a band come and go slowly; callbacks pile up and are worked off over hours.
-BATCH_MINUTES_OF: Final = {"D04": 200.0, "D05": 400.0}
+BATCH_MINUTES_OF: Final = {"D04": 200.0, "D05": 300.0}
 
 _Of = Callable[[Tally], float]
 
