@@ -10,7 +10,7 @@ from engine.commands import Route
 from engine.kernels.columns import NOW_MS
 from engine.lifecycle import Channel, EstimateStatus
 from engine.policy.signals import NAMED_ATTRIBUTES
-from engine.policy.values import Plain
+from engine.policy.values import Plain, Values
 from engine.routing.wait_estimate import estimate_contact
 from engine.state.cell import CellState
 from engine.state.contacts import Said
@@ -35,7 +35,10 @@ class WaitingContact:
     def __init__(self, cell: CellState, row: int) -> None:
         self.cell = cell
         self.row = row
+        self.contact_id = cell.contacts.slots.ids[row]
         self._said: Said | None = None
+        self._known: dict[str, Plain] = {}
+        self._unknown: set[str] = set()
 
     @property
     def said(self) -> Said:
@@ -45,23 +48,31 @@ class WaitingContact:
         return self._said
 
     @property
-    def contact_id(self) -> str:
-        """Its id."""
-        return self.cell.contacts.slots.ids[self.row]
-
-    @property
     def queue_row(self) -> int:
         """Row of its queue."""
         return int(self.cell.store.columns.contacts.queue[self.row])
 
-    def values(self, names: Collection[str]) -> dict[str, Plain]:
-        """Values of some names; those that are not known are left out."""
-        found: dict[str, Plain] = {}
+    def values(self, names: Collection[str]) -> Values:
+        """
+        Values of some names at least, each looked up once; those that are not known are left out.
+
+        They are those of before what has changed the contact since, until `look_anew`.
+        """
+        known, unknown = self._known, self._unknown
         for name in names:
-            value = self._value(name)
-            if value is not None:
-                found[name] = value
-        return found
+            if name not in known and name not in unknown:
+                value = self._value(name)
+                if value is None:
+                    unknown.add(name)
+                else:
+                    known[name] = value
+        return known
+
+    def look_anew(self) -> None:
+        """Forget what was looked up, for something has changed the contact."""
+        self._said = None
+        self._known = {}
+        self._unknown = set()
 
     def _value(self, name: str) -> Plain | None:
         if name in _OF_WAITING:

@@ -48,6 +48,7 @@ from engine.steering import (
     Subject,
 )
 
+_NONE: Final[frozenset[int]] = frozenset()
 _QUEUED: Final = int(ContactState.QUEUED)
 # Contacts that one look takes in: others wait for the thread that routes meanwhile.
 _LOOKED_AT: Final = 64
@@ -56,17 +57,26 @@ _REMEMBERED_MAX: Final = 4_096
 
 
 class _Standing(NamedTuple):
-    """A policy that is on for a queue."""
+    """
+    A policy that is on for a queue.
 
+    Attributes
+    ----------
+    number
+        Of its activation.
+    eligible
+        Contacts that its activation has found eligible.
+    moves
+        Whether any of its deeds takes contacts elsewhere.
+    """
+
+    number: int
     activation: Activation
     acting: Acting
     deeds: tuple[Deed, ...]
     share: float
-
-    @property
-    def moves(self) -> bool:
-        """Whether any of its deeds takes contacts elsewhere."""
-        return any(deed.is_move for deed in self.deeds)
+    eligible: set[str]
+    moves: bool
 
 
 class Desk:
@@ -89,16 +99,18 @@ class Desk:
         self._to_look_at: deque[int] = deque()
         # Policies that have acted on a contact, by its id.
         self._done: dict[str, set[str]] = {}
-        # Contacts that an activation has found eligible, and those that it will not look at again.
+        # Contacts that an activation has found eligible.
         self._eligible: dict[int, set[str]] = {}
-        self._settled: dict[int, set[str]] = {}
+        # Activations that a contact is not eligible for, and will not be. Most contacts are so to
+        # most policies, and to the same: sets are shared.
+        self._settled: dict[str, frozenset[int]] = {}
+        self._shared: dict[frozenset[int], frozenset[int]] = {}
         self._forget_above = _REMEMBERED_MAX
 
     @property
     def notes(self) -> int:
         """How many notes on contacts are kept; at most twice those on open ones, or 4,096."""
-        kept = (self._done, *self._eligible.values(), *self._settled.values())
-        return sum(map(len, kept))
+        return len(self._done) + len(self._settled) + sum(map(len, self._eligible.values()))
 
     @property
     def has_more_to_close(self) -> bool:
@@ -199,7 +211,6 @@ class Desk:
             activations.end(activation, shift, now_ms, standing)
             self._tell(EffectKind.ACTIVATION_ENDED, activation, shift.cause.name.lower())
             self._eligible.pop(activation.number, None)
-            self._settled.pop(activation.number, None)
 
     def _tell(self, kind: EffectKind, activation: Activation, reason: str) -> None:
         """Tell of an activation, and whom its policy has notified of its beginning and end."""
@@ -244,7 +255,11 @@ class Desk:
             return
         deeds = deeds_of(acting.policy.spec.actions)
         if deeds:
-            standing = _Standing(activation, acting, deeds, order.share)
+            number = activation.number
+            eligible = self._eligible.setdefault(number, set())
+            moves = any(deed.is_move for deed in deeds)
+            share = order.share
+            standing = _Standing(number, activation, acting, deeds, share, eligible, moves)
             self._standing.setdefault(queue_row, []).append(standing)
 
     def _renewed(self, standing: _Standing) -> _Standing | None:
@@ -272,20 +287,34 @@ class Desk:
     def _look_at(self, row: int) -> bool:
         """Whether any policy acted on a contact."""
         contact = WaitingContact(self._cell, row)
+        contact_id = contact.contact_id
+        settled = self._settled.get(contact_id, _NONE)
+        passed: list[int] = []
         has_acted = False
         for standing in self._standing.get(contact.queue_row, ()):
-            if self._act(contact, standing):
+            acting = standing.acting
+            if standing.number in settled:
+                passed.append(standing.number)
+                continue
+            if acting.name in self._done.get(contact_id, ()):
+                continue
+            if not self._is_eligible(contact, standing):
+                if not acting.is_moving:
+                    passed.append(standing.number)
+            elif self._act(contact, standing):
                 has_acted = True
-                if standing.moves and standing.acting.stage is not PolicyStage.SHADOW:
+                contact.look_anew()
+                if standing.moves and acting.stage is not PolicyStage.SHADOW:
                     break
+        now_settled = frozenset(passed)
+        if now_settled != settled:
+            self._settled[contact_id] = self._shared.setdefault(now_settled, now_settled)
         return has_acted
 
     def _act(self, contact: WaitingContact, standing: _Standing) -> bool:
-        """Whether a policy acted on a contact, in shadow whether it would have."""
+        """Whether a policy acted on an eligible contact, in shadow whether it would have."""
         contact_id, acting, activation = contact.contact_id, standing.acting, standing.activation
-        if acting.name in self._done.get(contact_id, ()):
-            return False
-        if not self._is_eligible(contact, standing) or not acting.takes(contact_id, standing.share):
+        if not acting.takes(contact_id, standing.share):
             return False
         is_shadow = acting.stage is PolicyStage.SHADOW
         if not is_shadow and not activation.may_act:
@@ -305,23 +334,17 @@ class Desk:
         return True
 
     def _is_eligible(self, contact: WaitingContact, standing: _Standing) -> bool:
-        acting, number = standing.acting, standing.activation.number
-        contact_id = contact.contact_id
-        settled = self._settled.setdefault(number, set())
-        found = self._eligible.setdefault(number, set())
-        if contact_id in settled:
-            return False
-        if contact_id in found and not acting.is_moving:
+        acting, contact_id = standing.acting, contact.contact_id
+        is_known = contact_id in standing.eligible
+        if is_known and not acting.is_moving:
             return True
-        is_eligible = self.rulebook.is_of(acting, contact_id) and acting.is_eligible(
-            contact.values(acting.names)
-        )
-        if is_eligible and contact_id not in found:
-            found.add(contact_id)
-            self._cell.activations.count(number, Counted.ELIGIBLE)
-        elif not is_eligible and not acting.is_moving:
-            settled.add(contact_id)
-        return is_eligible
+        is_of = not acting.is_split or self.rulebook.is_of(acting, contact_id)
+        if not (is_of and acting.is_eligible(contact.values(acting.names))):
+            return False
+        if not is_known:
+            standing.eligible.add(contact_id)
+            self._cell.activations.count(standing.number, Counted.ELIGIBLE)
+        return True
 
     def _do(
         self, contact: WaitingContact, deed: Deed, standing: _Standing, *, is_shadow: bool
@@ -341,6 +364,9 @@ class Desk:
 
     def _forget(self) -> None:
         """Forget contacts that have ended, once there are many."""
+        if len(self._shared) > _REMEMBERED_MAX:
+            # Nothing is lost: sets are found equal, if not the same.
+            self._shared = {}
         if self.notes <= self._forget_above:
             return
         slots, states = self._cell.contacts.slots, self._cell.store.columns.contacts.state
@@ -350,7 +376,9 @@ class Desk:
             return row >= 0 and not HAS_ENDED[states[row]]
 
         self._done = {name: found for name, found in self._done.items() if is_open(name)}
-        for known in (*self._eligible.values(), *self._settled.values()):
+        for known in self._eligible.values():
             known.intersection_update([name for name in known if is_open(name)])
+        self._settled = {name: found for name, found in self._settled.items() if is_open(name)}
+        self._shared = {found: found for found in self._settled.values()}
         # Not again each second where so many are open.
         self._forget_above = max(_REMEMBERED_MAX, 2 * self.notes)

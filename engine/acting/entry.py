@@ -65,7 +65,7 @@ def reclassified(cell: CellState, rulebook: Rulebook, contact_id: str) -> None:
         return
     contact = WaitingContact(cell, row)
     zone = _zone_of(cell, spec.default.queue)
-    values = contact.values(_READ) | local_values(cell.store.scalar[NOW_MS], zone)
+    values = {**contact.values(_READ), **local_values(cell.store.scalar[NOW_MS], zone)}
     to = classifier.classify(contact_id, values).destination
     if cell.queues.slots.row_of(to.queue) in (-1, contact.queue_row):
         return

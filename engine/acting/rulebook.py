@@ -15,6 +15,8 @@ from engine.policy.guards import MinuteBudgets
 from engine.policy.in_force import InForce, RoutingInForce
 from engine.policy.values import Condition, Truth, Values, condition
 
+# Looked up once: an enum's members are slow to reach.
+_TRUE: Final = Truth.TRUE
 _CANARY_SALT: Final = "/canary"
 
 
@@ -28,7 +30,11 @@ class Acting:
         What its condition on contacts reads.
     is_moving
         Whether that may change while a contact waits.
+    is_split
+        Whether contacts are shared out between this version and another, by `Rulebook.is_of`.
     """
+
+    is_split = False
 
     def __init__(self, of: InForce) -> None:
         self.name, self.version, self.stage = of.name, of.version, of.stage
@@ -46,7 +52,9 @@ class Acting:
         """Whether a contact of these values is one that the policy acts on."""
         if self._eligible is None:
             return True
-        return self._eligible({**self._params, **values}) == Truth.TRUE
+        if self._params:
+            values = {**self._params, **values}
+        return self._eligible(values) is _TRUE
 
     def takes(self, contact_id: str, share: float) -> bool:
         """Whether a contact belongs to a share; the same for every version of the policy."""
@@ -76,6 +84,8 @@ class Rulebook:
     ) -> None:
         self.acting = {(item.name, item.version): Acting(item) for item in policies}
         self._canaries = {item.name: item.canary_share for item in policies if _is_canary(item)}
+        for acting in self.acting.values():
+            acting.is_split = acting.name in self._canaries
         # The one that goes first; a canary before the version it is to replace.
         order = sorted(
             (item for item in routing if item.stage is not PolicyStage.SHADOW),

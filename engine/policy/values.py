@@ -43,6 +43,12 @@ class Truth(IntEnum):
     ERROR = 2
 
 
+# Looked up once: an enum's members are slow to reach.
+_FALSE: Final = Truth.FALSE
+_TRUE: Final = Truth.TRUE
+_ERROR: Final = Truth.ERROR
+
+
 class _CannotTell(KeyError):
     """A value has no answer, as an error of CEL; so has a name or attribute that is not there."""
 
@@ -58,9 +64,9 @@ def condition(expression: Expression) -> Condition:
 
     def truth(values: Values) -> Truth:
         try:
-            return Truth.TRUE if evaluated(values) else Truth.FALSE
+            return _TRUE if evaluated(values) else _FALSE
         except KeyError:
-            return Truth.ERROR
+            return _ERROR
 
     return truth
 

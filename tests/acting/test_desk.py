@@ -382,3 +382,28 @@ def test_contacts_that_nobody_acted_on_are_forgotten(played: DeskPlayed) -> None
     played.now_ms += 1_000
     played.do(Steer((), (Order(A, 1.0),)))
     assert played.engine.desk.notes < 1_000
+
+
+def test_a_policy_reads_what_the_one_before_it_changed(played: DeskPlayed) -> None:
+    """What is looked up of a contact is looked up once, but not across a change."""
+    low = "eligible: contact.priority < 9"
+    raises = a_policy(name="raises", actions="[{change_priority: {to: 9}}]", more=low)
+    played.use(raises, a_policy(more="eligible: contact.priority == 9"))
+    both = Subject("raises", 1, "a"), A
+    shifts = (
+        Shift(subject, PolicyStage.ACTIVE, is_on=True, cause=ActivationCause.ENTER)
+        for subject in both
+    )
+    played.do(Steer(tuple(shifts), tuple(Order(subject, 1.0) for subject in both)))
+    assert played.route("contact", priority=1).queue_id == "b"
+
+
+def test_sets_of_what_is_settled_are_bounded(played: DeskPlayed) -> None:
+    """A contact that waits for days while a policy goes on and off keeps what counts now."""
+    played.use(a_policy(more='eligible: contact.tier == "gold"'))
+    played.route("waits")
+    for _ in range(20):
+        played.on(A)
+        played.do(Steer((OFF,)))
+    played.on(A)
+    assert played.engine.desk._settled == {"waits": frozenset({21})}
