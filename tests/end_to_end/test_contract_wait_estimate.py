@@ -91,7 +91,7 @@ async def test_wait_is_estimated_once_ten_contacts_were_handled(client: Client, 
         ({"queue_id": "nowhere", "channel": VOICE}, ("NOT_FOUND", "UNKNOWN_QUEUE", ["queue_id"])),
         (
             {"priority": 1_001},
-            ("INVALID_ARGUMENT", "INVALID_FIELD", ["queue_id", "channel", "priority"]),
+            ("INVALID_ARGUMENT", "INVALID_FIELD", ["channel", "priority"]),
         ),
     ],
 )
