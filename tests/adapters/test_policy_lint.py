@@ -19,7 +19,7 @@ from tests.policy.written import DIVERSION, OVERFLOW, ROUTING
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "deploy" / "policy.schema.json"
-EXAMPLE = ROOT / "deploy" / "examples" / "policies" / "surge"
+EXAMPLE = ROOT / "deploy" / "examples" / "policies" / "bank"
 # Two errors, of which one is of the set; and a warning.
 BROKEN = OVERFLOW.replace("queue.waiting", "queue.wating")
 LOOSE = DIVERSION.replace("params.longest", 'duration("3m")')
@@ -237,4 +237,4 @@ def test_example_names_the_schema_and_has_no_finding() -> None:
         first = text.splitlines()[0]
         assert first.startswith("# yaml-language-server: $schema=")
         assert (path.parent / first.partition("$schema=")[2]).resolve() == SCHEMA
-        assert yaml.safe_load(text)["apiVersion"] == "headgate/v1"
+        assert {item["apiVersion"] for item in yaml.safe_load_all(text)} == {"headgate/v1"}
