@@ -17,7 +17,7 @@ from engine.policy.actions import Action, AnnounceWait, ChangePriority, LowerReq
 from engine.policy.actions import OfferChoice as PolicyOffer
 from engine.policy.actions import Option as PolicyOption
 from engine.policy.document import Relief
-from engine.routing.wait_estimate import estimate_contact
+from engine.routing.wait_estimate import Z_90, estimate_contact
 from engine.state.activations import Activation
 from engine.steering import Counted
 
@@ -27,7 +27,6 @@ _NOTIFIED_OF: Final = {
     EffectKind.ACTIVATION_BEGAN: "enter",
     EffectKind.ACTIVATION_ENDED: "exit",
 }
-_Z_90: Final = 1.2815515655446004
 
 
 class Deed(NamedTuple):
@@ -176,7 +175,7 @@ def _announce(contact: WaitingContact, how: AnnounceWait) -> Outcome | None:
     if estimate.status is not EstimateStatus.ESTIMATED:
         return None
     # Between the quantiles that the estimate has, on the scale of the normal distribution.
-    above = NormalDist().inv_cdf(min(max(how.quantile, 0.01), 0.99)) / _Z_90
+    above = NormalDist().inv_cdf(min(max(how.quantile, 0.01), 0.99)) / Z_90
     edge_ms = estimate.high_ms if above >= 0.0 else estimate.low_ms
     shifted = estimate.expected_ms + abs(above) * (edge_ms - estimate.expected_ms)
     told_ms = -(-max(int(shifted), 1) // how.rounded_to) * how.rounded_to

@@ -5,11 +5,12 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.routing.wait_estimate import Z_90
+
 Real = NDArray[np.float64]
 
 # Terms that are summed one by one; the rest is an integral.
 _SUMMED: Final = 32
-_Z_90: Final = 1.2815515655446004
 
 
 class Waits(NamedTuple):
@@ -76,7 +77,7 @@ def waits_of(standing: Standing) -> Waits:
         mean += np.where(is_more, np.log(last / first) / leaving, 0.0)
         variance += np.where(is_more, (1.0 / first - 1.0 / last) / leaving, 0.0)
         ninth = variance / (9.0 * mean**2)
-        high = mean * np.maximum(0.0, 1.0 - ninth + _Z_90 * np.sqrt(ninth)) ** 3
+        high = mean * np.maximum(0.0, 1.0 - ninth + Z_90 * np.sqrt(ninth)) ** 3
     is_free = (standing.available > 0.0) & (standing.waiting <= 0.0)
     is_unknown = ~(served > 0.0) & ~is_free
     return Waits(

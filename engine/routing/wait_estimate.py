@@ -38,7 +38,7 @@ from engine.state.cell import CellState
 # Contacts ahead up to which the sums are taken term by term; integrals serve beyond.
 _SUMMED_MAX: Final = 1_000
 # Normal quantile of 10 % and, with the other sign, of 90 %.
-_Z_90: Final = 1.2815515655446004
+Z_90: Final = 1.2815515655446004
 
 
 class WaitEstimate(NamedTuple):
@@ -231,5 +231,5 @@ def gamma_quantiles(mean: float, variance: float) -> tuple[float, float]:
     """
     shape = mean * mean / variance
     ninth = 1.0 / (9.0 * shape)
-    low, high = (mean * max(0.0, 1.0 - ninth + z * math.sqrt(ninth)) ** 3 for z in (-_Z_90, _Z_90))
+    low, high = (mean * max(0.0, 1.0 - ninth + z * math.sqrt(ninth)) ** 3 for z in (-Z_90, Z_90))
     return low, high
