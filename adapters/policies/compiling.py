@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import structlog
 
-from adapters.policy_source.reading import read_policies
-from engine.policy.checked import Checker
-from engine.policy.compiled import Compiled, CompiledRelief
+from adapters.policy_source.checking import Source, text_checks
+from adapters.policy_source.reading import FileRead
+from engine.policy.compiled import CompiledRelief
 from engine.policy.in_force import InForce, RoutingInForce, stage_in_force
 from engine.state.policies import InForce as Text
 
@@ -30,50 +30,37 @@ class Prepared(NamedTuple):
 
 
 class PolicyCompiler:
-    """
-    Compiles what is in force; texts that it has compiled before it does not look at again.
+    """Compiles what is in force; a text that cannot be read is told of once."""
 
-    Not for two threads at a time.
-    """
-
-    def __init__(self, checker: Checker) -> None:
-        self._checker = checker
-        self._known: dict[tuple[str, int], tuple[str, Compiled | None]] = {}
+    def __init__(self) -> None:
+        self._told: set[tuple[str, int]] = set()
 
     def prepare(self, texts: Sequence[Text]) -> Prepared:
-        """Compile what is in force now; about a millisecond for each new text."""
-        known = self._known
-        self._known = {
-            (item.name, item.version): self._compiled(item, known.get((item.name, item.version)))
-            for item in texts
-        }
+        """Compile what is in force now; texts that were read before are not read again."""
         policies: list[InForce] = []
         routing: list[RoutingInForce] = []
         for item in texts:
-            compiled = self._known[item.name, item.version][1]
-            if compiled is None:
+            read = text_checks().read(Source(item.name, item.text))
+            if len(read.policies) != 1 or read.problems:
+                self._tell(item, read)
                 continue
+            compiled = read.policies[0].compiled
             stage = stage_in_force(compiled.policy.spec.mode, item.stage)
             if isinstance(compiled, CompiledRelief):
                 policies.append(InForce(compiled, item.version, stage, item.share))
             else:
                 routing.append(RoutingInForce(compiled, item.version, stage, item.share))
-        unusable = sum(compiled is None for _, compiled in self._known.values())
+        unusable = len(texts) - len(policies) - len(routing)
         return Prepared(tuple(policies), tuple(routing), unusable)
 
-    def _compiled(
-        self, item: Text, known: tuple[str, Compiled | None] | None
-    ) -> tuple[str, Compiled | None]:
-        if known is not None and known[0] == item.text:
-            return known
-        read = read_policies(item.name, item.text, self._checker)
-        if len(read.policies) == 1 and not read.problems:
-            return item.text, read.policies[0].compiled
-        # It was checked when it was published: by a release that knew more, or less.
+    def _tell(self, item: Text, read: FileRead) -> None:
+        """It was checked when it was published: by a release that knew more, or less."""
+        if (item.name, item.version) in self._told:
+            return
+        self._told.add((item.name, item.version))
         _log.error(
             "policy_unusable",
             policy=item.name,
             version=item.version,
             problems=[str(problem) for problem in read.problems],
         )
-        return item.text, None

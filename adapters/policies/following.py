@@ -22,7 +22,6 @@ from adapters.errors import CallRefused
 from adapters.methods import Method
 from adapters.policies.compiling import PolicyCompiler, Prepared
 from adapters.policies.metrics import PolicyMetrics
-from adapters.policy_source.checker import CelChecker
 from adapters.turn import Call
 from engine.acting.rulebook import Rulebook
 from engine.deciding.deciding import Deciding
@@ -61,7 +60,7 @@ class PolicyFollower:
         self._metrics = metrics
         self._hand = hand if hand is not None else _let_be
         # Used beside the loop, one piece of work at a time.
-        self._compiler = PolicyCompiler(CelChecker())
+        self._compiler = PolicyCompiler()
         self._seen: tuple[Engine | None, int] = (None, -1)
         self._following = asyncio.Lock()
         self._has_resumed = False

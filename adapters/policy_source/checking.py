@@ -118,6 +118,11 @@ class TextChecks:
                 remarks.append(_of_another(finding, policies[0]))
         return Checked(policies, remarks)
 
+    def read(self, source: Source) -> FileRead:
+        """A text by itself, as it is read."""
+        with self._lock:
+            return self._policies_of(source)
+
     def _policies_of(self, source: Source) -> FileRead:
         """A text as it is read; called by whoever has the lock."""
         if self._checker is None:
