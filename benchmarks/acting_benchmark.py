@@ -98,7 +98,9 @@ class _Cell:
         for _ in range(count):
             self.routed += 1
             self.now_ms += 1
-            command = Route(f"c{self.routed}", _QUEUE, Channel.VOICE, attributes=ATTRIBUTES)
+            # No two of the same customer.
+            known = {**ATTRIBUTES, "customer": f"c-{self.routed}"}
+            command = Route(f"c{self.routed}", _QUEUE, Channel.VOICE, attributes=known)
             self.engine.apply(command, self.now_ms)
             self.engine.take_group()
 

@@ -189,6 +189,8 @@ class Steered(NamedTuple):
         The diverted contact that it continues, "" for none.
     returns
         Times it came back from a diversion.
+    policies
+        Those that have acted on it, which none does twice.
     """
 
     choice: OpenChoice | None = None
@@ -196,6 +198,7 @@ class Steered(NamedTuple):
     hops: int = 0
     continues_contact_id: str = ""
     returns: int = 0
+    policies: tuple[str, ...] = ()
 
 
 NOT_STEERED: Final = Steered()

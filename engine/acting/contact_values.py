@@ -16,10 +16,6 @@ from engine.state.cell import CellState
 from engine.state.contacts import Said
 
 CHANNEL_NAMES: Final = {channel: channel.name.lower() for channel in Channel}
-# Names whose value changes while a contact waits.
-MOVING: Final = frozenset(
-    {"contact.wait", "contact.age", "contact.estimated_wait", "contact.priority"}
-)
 
 
 class WaitingContact:
@@ -30,12 +26,17 @@ class WaitingContact:
     ----------
     row
         Of the contact.
+    attributes
+        Its attributes, where they are at hand.
     """
 
-    def __init__(self, cell: CellState, row: int) -> None:
+    def __init__(
+        self, cell: CellState, row: int, attributes: Mapping[str, str] | None = None
+    ) -> None:
         self.cell = cell
         self.row = row
         self.contact_id = cell.contacts.slots.ids[row]
+        self._attributes = attributes
         self._said: Said | None = None
         self._known: dict[str, Plain] = {}
         self._unknown: set[str] = set()
@@ -46,6 +47,11 @@ class WaitingContact:
         if self._said is None:
             self._said = self.cell.contacts.said(self.row)
         return self._said
+
+    @property
+    def attributes(self) -> Mapping[str, str]:
+        """Its attributes."""
+        return self.said.attributes if self._attributes is None else self._attributes
 
     @property
     def queue_row(self) -> int:
@@ -70,7 +76,7 @@ class WaitingContact:
 
     def look_anew(self) -> None:
         """Forget what was looked up, for something has changed the contact."""
-        self._said = None
+        self._said = self._attributes = None
         self._known = {}
         self._unknown = set()
 
@@ -138,7 +144,7 @@ def _class_value(contact: WaitingContact, name: str) -> int:
 
 
 def _named(name: str) -> Callable[[WaitingContact], Plain]:
-    return lambda contact: contact.said.attributes.get(name, "")
+    return lambda contact: contact.attributes.get(name, "")
 
 
 _OF_WAITING: Final[Mapping[str, Callable[[WaitingContact], Plain | None]]] = MappingProxyType(
@@ -146,7 +152,7 @@ _OF_WAITING: Final[Mapping[str, Callable[[WaitingContact], Plain | None]]] = Map
         "contact.id": lambda contact: contact.contact_id,
         "contact.channel": lambda contact: CHANNEL_NAMES[Channel(_class_value(contact, "channel"))],
         "contact.priority": lambda contact: _class_value(contact, "priority"),
-        "contact.attributes": lambda contact: contact.said.attributes,
+        "contact.attributes": lambda contact: contact.attributes,
         "contact.skills": lambda contact: [item.skill for item in contact.said.requirements.skills],
         "contact.tags": lambda contact: list(contact.said.requirements.tags),
         "contact.queue_id": lambda contact: contact.cell.queues.slots.ids[contact.queue_row],

@@ -10,12 +10,14 @@ and never to a contact that has been moved before.
 """
 
 from collections import deque
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from engine.acting.contact_values import WaitingContact
-from engine.acting.deeds import Deed, deeds_of, notices_of, perform
+from engine.acting.deeds import Deed, notices_of, perform
+from engine.acting.eligibility import ContactCondition, Group
 from engine.acting.entry import classified, reclassified
 from engine.acting.rulebook import Acting, Rulebook
 from engine.commands import Route, UpdateContact
@@ -48,7 +50,6 @@ from engine.steering import (
     Subject,
 )
 
-_NONE: Final[frozenset[int]] = frozenset()
 _QUEUED: Final = int(ContactState.QUEUED)
 # Contacts that one look takes in: others wait for the thread that routes meanwhile.
 _LOOKED_AT: Final = 64
@@ -62,21 +63,26 @@ class _Standing(NamedTuple):
 
     Attributes
     ----------
-    number
-        Of its activation.
     eligible
         Contacts that its activation has found eligible.
-    moves
-        Whether any of its deeds takes contacts elsewhere.
     """
 
-    number: int
     activation: Activation
     acting: Acting
-    deeds: tuple[Deed, ...]
     share: float
     eligible: set[str]
-    moves: bool
+
+
+class _AtWork(NamedTuple):
+    """Policies that are on for a queue, in their order, and where they look up who is eligible."""
+
+    standing: list[_Standing]
+    groups: list[Group]
+
+    def open_to(self, contact: WaitingContact) -> frozenset[ContactCondition]:
+        """Conditions that a contact may meet."""
+        found = [group.open_to(contact) for group in self.groups]
+        return found[0] if len(found) == 1 else frozenset().union(*found)
 
 
 class Desk:
@@ -95,22 +101,19 @@ class Desk:
         self.due_ms = NEVER_MS
         self._cell = cell
         self.rulebook = Rulebook()
-        self._standing: dict[int, list[_Standing]] = {}
+        # By row of the queue.
+        self._at_work: dict[int, _AtWork] = {}
         self._to_look_at: deque[int] = deque()
-        # Policies that have acted on a contact, by its id.
-        self._done: dict[str, set[str]] = {}
+        # Policies on trial that would have acted on a contact, by its id.
+        self._shadowed: dict[str, set[str]] = {}
         # Contacts that an activation has found eligible.
         self._eligible: dict[int, set[str]] = {}
-        # Activations that a contact is not eligible for, and will not be. Most contacts are so to
-        # most policies, and to the same: sets are shared.
-        self._settled: dict[str, frozenset[int]] = {}
-        self._shared: dict[frozenset[int], frozenset[int]] = {}
         self._forget_above = _REMEMBERED_MAX
 
     @property
     def notes(self) -> int:
         """How many notes on contacts are kept; at most twice those on open ones, or 4,096."""
-        return len(self._done) + len(self._settled) + sum(map(len, self._eligible.values()))
+        return len(self._shadowed) + sum(map(len, self._eligible.values()))
 
     @property
     def has_more_to_close(self) -> bool:
@@ -121,10 +124,9 @@ class Desk:
         """Have these versions in force; orders of others are no longer carried out."""
         rulebook.take_over(self.rulebook)
         self.rulebook = rulebook
-        self._standing = {
-            row: [item for item in map(self._renewed, found) if item is not None]
-            for row, found in self._standing.items()
-        }
+        self._set_to_work(
+            {row: map(self._renewed, found.standing) for row, found in self._at_work.items()}
+        )
 
     def route(self, command: Route) -> Outcome:
         """Take a contact in, classified where it names no queue; a policy may act on it at once."""
@@ -132,10 +134,11 @@ class Desk:
         if not (command.queue_id or command.continues_contact_id):
             command = classified(cell, self.rulebook, command)
         outcome = contacts.route(cell, command)
-        if not self._standing or outcome.state != _QUEUED or outcome.already_known:
+        if not self._at_work or outcome.state != _QUEUED or outcome.already_known:
             return outcome
         row = cell.contacts.slots.row_of(command.contact_id)
-        if not self._look_at(row):
+        attributes = None if command.continues_contact_id else command.attributes
+        if not self._look_at(WaitingContact(cell, row, attributes)):
             return outcome
         return where_it_stands(cell, command.contact_id)
 
@@ -152,9 +155,11 @@ class Desk:
         for shift in command.shifts:
             self._shift(shift, now_ms)
         self._close(now_ms)
-        self._standing = {}
+        standing: dict[int, list[_Standing | None]] = {}
         for order in command.orders:
-            self._stand(order)
+            row = self._cell.queues.slots.row_of(order.subject.queue_id)
+            standing.setdefault(row, []).append(self._standing(order, row))
+        self._set_to_work(standing)
         self._to_look_at = deque(self._waiting_rows())
         self.due_ms = now_ms if self._to_look_at else NEVER_MS
         self._forget()
@@ -163,10 +168,14 @@ class Desk:
     def override(self, command: OverridePolicy) -> Outcome:
         """Say what policies do; what is to stop does nothing from here on."""
         outcome = policies.override(self._cell, command)
-        self._standing = {
-            row: [item for item in found if not self._is_stopped(item.activation.subject)]
-            for row, found in self._standing.items()
-        }
+        self._set_to_work(
+            {
+                row: [
+                    item for item in found.standing if not self._is_stopped(item.activation.subject)
+                ]
+                for row, found in self._at_work.items()
+            }
+        )
         return outcome
 
     def approve(self, command: ApproveActivation) -> Outcome:
@@ -192,7 +201,7 @@ class Desk:
         for _ in range(min(_LOOKED_AT, len(self._to_look_at))):
             row = self._to_look_at.popleft()
             if states[row] == _QUEUED:
-                self._look_at(row)
+                self._look_at(WaitingContact(self._cell, row))
         if not self._to_look_at:
             self.due_ms = NEVER_MS
 
@@ -203,11 +212,11 @@ class Desk:
         if shift.is_on and activation is None and queue_row >= 0:
             self._tell(
                 EffectKind.ACTIVATION_BEGAN,
-                activations.begin(shift, now_ms, self._standing_of(queue_row)),
+                activations.begin(shift, now_ms, self._totals_of(queue_row)),
                 shift.cause.name.lower(),
             )
         elif not shift.is_on and activation is not None:
-            standing = activation.standing if queue_row < 0 else self._standing_of(queue_row)
+            standing = activation.standing if queue_row < 0 else self._totals_of(queue_row)
             activations.end(activation, shift, now_ms, standing)
             self._tell(EffectKind.ACTIVATION_ENDED, activation, shift.cause.name.lower())
             self._eligible.pop(activation.number, None)
@@ -234,9 +243,9 @@ class Desk:
         for activation in activations.unclosed(now_ms - AFTER_MS):
             queue_row = self._cell.queues.slots.row_of(activation.subject.queue_id)
             if queue_row >= 0:
-                activations.close(activation, self._standing_of(queue_row))
+                activations.close(activation, self._totals_of(queue_row))
 
-    def _standing_of(self, queue_row: int) -> PhaseFigures:
+    def _totals_of(self, queue_row: int) -> PhaseFigures:
         """A queue's totals so far."""
         totals = self._cell.store.columns.queues.totals[queue_row]
         return PhaseFigures(
@@ -246,21 +255,17 @@ class Desk:
             int(totals[WAIT_MS_SUM]),
         )
 
-    def _stand(self, order: Order) -> None:
+    def _standing(self, order: Order, queue_row: int) -> _Standing | None:
+        """What an order has act; None where that is not in force, or does nothing to contacts."""
         subject = order.subject
         acting = self.rulebook.acting.get((subject.policy, subject.version))
         activation = self._cell.activations.open_of(subject)
-        queue_row = self._cell.queues.slots.row_of(subject.queue_id)
-        if acting is None or activation is None or queue_row < 0 or self._is_stopped(subject):
-            return
-        deeds = deeds_of(acting.policy.spec.actions)
-        if deeds:
-            number = activation.number
-            eligible = self._eligible.setdefault(number, set())
-            moves = any(deed.is_move for deed in deeds)
-            share = order.share
-            standing = _Standing(number, activation, acting, deeds, share, eligible, moves)
-            self._standing.setdefault(queue_row, []).append(standing)
+        if acting is None or activation is None or queue_row < 0 or not acting.deeds:
+            return None
+        if self._is_stopped(subject):
+            return None
+        eligible = self._eligible.setdefault(activation.number, set())
+        return _Standing(activation, acting, order.share, eligible)
 
     def _renewed(self, standing: _Standing) -> _Standing | None:
         """The same by the rulebook in force; None where that no longer has it, or not so far."""
@@ -270,80 +275,91 @@ class Desk:
             return None
         return standing._replace(acting=acting)
 
+    def _set_to_work(self, by_row: Mapping[int, Iterable[_Standing | None]]) -> None:
+        """Have these policies act, by row of the queue."""
+        self._at_work = {}
+        for row, found in by_row.items():
+            standing = [item for item in found if item is not None]
+            if standing:
+                groups = dict.fromkeys(item.acting.group for item in standing)
+                self._at_work[row] = _AtWork(standing, list(groups))
+
     def _is_stopped(self, subject: Subject) -> bool:
         now_ms = self._cell.store.scalar[NOW_MS]
         return self._cell.policies.is_stopped(subject.policy, subject.queue_id, now_ms)
 
     def _waiting_rows(self) -> list[int]:
         """Rows of contacts that wait in queues where something is on, the oldest first."""
-        if not self._standing:
+        if not self._at_work:
             return []
         columns = self._cell.store.columns.contacts
         rows = np.flatnonzero(columns.state == _QUEUED)
-        rows = rows[np.isin(columns.queue[rows], list(self._standing))]
+        rows = rows[np.isin(columns.queue[rows], list(self._at_work))]
         oldest: list[int] = rows[np.argsort(columns.since_ms[rows], kind="stable")].tolist()
         return oldest
 
-    def _look_at(self, row: int) -> bool:
+    def _look_at(self, contact: WaitingContact) -> bool:
         """Whether any policy acted on a contact."""
-        contact = WaitingContact(self._cell, row)
-        contact_id = contact.contact_id
-        settled = self._settled.get(contact_id, _NONE)
-        passed: list[int] = []
+        at_work = self._at_work.get(contact.queue_row)
+        if at_work is None:
+            return False
         has_acted = False
-        for standing in self._standing.get(contact.queue_row, ()):
-            acting = standing.acting
-            if standing.number in settled:
-                passed.append(standing.number)
+        open_to = at_work.open_to(contact)
+        for standing in at_work.standing if open_to else ():
+            if standing.acting.condition not in open_to or not self._act(contact, standing):
                 continue
-            if acting.name in self._done.get(contact_id, ()):
-                continue
-            if not self._is_eligible(contact, standing):
-                if not acting.is_moving:
-                    passed.append(standing.number)
-            elif self._act(contact, standing):
-                has_acted = True
-                contact.look_anew()
-                if standing.moves and acting.stage is not PolicyStage.SHADOW:
-                    break
-        now_settled = frozenset(passed)
-        if now_settled != settled:
-            self._settled[contact_id] = self._shared.setdefault(now_settled, now_settled)
+            has_acted = True
+            if standing.acting.moves and standing.acting.stage is not PolicyStage.SHADOW:
+                break
+            contact.look_anew()
+            open_to = at_work.open_to(contact)
         return has_acted
 
     def _act(self, contact: WaitingContact, standing: _Standing) -> bool:
-        """Whether a policy acted on an eligible contact, in shadow whether it would have."""
+        """Whether a policy acted on a contact, in shadow whether it would have."""
         contact_id, acting, activation = contact.contact_id, standing.acting, standing.activation
+        if self._has_acted(acting, contact) or not self._is_eligible(contact, standing):
+            return False
         if not acting.takes(contact_id, standing.share):
             return False
         is_shadow = acting.stage is PolicyStage.SHADOW
         if not is_shadow and not activation.may_act:
             return False
-        if standing.moves:
-            now_ms = self._cell.store.scalar[NOW_MS]
-            choices = self._cell.choices
-            if (
-                choices.hops(contact.row)
-                or choices.is_open(contact.row)
-                or not acting.has_budget(now_ms)
-            ):
-                return False
-        self._done.setdefault(contact_id, set()).add(acting.name)
-        for deed in standing.deeds:
+        if acting.moves and not self._may_move(acting, contact.row):
+            return False
+        self._note(acting, contact, is_shadow=is_shadow)
+        for deed in acting.deeds:
             self._do(contact, deed, standing, is_shadow=is_shadow)
         return True
 
+    def _may_move(self, acting: Acting, row: int) -> bool:
+        choices, now_ms = self._cell.choices, self._cell.store.scalar[NOW_MS]
+        return not (choices.hops(row) or choices.is_open(row)) and acting.has_budget(now_ms)
+
+    def _has_acted(self, acting: Acting, contact: WaitingContact) -> bool:
+        if acting.stage is PolicyStage.SHADOW:
+            return acting.name in self._shadowed.get(contact.contact_id, ())
+        return acting.name in contact.said.steered.policies
+
+    def _note(self, acting: Acting, contact: WaitingContact, *, is_shadow: bool) -> None:
+        """Keep that a policy has acted on a contact, or that it would have."""
+        if is_shadow:
+            self._shadowed.setdefault(contact.contact_id, set()).add(acting.name)
+            return
+        said = contact.said
+        steered = said.steered._replace(policies=(*said.steered.policies, acting.name))
+        self._cell.contacts.write(contact.row, said._replace(steered=steered))
+
     def _is_eligible(self, contact: WaitingContact, standing: _Standing) -> bool:
+        """Whether a contact is one that a policy acts on now; counted once."""
         acting, contact_id = standing.acting, contact.contact_id
-        is_known = contact_id in standing.eligible
-        if is_known and not acting.is_moving:
-            return True
-        is_of = not acting.is_split or self.rulebook.is_of(acting, contact_id)
-        if not (is_of and acting.is_eligible(contact.values(acting.names))):
+        if acting.is_split and not self.rulebook.is_of(acting, contact_id):
             return False
-        if not is_known:
+        if not acting.condition.takes(contact):
+            return False
+        if contact_id not in standing.eligible:
             standing.eligible.add(contact_id)
-            self._cell.activations.count(standing.number, Counted.ELIGIBLE)
+            self._cell.activations.count(standing.activation.number, Counted.ELIGIBLE)
         return True
 
     def _do(
@@ -364,9 +380,6 @@ class Desk:
 
     def _forget(self) -> None:
         """Forget contacts that have ended, once there are many."""
-        if len(self._shared) > _REMEMBERED_MAX:
-            # Nothing is lost: sets are found equal, if not the same.
-            self._shared = {}
         if self.notes <= self._forget_above:
             return
         slots, states = self._cell.contacts.slots, self._cell.store.columns.contacts.state
@@ -375,10 +388,8 @@ class Desk:
             row = slots.row_of(contact_id)
             return row >= 0 and not HAS_ENDED[states[row]]
 
-        self._done = {name: found for name, found in self._done.items() if is_open(name)}
+        self._shadowed = {name: found for name, found in self._shadowed.items() if is_open(name)}
         for known in self._eligible.values():
             known.intersection_update([name for name in known if is_open(name)])
-        self._settled = {name: found for name, found in self._settled.items() if is_open(name)}
-        self._shared = {found: found for found in self._settled.values()}
         # Not again each second where so many are open.
         self._forget_above = max(_REMEMBERED_MAX, 2 * self.notes)

@@ -5,18 +5,15 @@ from typing import Final
 
 import numpy as np
 
-from engine.acting.contact_values import MOVING
+from engine.acting.deeds import deeds_of
+from engine.acting.eligibility import ContactCondition, Group, grouped
 from engine.policies import PolicyStage
 from engine.policy.arms import is_taken
 from engine.policy.classification import Classifier
-from engine.policy.compiled import values_in_force
 from engine.policy.document import Relief
 from engine.policy.guards import MinuteBudgets
 from engine.policy.in_force import InForce, RoutingInForce
-from engine.policy.values import Condition, Truth, Values, condition
 
-# Looked up once: an enum's members are slow to reach.
-_TRUE: Final = Truth.TRUE
 _CANARY_SALT: Final = "/canary"
 
 
@@ -26,35 +23,29 @@ class Acting:
 
     Attributes
     ----------
-    names
-        What its condition on contacts reads.
-    is_moving
-        Whether that may change while a contact waits.
+    deeds
+        What it does to contacts.
+    moves
+        Whether any of that takes contacts elsewhere.
+    condition
+        Which contacts it acts on.
+    group
+        Where that is looked up.
     is_split
         Whether contacts are shared out between this version and another, by `Rulebook.is_of`.
     """
 
+    group: Group
     is_split = False
 
     def __init__(self, of: InForce) -> None:
         self.name, self.version, self.stage = of.name, of.version, of.stage
         self.policy: Relief = of.compiled.policy
-        self.canary_share = of.canary_share
-        eligible = of.compiled.eligible
-        self._eligible: Condition | None = None if eligible is None else condition(eligible)
-        self.names = () if eligible is None else eligible.names
-        self.is_moving = not MOVING.isdisjoint(self.names)
-        self._params: Values = dict(values_in_force(of.compiled.policy))
+        self.deeds = deeds_of(self.policy.spec.actions)
+        self.moves = any(deed.is_move for deed in self.deeds)
+        self.condition = ContactCondition(of.compiled)
         most = self.policy.spec.guards.contacts_per_minute or 0
         self._budget = MinuteBudgets(np.array([most], np.int64))
-
-    def is_eligible(self, values: Values) -> bool:
-        """Whether a contact of these values is one that the policy acts on."""
-        if self._eligible is None:
-            return True
-        if self._params:
-            values = {**self._params, **values}
-        return self._eligible(values) is _TRUE
 
     def takes(self, contact_id: str, share: float) -> bool:
         """Whether a contact belongs to a share; the same for every version of the policy."""
@@ -84,8 +75,10 @@ class Rulebook:
     ) -> None:
         self.acting = {(item.name, item.version): Acting(item) for item in policies}
         self._canaries = {item.name: item.canary_share for item in policies if _is_canary(item)}
+        group_of = grouped(acting.condition for acting in self.acting.values())
         for acting in self.acting.values():
             acting.is_split = acting.name in self._canaries
+            acting.group = group_of[acting.condition]
         # The one that goes first; a canary before the version it is to replace.
         order = sorted(
             (item for item in routing if item.stage is not PolicyStage.SHADOW),

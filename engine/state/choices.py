@@ -21,8 +21,8 @@ from engine.limits import NEVER_MS
 # Deadlines that are no more are thrown away when there are so many more than those that are.
 _STALE_MAX: Final = 1_024
 
-# As JSON has it: an open choice, a diversion, hops, the contact it continues, and returns.
-EncodedSteered = tuple[list[object] | None, list[object] | None, int, str, int]
+# As JSON has it: an open choice, a diversion, hops, the contact it continues, returns, policies.
+EncodedSteered = tuple[list[object] | None, list[object] | None, int, str, int, tuple[str, ...]]
 
 
 class ChoiceRows:
@@ -117,13 +117,14 @@ class ChoiceRows:
 
 def encoded(steered: Steered) -> EncodedSteered:
     """What policies made of a contact in types that JSON has."""
-    choice, diversion, hops, continues, returns = steered
+    choice, diversion, hops, continues, returns, policies = steered
     return (
         None if choice is None else [*_fields(choice.choice), choice.until_ms],
         None if diversion is None else [*diversion],
         hops,
         continues,
         returns,
+        policies,
     )
 
 
@@ -134,8 +135,10 @@ def _fields(choice: Choice) -> list[object]:
 
 def decoded(kept: EncodedSteered) -> Steered:
     """What policies made of a contact from what JSON gave."""
-    choice, diversion, hops, continues, returns = kept
-    return Steered(_choice(choice), _diversion(diversion), hops, continues, returns)
+    choice, diversion, hops, continues, returns, policies = kept
+    return Steered(
+        _choice(choice), _diversion(diversion), hops, continues, returns, tuple(policies)
+    )
 
 
 def _choice(kept: list[object] | None) -> OpenChoice | None:

@@ -86,6 +86,11 @@ class DeskPlayed:
         while self.engine.desk.due_ms <= self.now_ms:
             self.do(Expire())
 
+    def next_second(self, *orders: Order) -> None:
+        """Give orders, and have contacts that wait looked at."""
+        self.do(Steer((), orders))
+        self.look()
+
     def agent(self, agent_id: str, *queue_ids: str) -> None:
         """Sign an agent in."""
         self.do(UpsertAgent(agent_id, queue_ids=queue_ids))

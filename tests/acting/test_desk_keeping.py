@@ -2,11 +2,14 @@
 
 import pytest
 
-from engine.commands import CancelContact
+from engine.acting.rulebook import Rulebook
+from engine.choices import RefuseChoice
+from engine.commands import CancelContact, Requirements, UpdateContact, UpsertAgent
+from engine.engine import Engine
 from engine.lifecycle import CancelReason
 from engine.policies import PolicyStage
 from engine.policy.in_force import InForce
-from engine.steering import ActivationCause, Order, Shift, Steer, Subject
+from engine.steering import ActivationCause, Counted, Order, Shift, Steer, Subject
 from tests.acting.desk_played import DeskPlayed
 from tests.deciding.deciding_played import a_policy
 from tests.policy.written import relief
@@ -74,12 +77,73 @@ def test_a_policy_reads_what_the_one_before_it_changed(played: DeskPlayed) -> No
     assert played.route("contact", priority=1).queue_id == "b"
 
 
-def test_sets_of_what_is_settled_are_bounded(played: DeskPlayed) -> None:
-    """A contact that waits for days while a policy goes on and off keeps what counts now."""
-    played.use(a_policy(more='eligible: contact.tier == "gold"'))
-    played.route("waits")
-    for _ in range(20):
-        played.on(A)
-        played.do(Steer((OFF,)))
+def test_what_is_learned_of_a_contact_while_it_waits_counts(played: DeskPlayed) -> None:
+    """Attributes come late where a gateway looks the customer up after it has routed them."""
+    played.use(a_policy(more='eligible: contact.tier == "gold" && !("vip" in contact.tags)'))
+    played.do(UpsertAgent("nobody", queue_ids=("a",), tags=("vip",)))
     played.on(A)
-    assert played.engine.desk._settled == {"waits": frozenset({21})}
+    played.route("contact")
+    played.route("vip", attributes={"tier": "gold"}, requirements=Requirements(tags=("vip",)))
+    played.next_second(Order(A, 1.0))
+    assert [played.queue_of(name) for name in ("contact", "vip")] == ["a", "a"]
+    played.do(UpdateContact("contact", attributes={"tier": "gold"}))
+    played.do(UpdateContact("vip", requirements=Requirements()))
+    played.next_second(Order(A, 1.0))
+    assert [played.queue_of(name) for name in ("contact", "vip")] == ["b", "b"]
+
+
+def test_a_contact_that_is_no_longer_eligible_is_let_be(played: DeskPlayed) -> None:
+    """The share grows to it only once its customer was found to be one to spare."""
+    played.use(a_policy(more='eligible: contact.tier != "gold"'))
+    played.on(A, 0.0001)
+    played.route("contact")
+    played.do(UpdateContact("contact", attributes={"tier": "gold"}))
+    played.next_second(Order(A, 1.0))
+    assert played.queue_of("contact") == "a"
+
+
+def test_conditions_on_the_time_of_day_are_looked_at_again(played: DeskPlayed) -> None:
+    minute = (played.now_ms // 60_000) % 60
+    played.use(a_policy(more=f"eligible: time.minute != {minute}"))
+    played.on(A)
+    played.route("contact")
+    assert played.queue_of("contact") == "a"
+    played.now_ms += 60_000
+    played.next_second(Order(A, 1.0))
+    assert played.queue_of("contact") == "b"
+
+
+def test_who_refused_is_not_asked_again_after_a_restart(played: DeskPlayed) -> None:
+    """What a policy has done to a contact is kept with the contact."""
+    ask = "[{offer_choice: {options: [{wait: {}}, {callback: {}}]}}]"
+    text = a_policy(actions=ask).replace("OverflowPolicy", "DiversionPolicy")
+    played.use(text)
+    played.on(A)
+    played.route("contact")
+    played.do(RefuseChoice("contact"))
+    policy = relief(text)
+    for _ in range(2):
+        again = Engine()
+        again.load(list(played.rows.values()))
+        again.desk.use(Rulebook([InForce(policy, 1, PolicyStage.ACTIVE)]))
+        played.engine = again
+        played.next_second(Order(A, 1.0))
+        assert played.contact("contact").choice is None
+    assert played.counts()[Counted.OFFERED] == 1
+
+
+def test_answers_that_are_kept_are_bounded(
+    played: DeskPlayed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A condition on what every customer has another value of costs time, not memory."""
+    monkeypatch.setattr("engine.acting.eligibility._ANSWERS_MAX", 8)
+    played.use(a_policy(more='eligible: contact.attributes.customer in ["7", "19"]'))
+    played.on(A)
+    moved = [
+        number
+        for number in range(30)
+        if played.route(f"c{number}", attributes={"customer": str(number)}).queue_id == "b"
+    ]
+    assert moved == [7, 19]
+    (acting,) = played.engine.desk.rulebook.acting.values()
+    assert len(acting.group._answers) <= 8
