@@ -133,7 +133,6 @@ class AnomalyWatch:
         self.second = -1
         self._count = 0
         self._open: dict[tuple[AnomalyKind, int], Anomaly] = {}
-        self._ended: list[Anomaly] = []
 
     def require(self, rows: int) -> None:
         """Make room for rows."""
@@ -191,10 +190,6 @@ class AnomalyWatch:
     def open(self) -> list[Anomaly]:
         """Those that last, the oldest first."""
         return sorted(self._open.values())
-
-    def ended(self) -> list[Anomaly]:
-        """Those that have ended, the latest last, so many as are kept."""
-        return list(self._ended)
 
     def export(self) -> dict[str, Array]:
         """The windows as arrays, for `load`; what is open is found again within a window."""
@@ -327,9 +322,7 @@ class AnomalyWatch:
 
     def _end(self, found: Anomaly, number: int, part_of: int = 0) -> Anomaly:
         last = self._open.pop((found.kind, found.row))
-        ended = last._replace(ended_s=number, part_of=part_of)
-        self._ended = [*self._ended[1 - ENDED_MAX :], ended]
-        return ended
+        return last._replace(ended_s=number, part_of=part_of)
 
 
 def _normal(z: float) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import Final, TypedDict
+from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -61,14 +61,11 @@ class Calendar:
     special_days
         Kind of each local date that is not as others of its weekday, 1 to 8. They are forecast by
         what their kind was like before, and nothing ordinary is learned from them.
-    hours
-        Name by which `open_times` are found again after a restart; empty for `always_open`.
     """
 
     time_zone: str = "UTC"
     open_times: OpenTimes = always_open
     special_days: Mapping[date, int] = field(default_factory=dict)
-    hours: str = ""
 
     def __post_init__(self) -> None:
         try:
@@ -82,25 +79,6 @@ class Calendar:
                 raise BadConfiguration(
                     f"calendar.special_days[{day}]", kind, f"1 to {SPECIAL_KINDS}"
                 )
-
-
-class SavedCalendar(TypedDict):
-    """
-    One calendar, as JSON can hold it.
-
-    Attributes
-    ----------
-    special_days
-        Kinds by ISO date.
-    day_begins_s
-        Local second at which its days begin, -1 before it was laid out: slots learned from mean
-        what they did only while it stays.
-    """
-
-    time_zone: str
-    hours: str
-    special_days: dict[str, int]
-    day_begins_s: int
 
 
 class CalendarRows:
@@ -180,55 +158,6 @@ class CalendarRows:
     def slot_begins_s(self, row: int) -> int:
         """Local second of the day at which slot 0 begins, once the calendar is laid out."""
         return self._day_begins_s[row]
-
-    def export(self) -> list[SavedCalendar]:
-        """All calendars in the order of their rows, for `load`; JSON can hold them."""
-        return [
-            {
-                "time_zone": calendar.time_zone,
-                "hours": calendar.hours,
-                "special_days": {
-                    day.isoformat(): kind for day, kind in calendar.special_days.items()
-                },
-                "day_begins_s": self._day_begins_s.get(row, -1),
-            }
-            for row, calendar in enumerate(self._calendars)
-        ]
-
-    def load(self, saved: Sequence[SavedCalendar], open_times: Mapping[str, OpenTimes]) -> None:
-        """
-        Take what `export` gave, so that rows and slots mean what they did.
-
-        Parameters
-        ----------
-        open_times
-            By the name of hours; "" is always open.
-
-        Raises
-        ------
-        BadConfiguration
-            A field is out of range, or nothing is known of hours; nothing changes.
-        """
-        calendars, begins_s = [], {}
-        for row, each in enumerate(saved):
-            path = f"calendars[{row}]"
-            hours, begin_s = each["hours"], each["day_begins_s"]
-            if hours and hours not in open_times:
-                raise BadConfiguration(f"{path}.hours", hours, "hours that are known")
-            if not (begin_s == -1 or (0 <= begin_s < _DAY_S and begin_s % BUCKET_S == 0)):
-                raise BadConfiguration(f"{path}.day_begins_s", begin_s, "-1, or a bucket of a day")
-            if begin_s >= 0:
-                begins_s[row] = begin_s
-            try:
-                days = {date.fromisoformat(day): kind for day, kind in each["special_days"].items()}
-            except ValueError as wrong:
-                raise BadConfiguration(f"{path}.special_days", str(wrong), "ISO dates") from None
-            times = open_times[hours] if hours else always_open
-            calendars.append(Calendar(each["time_zone"], times, days, hours))
-        if not calendars:
-            raise BadConfiguration("calendars", calendars, "one at least")
-        self._calendars, self._day_begins_s = calendars, begins_s
-        self.columns = allocate(Calendars, len(calendars))
 
     def _day_begins(self, row: int, near_s: int) -> int:
         """Found once: slots keep their meaning for as long as the calendar does."""

@@ -198,18 +198,6 @@ class Drivers:
         rate, error = links.rate()
         return ContactRate(links.row.copy(), PER * rate, error, *links.share())
 
-    def contacts(
-        self, driver_id: str, volumes: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """
-        Contacts that volumes (m,) bring by the contact rate alone: mean and deviation, (links, m).
-
-        The deviation is of the count: chance, and the error of the rate.
-        """
-        told = self.contact_rate(driver_id)
-        mean = told.per_10k[:, None] / PER * volumes
-        return mean, np.sqrt(mean + (mean * told.error[:, None]) ** 2)
-
     def lay_on(self, model: Model, rows: NDArray[np.int64], bucket: int) -> None:
         """Lay departures of volumes on what is usual from a bucket on, before events."""
         arrivals = model.arrivals

@@ -149,17 +149,6 @@ def share_agents(
     return Shares(link, capacity, level, pool)
 
 
-def spread(serving: Membership, shares: Shares, agents: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Agents of each queue, (n, segments), of those of each group, (g, segments)."""
-    if agents.ndim != 2 or len(agents) != serving.groups:
-        raise ValueError(f"agents: expected ({serving.groups}, segments), got {agents.shape}")
-    group, queue = serving.group, serving.queue
-    columns = [
-        np.bincount(queue, shares.link * segment[group], serving.queues) for segment in agents.T
-    ]
-    return np.ascontiguousarray(np.stack(columns, axis=1))
-
-
 def pooled(shares: Shares, values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sums over each queue's pool, of values (n,) or (n, segments), told for every member."""
     sums = np.zeros_like(values)

@@ -1,6 +1,5 @@
 """Calendars: slots on the wall's clock, days that may be 23 or 25 hours, open shares."""
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -131,49 +130,3 @@ def by_shift(from_s: int, until_s: int) -> Sequence[tuple[int, int]]:
     """Open from 22:00 to 06:00 UTC, every day."""
     days = np.arange(from_s // 86_400 - 1, until_s // 86_400 + 1) * 86_400
     return [(day + 79_200, day + 108_000) for day in days.tolist()]
-
-
-def test_calendars_are_restored_from_json_with_where_their_days_begin() -> None:
-    """Slots learned from mean the same after a restart, though hours have changed meanwhile."""
-    calendars = CalendarRows()
-    night = Calendar("Asia/Tokyo", by_shift, {date(2026, 5, 5): 2}, "night")
-    row = calendars.add(night)
-    bucket = bucket_of(2026, 5, 4, 12)
-    for each in (0, row):
-        calendars.lay_out(each, bucket)
-    saved = json.loads(json.dumps(calendars.export()))
-    again = CalendarRows()
-    again.load(saved, {"night": lambda from_s, until_s: [(from_s, until_s)]})
-    assert again.due(bucket) == [0, row]
-    for each in (0, row):
-        again.lay_out(each, bucket)
-    for name in ("slot", "day", "kind"):
-        np.testing.assert_array_equal(
-            getattr(again.columns, name)[: row + 1], getattr(calendars.columns, name)[: row + 1]
-        )
-    assert again.slot_begins_s(row) == calendars.slot_begins_s(row) != 4 * 3_600
-    assert again.columns.kind[row].max() == 2
-    other = Calendar("Asia/Tokyo", hours="night")
-    assert again.add(other) == row + 1
-
-
-@pytest.mark.parametrize(
-    ("change", "field"),
-    [
-        ({"hours": "gone"}, "hours"),  # removed meanwhile
-        ({"time_zone": "Mars/Base"}, "time_zone"),  # nowhere
-        ({"day_begins_s": 7}, "day_begins_s"),  # between buckets
-        ({"special_days": {"5 May": 1}}, "special_days"),  # no ISO date
-        ({"special_days": {"2026-05-05": 9}}, "special_days"),  # no such kind
-    ],
-)
-def test_calendar_that_cannot_be_restored_is_refused(change: dict[str, object], field: str) -> None:
-    """By its field; the calendars that were there stay."""
-    calendars = CalendarRows()
-    calendars.add(Calendar("Asia/Tokyo"))
-    saved = calendars.export()
-    with pytest.raises(BadConfiguration, match=field):
-        calendars.load([saved[0], saved[1] | change], {})  # type: ignore[list-item]
-    with pytest.raises(BadConfiguration, match="one at least"):
-        calendars.load([], {})
-    assert calendars.export() == saved

@@ -1,5 +1,7 @@
 """Driver series: what is learned of them, what they change, and what is not believed."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -184,20 +186,6 @@ def test_volume_as_usual_changes_nothing_and_departures_fade(bank: Bank) -> None
     assert lifted[48] > 1.0 < lifted[59]
 
 
-def test_contacts_of_a_volume_come_with_an_uncertainty(bank: Bank) -> None:
-    """Ten thousand transactions bring two hundred contacts, give or take."""
-    drivers = Drivers()
-    drivers.put("tx", (0, 1))
-    drivers.lay_on(bank.model.columns, np.arange(2), bank.bucket)
-    replay(drivers, bank, (1_500.0 + np.arange(100) % 7).tolist())
-    mean, deviation = drivers.contacts("tx", np.array([0.0, 10_000.0]))
-    assert mean[0].tolist() == pytest.approx([0.0, 200.0], rel=0.01)
-    assert deviation[0, 0] == 0.0
-    assert np.sqrt(200.0) < deviation[0, 1] < 1.5 * np.sqrt(200.0)
-    # Of a queue that got none it says none.
-    assert mean[1].tolist() == [0.0, 0.0]
-
-
 def test_what_is_exported_goes_on_where_it_was(bank: Bank) -> None:
     """A restart must not forget a month of what transactions bring."""
     drivers = Drivers()
@@ -225,7 +213,7 @@ def test_what_is_exported_goes_on_where_it_was(bank: Bank) -> None:
     assert again.known() == {"a/b": (0,), "tx": (0, 1)}
 
 
-def test_model_is_restored_with_calendars_events_and_drivers(bank: Bank) -> None:
+def test_model_is_restored_with_events_and_drivers(bank: Bank) -> None:
     """After a restart the same is forecast, whatever is laid on it."""
     model = bank.model
     model.drivers.put("tx", (0,))
@@ -235,9 +223,7 @@ def test_model_is_restored_with_calendars_events_and_drivers(bank: Bank) -> None
     begins_s = bank.bucket * BUCKET_S
     model.events.put("sale", Event((0,), begins_s, begins_s + 86_400, uplift=0.4, kind="sale"))
     bank.live(1.0)
-    calendars = CalendarRows()
-    calendars.load(model.calendars.export(), {})
-    again = ArrivalModel(2, calendars)
+    again = ArrivalModel(2, copy.deepcopy(model.calendars))
     again.events.load(model.events.export())
     again.drivers.load(model.drivers.export())
     again.load(model.export())

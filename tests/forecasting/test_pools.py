@@ -12,7 +12,6 @@ from engine.forecasting.pools import (
     membership,
     pooled,
     share_agents,
-    spread,
 )
 from engine.refusals import BadConfiguration
 
@@ -106,17 +105,6 @@ def test_pools_are_named_by_their_lowest_row_and_summed() -> None:
     assert pooled(found, np.array([1.0, 2.0, 3.0, 4.0])).tolist() == [1.0, 9.0, 9.0, 9.0]
     both = pooled(found, np.ones((4, 2)))
     assert both.tolist() == [[1.0, 1.0], [3.0, 3.0], [3.0, 3.0], [3.0, 3.0]]
-
-
-def test_agents_to_come_are_spread_by_the_same_shares() -> None:
-    """Segments ahead go by how agents are shared now; a group that is empty now, by load."""
-    serving = membership([[0, 1], [1, 2]], 3)
-    found = share_agents(serving, np.array([10.0, 0.0]), np.array([4.0, 1.0, 3.0]))
-    ahead = spread(serving, found, np.array([[10.0, 5.0], [0.0, 4.0]]))
-    assert ahead[:, 0].tolist() == pytest.approx(found.agents.tolist())
-    assert ahead[:, 1].tolist() == pytest.approx([4.0, 1.0 + 1.0, 3.0])
-    with pytest.raises(ValueError, match="agents: expected"):
-        spread(serving, found, np.zeros((3, 1)))
 
 
 def test_queues_without_load_or_agents_are_said_to_be_so() -> None:
