@@ -28,20 +28,15 @@ _Answers = dict[tuple[int, int], tuple[float, float]]
 
 
 class AcceptanceRows:
-    """
-    Acceptance in the queues of one cell; it outlives restarts.
-
-    Attributes
-    ----------
-    changes
-        Counts answers.
-    """
+    """Acceptance in the queues of one cell; it outlives restarts."""
 
     def __init__(self) -> None:
         self._answers: dict[str, _Answers] = {}
         self._rows: dict[str, int] = {}
         self._dirty: set[str] = set()
-        self.changes = 0
+        # By queue; and a copy that other threads may keep, None once it is old.
+        self._mean_of: dict[str, float] = {}
+        self._means: Mapping[str, float] | None = None
 
     def learn(self, queue_id: str, channel: int, wait_ms: int, *, is_taken: bool) -> None:
         """Learn from an answer, or from silence, which leaves what was offered."""
@@ -52,7 +47,7 @@ class AcceptanceRows:
         answers[key] = fading * taken + is_taken, fading * left + (not is_taken)
         self._rows.setdefault(queue_id, len(self._rows))
         self._dirty.add(queue_id)
-        self.changes += 1
+        self._refresh(queue_id)
 
     def mean(self, queue_id: str, channel: int, wait_ms: int) -> float:
         """Probability that a contact which has waited so long takes what it is offered."""
@@ -61,10 +56,9 @@ class AcceptanceRows:
 
     def means(self) -> Mapping[str, float]:
         """The same by queue, over channels and waits; queues without answers are left out."""
-        return {
-            queue_id: _mean(*map(sum, zip(*answers.values(), strict=True)))
-            for queue_id, answers in self._answers.items()
-        }
+        if self._means is None:
+            self._means = dict(self._mean_of)
+        return self._means
 
     def mark_all(self) -> None:
         """Have the next group write everything."""
@@ -93,7 +87,12 @@ class AcceptanceRows:
             answers[int(channel), int(band)] = float(taken), float(left)
         self._answers[delta.external_id] = answers
         self._rows[delta.external_id] = delta.row
-        self.changes += 1
+        self._refresh(delta.external_id)
+
+    def _refresh(self, queue_id: str) -> None:
+        taken, left = map(sum, zip(*self._answers[queue_id].values(), strict=True))
+        self._mean_of[queue_id] = _mean(taken, left)
+        self._means = None
 
     def _delta(self, queue_id: str) -> RowDelta:
         row = self._rows[queue_id]

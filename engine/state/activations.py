@@ -86,8 +86,6 @@ class ActivationRows:
 
     Attributes
     ----------
-    changes
-        Counts what began, ended or was approved.
     totals
         What was counted since the process started, by policy.
     """
@@ -100,7 +98,6 @@ class ActivationRows:
         self._last = 0
         self._dirty: set[int] = set()
         self.totals: Counter[tuple[str, Counted]] = Counter()
-        self.changes = 0
 
     def find(self, number: int) -> Activation | None:
         """An activation by number."""
@@ -139,7 +136,7 @@ class ActivationRows:
             standing=standing,
         )
         self._kept[activation.number] = self._open[shift.subject] = activation
-        self._change(activation)
+        self._dirty.add(activation.number)
         return activation
 
     def end(
@@ -152,7 +149,7 @@ class ActivationRows:
         activation.during = standing.less(activation.standing)
         activation.standing = standing
         self._ended.append(activation.number)
-        self._change(activation)
+        self._dirty.add(activation.number)
         if len(self._ended) > ACTIVATIONS_KEPT:
             oldest = self._ended.pop(0)
             del self._kept[oldest]
@@ -161,13 +158,13 @@ class ActivationRows:
     def close(self, activation: Activation, standing: PhaseFigures) -> None:
         """Keep what came in the quarter of an hour after its end."""
         activation.after = standing.less(activation.standing)
-        self._change(activation)
+        self._dirty.add(activation.number)
 
     def approve(self, activation: Activation, approval: Approval, said: tuple[str, str]) -> None:
         """Keep what somebody said of it, and who and why."""
         activation.approval = approval
         activation.approved_by, activation.approval_reason = said
-        self._change(activation)
+        self._dirty.add(activation.number)
 
     def count(self, number: int, what: Counted) -> None:
         """Count something of an activation; one that is no longer kept counts for nothing."""
@@ -211,11 +208,6 @@ class ActivationRows:
         else:
             self._open[activation.subject] = activation
         self._last = max(self._last, activation.number)
-        self.changes += 1
-
-    def _change(self, activation: Activation) -> None:
-        self._dirty.add(activation.number)
-        self.changes += 1
 
     def _delta(self, number: int) -> RowDelta:
         activation = self._kept.get(number)

@@ -40,8 +40,11 @@ class ChoiceRows:
         self._open: set[int] = set()
         self._due_ms: dict[int, int] = {}
         self._hops: dict[int, int] = {}
-        # Queue that each diverted contact is on its way to.
+        # Queue that each diverted contact is on its way to; how many to each; and a copy of that
+        # which other threads may keep, None once it is old.
         self._targets: dict[int, str] = {}
+        self._arriving: Counter[str] = Counter()
+        self._told: Mapping[str, int] | None = None
         # Deadlines and rows, some of which are no more.
         self._heap: list[tuple[int, int]] = []
         self.next_ms = NEVER_MS
@@ -56,7 +59,9 @@ class ChoiceRows:
 
     def on_their_way(self) -> Mapping[str, int]:
         """Diverted contacts by the queue they are on their way to."""
-        return Counter(self._targets.values())
+        if self._told is None:
+            self._told = dict(self._arriving)
+        return self._told
 
     def hops(self, row: int) -> int:
         """Moves that a contact accepted."""
@@ -69,11 +74,10 @@ class ChoiceRows:
         else:
             self._open.discard(row)
         is_away = steered.diversion is not None and steered.diversion.kind in DIVERTING
+        self._arrives(row)
         if is_away and due_ms < NEVER_MS:
             assert steered.diversion is not None
-            self._targets[row] = steered.diversion.queue_id
-        else:
-            self._targets.pop(row, None)
+            self._send(row, steered.diversion.queue_id)
         if steered.hops:
             self._hops[row] = steered.hops
         if due_ms >= NEVER_MS:
@@ -87,7 +91,7 @@ class ChoiceRows:
         """Forget what a contact has open, for it is over; its hops stay."""
         if row in self._due_ms:
             self._open.discard(row)
-            self._targets.pop(row, None)
+            self._arrives(row)
             del self._due_ms[row]
             self._refresh()
 
@@ -105,6 +109,21 @@ class ChoiceRows:
             rows.append(row)
             self._refresh()
         return rows
+
+    def _send(self, row: int, queue_id: str) -> None:
+        self._targets[row] = queue_id
+        self._arriving[queue_id] += 1
+        self._told = None
+
+    def _arrives(self, row: int) -> None:
+        """A contact is on its way no more, if it was."""
+        queue_id = self._targets.pop(row, None)
+        if queue_id is None:
+            return
+        self._arriving[queue_id] -= 1
+        if not self._arriving[queue_id]:
+            del self._arriving[queue_id]
+        self._told = None
 
     def _refresh(self) -> None:
         heap = self._heap
