@@ -2,7 +2,7 @@
 
 from typing import Final
 
-_UNITS_MS: Final = {"ms": 1.0, "s": 1e3, "m": 60e3, "h": 3_600e3, "d": 86_400e3}
+_UNITS_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _EXPECTED: Final = "a duration such as 90s, 1.5h or 1h30m"
 
 
@@ -25,3 +25,11 @@ def parse_duration(value: object) -> object:
     if not is_read:
         raise ValueError(_EXPECTED)
     return total_ms
+
+
+def in_duration(milliseconds: int) -> str:
+    """Whole milliseconds as files have them, in the largest unit that they are whole in."""
+    for unit, length in reversed(_UNITS_MS.items()):
+        if milliseconds and milliseconds % length == 0:
+            return f"{milliseconds // length}{unit}"
+    return "0s"

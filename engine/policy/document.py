@@ -14,6 +14,7 @@ from typing import Annotated, Final, Literal, NamedTuple, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
+from engine.durations import in_duration
 from engine.limits import REQUIREMENT_ITEMS_MAX
 from engine.policy.actions import Action, Level, Priority
 from engine.policy.checked import Kind, Place
@@ -376,15 +377,7 @@ def _problem(item: "Mapping[str, object]") -> PolicyProblem:
     if kind in _BOUNDS and isinstance(item["input"], str):
         bound = item["ctx"]
         assert isinstance(bound, dict)
-        message = f"a duration of {_BOUNDS[kind]} {_in_words(*bound.values())}"
+        message = f"a duration of {_BOUNDS[kind]} {in_duration(*bound.values())}"
     message = _COUNTED.sub(r"\1 \2 items, got \3", message)
     is_shown = not isinstance(item["input"], dict | list) and not _COUNTED.search(str(item["msg"]))
     return PolicyProblem(path, f"expected {message}" + f", got {item['input']!r:.80}" * is_shown)
-
-
-def _in_words(milliseconds: int) -> str:
-    """A duration as files have it."""
-    for unit, length in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)):
-        if milliseconds and milliseconds % length == 0:
-            return f"{milliseconds // length}{unit}"
-    return f"{milliseconds}ms"

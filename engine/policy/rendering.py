@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from engine.durations import in_duration
 from engine.policy.checked import Kind
 from engine.policy.expression import Constant, Name, Operation, Operator, Term
 
@@ -11,7 +12,6 @@ _BETWEEN: Final = frozenset({
     Operator.SUBTRACT, Operator.MULTIPLY, Operator.DIVIDE, Operator.REMAINDER, Operator.IN,
 })  # fmt: skip
 _OF_CALLS: Final = frozenset({Operator.TO_DOUBLE, Operator.TO_INT})
-_UNITS: Final = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"))
 
 
 def text_of(term: Term) -> str:
@@ -21,14 +21,6 @@ def text_of(term: Term) -> str:
     if isinstance(term, Name):
         return term.name
     return _operation(term)
-
-
-def in_duration(milliseconds: float) -> str:
-    """A duration as files have it, in the largest unit that it is whole in."""
-    for length, unit in _UNITS:
-        if milliseconds and milliseconds % length == 0:
-            return f"{milliseconds / length:.0f}{unit}"
-    return "0s" if not milliseconds else f"{milliseconds / 1_000:g}s"
 
 
 def _constant(term: Constant) -> str:
