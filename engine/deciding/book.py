@@ -6,7 +6,6 @@ another state, and what is on trial must not hold back what acts.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +23,9 @@ from engine.policy.guards import Switches
 from engine.policy.in_force import InForce
 from engine.policy.program import Evaluator, Frame, Program, Trigger, key_of
 from engine.policy.share import PolicyShares
-from engine.policy.trigger import Change, TriggerMachines, triggers_of
+from engine.policy.trigger import GAP_MS, Change, TriggerMachines, triggers_of
 from engine.policy.vocabulary import Vocabulary
 from engine.steering import ActivationCause, Order, PhaseFigures, Shift, Steer, Subject
-
-_STEP_S: Final = 1.0
 
 
 class Book:
@@ -48,7 +45,7 @@ class Book:
     def __init__(self, policies: Sequence[InForce], queues: Queues) -> None:
         self.policies = tuple(policies)
         self.queues = queues
-        compiled = [item.compiled for item in policies]
+        self._compiled = compiled = [item.compiled for item in policies]
         measures = [
             Trigger(item.policy.name, item.ramp) for item in compiled if item.ramp is not None
         ]
@@ -59,9 +56,9 @@ class Book:
         self.frame: Frame | None = None
         self.said = np.zeros(0, np.int64)
         self._targets = _targets(compiled, queues)
-        self._names = {
-            "policies": [item.name for item in self.policies],
-            "queues": list(queues.ids),
+        self._names = {"policies": [item.name for item in self.policies], "queues": queues.ids}
+        self._versions = self._names | {
+            "policies": [f"{item.name}/{item.version}" for item in self.policies]
         }
 
     def step(self, moment: Moment, switches: Switches) -> Steer:
@@ -75,16 +72,12 @@ class Book:
         self.said = switches.said(
             self.machines.pairs, self._names, self._is_scheduled(moment), moment.now_ms
         )
-        age_ms = np.minimum(moment.age_ms, 1 << 50)
-        before = self.machines.stepped_ms
-        changes = self.machines.step(Seen(truths, age_ms, self.said), moment.now_ms)
-        shifts = tuple(self._begun(moment, self._shift(change)) for change in changes)
-        passed_s = min(max((moment.now_ms - before) / 1_000, 0.0), _STEP_S * 5)
-        measures = measured(self.program, frame)
-        compiled = [item.compiled for item in self.policies]
-        pairs = self.machines.pairs
-        self.shares.columns.wanted[:] = wanted_shares(compiled, pairs, measures, moment)
-        self.shares.move(pairs, passed_s)
+        passed_ms = min(max(moment.now_ms - self.machines.stepped_ms, 0), GAP_MS)
+        changes = self.machines.step(Seen(truths, moment.age_ms, self.said), moment.now_ms)
+        shifts = tuple(self._shift(change, moment) for change in changes)
+        measures, pairs = measured(self.program, frame), self.machines.pairs
+        self.shares.columns.wanted[:] = wanted_shares(self._compiled, pairs, measures, moment)
+        self.shares.move(pairs, passed_ms / 1_000)
         return Steer(shifts, self._orders())
 
     def resume(self, begun: Mapping[Subject, int]) -> None:
@@ -101,17 +94,15 @@ class Book:
 
         Returns the end of what was on there and is not here.
         """
-        kept = {other.subject(pair): pair for pair in range(other.machines.count)}
-        mine: set[Subject] = set()
-        for pair in range(self.machines.count):
-            subject = self.subject(pair)
-            mine.add(subject)
-            if subject in kept:
-                self._copy(pair, other, kept[subject])
+        self.machines.load(other.machines.export(other._versions), self._versions)
         self.machines.stepped_ms = other.machines.stepped_ms
+        mine, theirs = self._pair_of(), other._pair_of()
+        for subject in mine.keys() & theirs.keys():
+            share = other.shares.columns.share[theirs[subject]]
+            self.shares.columns.share[mine[subject]] = share
         return [
             other._shift_of(pair, is_on=False, cause=ActivationCause.WITHDRAWN)
-            for subject, pair in kept.items()
+            for subject, pair in theirs.items()
             if subject not in mine and other.machines.pairs.is_on[pair]
         ]
 
@@ -119,11 +110,8 @@ class Book:
         """What is on."""
         return {self.subject(int(pair)) for pair in np.flatnonzero(self.machines.pairs.is_on)}
 
-    def _copy(self, pair: int, other: "Book", place: int) -> None:
-        mine, theirs = self.machines.pairs, other.machines.pairs
-        for name in _REMEMBERED:
-            getattr(mine, name)[pair] = getattr(theirs, name)[place]
-        self.shares.columns.share[pair] = other.shares.columns.share[place]
+    def _pair_of(self) -> dict[Subject, int]:
+        return {self.subject(pair): pair for pair in range(self.machines.count)}
 
     def _is_scheduled(self, moment: Moment) -> NDArray[np.bool_]:
         pairs = self.machines.pairs
@@ -144,16 +132,13 @@ class Book:
             Order(self.subject(pair), float(share[pair])) for pair in np.flatnonzero(is_on).tolist()
         )
 
-    def _shift(self, change: Change) -> Shift:
-        return self._shift_of(
-            change.pair, is_on=change.is_on, cause=ActivationCause(int(change.cause))
-        )
-
-    def _begun(self, moment: Moment, shift: Shift) -> Shift:
-        """With what was before, where it begins."""
+    def _shift(self, change: Change, moment: Moment) -> Shift:
+        """What a machine did; with what was before, where it begins."""
+        cause = ActivationCause(int(change.cause))
+        shift = self._shift_of(change.pair, is_on=change.is_on, cause=cause)
         if not shift.is_on:
             return shift
-        sums = moment.window_sums("15m")[self.queues.ids.index(shift.subject.queue_id)]
+        sums = moment.window_sums("15m")[change.queue]
         columns = (ANSWERED, ANSWERED_WITHIN, ABANDONED, ANSWER_WAIT_MS)
         return shift._replace(before=PhaseFigures(*(int(sums[column]) for column in columns)))
 
@@ -177,13 +162,6 @@ class Book:
         pairs = self.machines.pairs
         item = self.policies[int(pairs.policy[pair])]
         return Subject(item.name, item.version, self.queues.ids[int(pairs.queue[pair])])
-
-
-# Columns of pairs that outlive a change of the set.
-_REMEMBERED: Final = (
-    "is_on", "changed_ms", "cause", "enter_since_ms", "exit_since_ms", "stale_since_ms",
-    "cool_until_ms",
-)  # fmt: skip
 
 
 def _targets(policies: Sequence[CompiledRelief], queues: Queues) -> dict[str, int]:

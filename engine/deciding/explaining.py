@@ -6,13 +6,14 @@ from typing import Final, NamedTuple
 
 from engine.deciding.book import Book
 from engine.deciding.words import signals_in_words
+from engine.durations import in_duration
 from engine.kernels import policy_steps as kernels
 from engine.kernels.policy_steps import NEVER
 from engine.policies import PolicyStage
 from engine.policy.columns import truth_of
 from engine.policy.expression import Expression, Operation, Operator, Term
 from engine.policy.program import Trigger
-from engine.policy.rendering import in_duration, text_of
+from engine.policy.rendering import text_of
 from engine.policy.trigger import Cause
 from engine.policy.values import Truth
 from engine.steering import Subject

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -15,6 +15,7 @@ from engine.forecasting.windows import WINDOW_NAMES, Figures
 from engine.kernels import sampling
 from engine.kernels.sensing_columns import BUCKET_S
 from engine.kernels.windows import ABANDONED, AVAILABLE, DAY_WINDOW, WAITING
+from engine.policy.program import UNKNOWN
 from engine.sensing.outlook import SEGMENTS, Ahead
 from engine.sensing.rows import Sensed
 from engine.sensing.sensing import Sensing
@@ -22,6 +23,7 @@ from engine.state.acceptance import PRIOR_LEFT, PRIOR_TAKEN
 
 Whole = NDArray[np.int64]
 Real = NDArray[np.float64]
+Value = TypeVar("Value", np.int64, np.bool_)
 
 # Place of the 90 % quantile among those of forecasts.
 _P90: Final = 2
@@ -95,7 +97,6 @@ class Moment:
         self.queues = queues
         self.now_ms = now_ms
         self.sensing = sensing
-        self._own = sensing.own.latest
         self._windows: dict[str, Figures] = {}
 
     @property
@@ -112,18 +113,17 @@ class Moment:
     @cached_property
     def is_told(self) -> NDArray[np.bool_]:
         """(n,) where the engine itself tells of the queue."""
-        told = self.sensing.own.is_told
-        own = self.queues.own
-        inside = (own >= 0) & (own < len(told))
-        return inside & told[np.where(inside, own, 0)] if len(told) else inside
+        return self._own_of(self.sensing.own.is_told, otherwise=False)
 
     def sample(self, column: int) -> Whole:
         """(n,) a column of the engine's own sample, 0 before the first."""
-        own = self.queues.own
-        if not len(self._own):
-            return np.zeros(self.count, np.int64)
-        inside = (own >= 0) & (own < len(self._own))
-        return np.where(inside, self._own[np.where(inside, own, 0), column], 0)
+        return self._own_of(self.sensing.own.latest[:, column], 0)
+
+    @cached_property
+    def signed_in(self) -> Whole:
+        """(n,) agents who are signed in for the queue, UNKNOWN where the engine does not tell."""
+        found = self._own_of(self.sensing.own.signed_in, UNKNOWN)
+        return np.where(self.is_told, found, UNKNOWN)
 
     def latest(self, column: int) -> Whole:
         """(n,) a column of the last reading, of `engine.kernels.windows`."""
@@ -137,9 +137,19 @@ class Moment:
     @cached_property
     def age_ms(self) -> Whole:
         """(n,) age of what telemetry tells; very long where it never told of anything."""
-        latest_s = self.sensing.parts.windows.columns.latest_s[self.queues.rows]
-        age_ms = np.maximum(self.now_ms - 1_000 * (latest_s + 1), 0)
-        return np.where(latest_s < 0, _ALWAYS_MS, age_ms)
+        age_ms = np.maximum(self.now_ms - 1_000 * (self._latest_s + 1), 0)
+        return np.where(self.is_heard, age_ms, _ALWAYS_MS)
+
+    @cached_property
+    def is_heard(self) -> NDArray[np.bool_]:
+        """(n,) where telemetry has told of anything."""
+        heard: NDArray[np.bool_] = self._latest_s >= 0
+        return heard
+
+    @property
+    def _latest_s(self) -> Whole:
+        latest_s: Whole = self.sensing.parts.windows.columns.latest_s[self.queues.rows]
+        return latest_s
 
     def window(self, name: str) -> Figures:
         """Figures of a window, by row of sensing."""
@@ -189,7 +199,7 @@ class Moment:
         if buckets > SEGMENTS:
             model = self.sensing.parts.model
             expected = expected + model.demand(SEGMENTS, buckets, rows).mean
-        return np.where(np.isnan(self._known), np.nan, expected)
+        return np.where(self.sensing.known_arrivals()[rows], expected, np.nan)
 
     def contacts_p90(self, buckets: int) -> Real:
         """(n,) that nine in ten forecasts stay below."""
@@ -243,12 +253,13 @@ class Moment:
             found.append(zones[name])
         return found
 
-    @cached_property
-    def _known(self) -> Real:
-        """(n,) NaN where nothing has come and nothing is usual."""
-        assert self.ahead is not None
-        is_known = self.sensing.known_arrivals()[self.queues.rows]
-        return np.where(is_known, 0.0, np.nan)
+    def _own_of(self, known: NDArray[Value], otherwise: float) -> NDArray[Value]:
+        """(n,) what is known by row of the engine, `otherwise` of queues that it does not have."""
+        own = self.queues.own
+        inside = (own >= 0) & (own < len(known))
+        found = np.full(self.count, otherwise, known.dtype)
+        found[inside] = known[own[inside]]
+        return found
 
     def _is_new(self, rows: int) -> bool:
         """Whether there are queues that what was looked ahead to does not know."""

@@ -108,8 +108,7 @@ def _told(column: int) -> _Made:
     """Of the last reading; not known before the first."""
 
     def made(moment: Moment) -> Column:
-        is_known = moment.is_told | (moment.age_ms < 1 << 49)
-        return np.where(is_known, moment.latest(column), UNKNOWN)
+        return np.where(moment.is_told | moment.is_heard, moment.latest(column), UNKNOWN)
 
     return made
 
@@ -120,15 +119,6 @@ def _waiting(moment: Moment) -> Column:
 
 def _oldest_wait(moment: Moment) -> Column:
     return moment.either(moment.sample(sampling.OLDEST_WAIT_MS), windows.OLDEST_WAIT_MS)
-
-
-def _signed_in(moment: Moment) -> Column:
-    own, known = moment.queues.own, moment.sensing.own.signed_in
-    inside = moment.is_told & (own < len(known))
-    if not len(known):
-        return np.full(moment.count, UNKNOWN)
-    found: Whole = np.where(inside, known[np.where(inside, own, 0)], UNKNOWN)
-    return found
 
 
 def _spare_capacity(moment: Moment) -> Column:
@@ -146,9 +136,9 @@ def _busyness(moment: Moment) -> Texts:
     return [_GRADES.get(grade, "normal") for grade in grades.tolist()]
 
 
-def _of_definition(name: str, scale: float = 1.0) -> _Made:
+def _of_definition(name: str) -> _Made:
     def made(moment: Moment) -> Column:
-        return np.array([scale * getattr(item, name) for item in moment.queues.profiles])
+        return np.array([getattr(item, name) for item in moment.queues.profiles], np.float64)
 
     return made
 
@@ -238,7 +228,7 @@ _COLUMNS: Final[Mapping[str, _Made]] = MappingProxyType(
         "queue.agents_available": _told(windows.AVAILABLE),
         "queue.agents_handling": _told(windows.HANDLING),
         "queue.agents_wrap_up": _told(windows.WRAP_UP),
-        "queue.agents_signed_in": _signed_in,
+        "queue.agents_signed_in": lambda moment: moment.signed_in,
         "queue.max_length": _of_definition("max_length"),
         "queue.service_level_within": _of_definition("within_ms"),
         "queue.service_level_target": _of_definition("ratio"),
