@@ -288,7 +288,7 @@ def test_window_defaults_to_the_hours_with_calls() -> None:
 def test_options_default_to_the_committed_day_at_sixty_times() -> None:
     """`make demo` needs no argument."""
     assert parse_options([]) == Options(
-        DAY_DEFAULT, None, 60.0, None, None, 0, None, None, False, False
+        DAY_DEFAULT, None, 60.0, None, None, 0, None, None, None, False, False
     )
 
 

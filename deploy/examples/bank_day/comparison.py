@@ -33,6 +33,7 @@ NEXT_STEPS: Final = (
     "Play again, and meanwhile open the /metrics address printed at the start.",
     "See the whole day in two minutes: --speed 600.",
     "Add a surge of calls: --from 13:00 --until 15:00 --surge 14:00 --report sensed.html.",
+    "See what a policy does to it: add --policy deploy/examples/bank_day/relief.yaml.",
     "Route a contact of your own: start `headgate serve` and run the Python example in README.md.",
 )
 
@@ -46,10 +47,12 @@ def comparison_table(title: str, bank: DayFigures, engine: DayFigures) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     last = list(TYPES)[-1]
     for name in TYPES:
-        table.add_row(name, "bank", *_cells(bank, bank.by_type[name]))
-        table.add_row("", "engine", *_cells(engine, engine.by_type[name]), end_section=name == last)
-    table.add_row("all", "bank", *_cells(bank, bank.total), style="bold")
-    table.add_row("", "engine", *_cells(engine, engine.total), style="bold")
+        table.add_row(name, "bank", *cells_of(bank, bank.by_type[name]))
+        table.add_row(
+            "", "engine", *cells_of(engine, engine.by_type[name]), end_section=name == last
+        )
+    table.add_row("all", "bank", *cells_of(bank, bank.total), style="bold")
+    table.add_row("", "engine", *cells_of(engine, engine.total), style="bold")
     return table
 
 
@@ -94,7 +97,8 @@ def count_differences(engine: DayFigures, snapshots: Iterable[QueueSnapshot]) ->
     return differences
 
 
-def _cells(day: DayFigures, figures: TypeFigures) -> tuple[str, ...]:
+def cells_of(day: DayFigures, figures: TypeFigures) -> tuple[str, ...]:
+    """A row of figures under `HEADINGS`."""
     mean_wait_s = figures.mean_wait_s
     return (
         str(figures.offered),

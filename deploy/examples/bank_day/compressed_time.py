@@ -9,6 +9,7 @@ multiplied by it. All other modules speak in seconds of the bank's day.
 
 import asyncio
 import heapq
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -84,6 +85,10 @@ class Agenda:
         """Do everything that is due."""
         while self._entries and self._entries[0][0] <= now_s:
             heapq.heappop(self._entries)[2]()
+
+    def next_s(self) -> float:
+        """When the first of them is due; infinite for never."""
+        return self._entries[0][0] if self._entries else math.inf
 
     async def run(self, clock: DayClock, is_over: Callable[[], bool]) -> None:
         """Follow the clock until `is_over`, which is asked after every turn and every change."""

@@ -27,13 +27,18 @@ class Floor:
     """
 
     def __init__(
-        self, day: BankDay, window: Window, stage: Stage, surge_s: int | None = None
+        self,
+        day: BankDay,
+        window: Window,
+        stage: Stage,
+        surge_s: int | None = None,
+        customers: type[Customers] = Customers,
     ) -> None:
         self.figures: DayFigures = empty_figures(day.agents, window)
         planned = plan(day)
         self.added = () if surge_s is None else surge_of(day, planned, surge_s)
         contacts = tuple(contact for contact in planned if window.holds(contact.call)) + self.added
-        self.customers = Customers(contacts, stage, self.figures)
+        self.customers = customers(contacts, stage, self.figures)
         self.desks = Desks(day.agents, stage, self.figures, window, self.customers.contact)
         self._stage = stage
         self._window = window

@@ -51,6 +51,9 @@ class Options:
         Port of the engine's API, 0 for a free one.
     surge_s
         When a surge is added to the day's calls, None for none.
+    policy
+        File of policies: the window is then played twice, without them and with them; None for a
+        live play.
     report
         File to write what was sensed to, as a page; None for none.
     keep
@@ -66,6 +69,7 @@ class Options:
     until_s: int | None
     port: int
     surge_s: int | None
+    policy: Path | None
     report: Path | None
     keep: bool
     plain: bool
@@ -90,6 +94,8 @@ def parse_options(arguments: Sequence[str]) -> Options:
         help="port of the engine's API (default: a free one)")  # fmt: skip
     add("--surge", type=_checked(parse_clock), dest="surge_s", metavar="HH:MM",
         help="add calls: for 20 minutes three times what comes (default: no surge)")  # fmt: skip
+    add("--policy", type=_checked(_file), metavar="FILE",
+        help="play the window twice, not live: without a file of policies and with it")  # fmt: skip
     add("--report", type=_checked(_page), metavar="FILE.html",
         help="write what was sensed as a page with plots")  # fmt: skip
     add("--keep", action="store_true", help="leave the engine's data folder and log behind")
@@ -163,6 +169,14 @@ def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
 
 def _speed(text: str) -> float:
     return _number(text, float, SPEED_MIN, SPEED_MAX)
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    if not path.is_file():
+        message = f"expected a file of policies, got {text!r}"
+        raise ValueError(message)
+    return path
 
 
 def _page(text: str) -> Path:

@@ -83,6 +83,7 @@ def main() -> int:
     )
     from deploy.examples.bank_day.past import weeks_before
     from deploy.examples.bank_day.playing import Play, PlayFailed
+    from deploy.examples.bank_day.twice_board import show_twice
 
     options = parse_options(sys.argv[1:])
     try:
@@ -90,6 +91,9 @@ def main() -> int:
         window = window_of(day, options)
         check_surge(window, options.surge_s)
         weeks = weeks_before(day.day, options.source)
+        if options.policy is not None:
+            show_twice(day, weeks, window, options, Console())
+            return 0
         play = Play(day, weeks, window, options, Console())
         asyncio.run(interruption.cancels(play.run()))
     except (BankDayError, EngineFailed, PlayFailed) as error:

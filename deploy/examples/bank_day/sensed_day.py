@@ -7,8 +7,9 @@ beside the play, over samples of the bank's seconds. Played at 1× the engine's 
 tells the same.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -50,6 +51,7 @@ _MINUTE_S: Final = 60
 _RISK: Final = HORIZONS_S.index(RISK_S)
 # All queues together are forecast as well: a surge of all of them is one anomaly.
 ALL: Final = "all"
+_NO_MORE: Final[Mapping[int, bytes]] = MappingProxyType({})
 
 
 class QueueView(NamedTuple):
@@ -173,18 +175,29 @@ class SensedDay:
     """
     The `Sensing` of a window of the day, and a record of it. Not for two threads at a time.
 
+    Parameters
+    ----------
+    more
+        Definitions of queues beside the bank's, by row.
+
     Attributes
     ----------
     record
         What was told so far.
     """
 
-    def __init__(self, day: BankDay, weeks: Weeks | None, window: Window) -> None:
+    def __init__(
+        self,
+        day: BankDay,
+        weeks: Weeks | None,
+        window: Window,
+        more: Mapping[int, bytes] = _NO_MORE,
+    ) -> None:
         compile_sensing()
         self._until_s = window.until_s
         self._midnight_s = midnight_s(day.day)
         self._sensing = Sensing(SensingSettings(lateness_s=0))
-        self._sensing.define(Changes(_definitions(), None))
+        self._sensing.define(Changes({**_definitions(), **more}, None))
         rows = self._sensing.directory.rows
         self._rows = np.array([rows.queue_row(name) for name in TYPES])
         self._told_s: dict[int, int] = {}
@@ -196,6 +209,11 @@ class SensedDay:
             weeks = Weeks(weeks.first, weeks.calls | {day.day: day.calls})
             teach_weeks(self._sensing, weeks, now_ms)
         self.record = Record(GUESS_TEXT if weeks is None else weeks.text)
+
+    @property
+    def sensing(self) -> Sensing:
+        """What senses."""
+        return self._sensing
 
     def take(self, samples: Iterable[Sample]) -> None:
         """Sense seconds, one by one, in order; none after the window, when nobody joins."""
