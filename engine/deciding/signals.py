@@ -161,8 +161,18 @@ def _risk(place: int) -> _Made:
 
 
 def _of_anomaly(kind: AnomalyKind, value: Callable[[Anomaly, int], float]) -> _Made:
+    """
+    Of the queue, or of its group: that takes over what is told of members, and names those.
+
+    Where it names none no queue does by itself what all do together.
+    """
+
     def made(moment: Moment) -> Column:
         by_row = {item.row: item for item in moment.sensing.parts.watch.open() if item.kind is kind}
+        for group, members in moment.sensing.directory.rows.groups() if by_row else ():
+            if group in by_row:
+                named = by_row[group].members or members.tolist()
+                by_row = dict.fromkeys(named, by_row[group]) | by_row
         second = moment.sensing.parts.windows.closed_s
         values = [
             value(by_row[row], second) if row in by_row else 0.0

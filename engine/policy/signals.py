@@ -108,7 +108,8 @@ _OF_HORIZON: Final = (
 _SENSED: Final = (
     Signal("forecast.age", _T, "", "since the forecast was made"),
     Signal("busyness", _S, "", _BUSYNESS_MEANING + ", graded from forecast and present"),
-    Signal("anomaly.surge", _B, "", "whether a surge that the forecast does not allow lasts"),
+    Signal("anomaly.surge", _B, "", "whether a surge lasts that the forecast does not allow, of "
+           "the queue or of its group with it"),
     Signal("anomaly.silence", _B, "", "whether the feed has fallen silent"),
     Signal("anomaly.excess", _D, "contacts", "more than forecast in the next 15 minutes if the "
            "surge goes on; 0 without one"),

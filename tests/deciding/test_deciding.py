@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from engine.commands import Route
+from engine.commands import Route, UpsertQueue
 from engine.deciding.moment import Moment, queues_of
 from engine.deciding.signals import Signals
 from engine.deciding.waits import Standing, waits_of
+from engine.forecasting.anomaly import Anomaly, AnomalyKind
 from engine.lifecycle import Channel
 from engine.policies import PolicyStage
 from engine.policy.checked import Kind
@@ -196,3 +197,30 @@ def test_expected_waits_are_those_of_the_engine() -> None:
         assert found.high[place] == pytest.approx(gamma_quantiles(mean, variance)[1], rel=3e-3)
     nobody = Standing(*(np.array([value]) for value in (2.0, 0.0, 0.0, 1e5, 0.0)))
     assert np.isnan(waits_of(nobody).mean).all()
+
+
+def test_a_surge_of_the_group_is_one_of_the_queues_it_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The group's takes the place of theirs; without names all surge a little."""
+    played = DecidingPlayed()
+    for name, group in (("a", "g"), ("b", "g"), ("c", "")):
+        played.do(UpsertQueue(name, forecast_group=group))
+    played.define()
+    played.use(a_policy("anomaly.surge && anomaly.excess > 10.0"))
+    played.decide_for(2)
+    rows = played.sensing.directory.rows
+    ((whole, _),) = rows.groups()
+    surge = Anomaly(1, AnomalyKind.SURGE, whole, played.second, -1, 300, 20.0, 0.999)
+    monkeypatch.setattr(played.sensing.parts.watch, "open", lambda: [surge])
+    moment = Moment(played.sensing, queues_of(played.sensing), 1_000 * played.second)
+    signals = Signals(moment, Vocabulary())
+    assert signals.column("anomaly.surge").tolist() == [1.0, 1.0, 0.0]
+    assert signals.column("anomaly.excess").tolist() == [20.0, 20.0, 0.0]
+    assert signals.column("anomaly.silence").tolist() == [0.0, 0.0, 0.0]
+    own = surge._replace(number=2, row=played.row("a"), excess=7.0)
+    monkeypatch.setattr(played.sensing.parts.watch, "open", lambda: [surge, own])
+    assert Signals(moment, Vocabulary()).column("anomaly.excess").tolist() == [7.0, 20.0, 0.0]
+    named = surge._replace(members=(played.row("b"),))
+    monkeypatch.setattr(played.sensing.parts.watch, "open", lambda: [named])
+    assert Signals(moment, Vocabulary()).column("anomaly.surge").tolist() == [0.0, 1.0, 0.0]
