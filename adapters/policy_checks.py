@@ -43,7 +43,8 @@ async def check(
     if alone:
         return await in_thread(_check, texts, [], Estate())
     others = [Source(item.name, item.text) for item in _in_force(engine) if item.name != but]
-    estate = Estate(queues=frozenset(engine.read.queue_ids()))
+    skills, tags = engine.read.names_of_agents()
+    estate = Estate(queues=frozenset(engine.read.queue_ids()), groups=tags, skills=skills)
     return await in_thread(_check, texts, others, estate)
 
 

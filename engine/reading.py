@@ -40,6 +40,10 @@ class CellReader:
         """An agent."""
         return self._cell.agents.view(self.agent_row(agent_id))
 
+    def names_of_agents(self) -> tuple[set[str], set[str]]:
+        """Skills that some agent holds, and tags that some agent carries. O(agents × skills)."""
+        return self._cell.names.of_agents()
+
     def offered_rows(self, agent_row: int) -> NDArray[np.int64]:
         """Rows of contacts that an agent has on offer beside another whose offer leads."""
         offers = self._cell.store.columns.offers

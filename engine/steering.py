@@ -164,6 +164,8 @@ class Counted(IntEnum):
     ANNOUNCED = 19
     # The engine refused what the policy wanted.
     FAILED = 20
+    # Agents of groups opened to the queue, each as often as it came to serve it.
+    OPENED = 21
 
 
 def activation_name(number: int) -> str:

@@ -10,16 +10,15 @@ and never to a contact that has been moved before.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from engine.acting.contact_values import WaitingContact
 from engine.acting.deeds import Deed, notices_of, perform
-from engine.acting.eligibility import ContactCondition, Group
 from engine.acting.entry import classified, reclassified
 from engine.acting.rulebook import Acting, Rulebook
+from engine.acting.standing import Standing, StandingOrders
 from engine.commands import Route, UpdateContact
 from engine.effects import EffectKind
 from engine.handlers import contacts, policies
@@ -43,11 +42,9 @@ from engine.steering import (
     Approval,
     ApproveActivation,
     Counted,
-    Order,
     PhaseFigures,
     Shift,
     Steer,
-    Subject,
 )
 
 _QUEUED: Final = int(ContactState.QUEUED)
@@ -55,34 +52,6 @@ _QUEUED: Final = int(ContactState.QUEUED)
 _LOOKED_AT: Final = 64
 # Notes on contacts beyond which those on contacts that have ended are forgotten.
 _REMEMBERED_MAX: Final = 4_096
-
-
-class _Standing(NamedTuple):
-    """
-    A policy that is on for a queue.
-
-    Attributes
-    ----------
-    eligible
-        Contacts that its activation has found eligible.
-    """
-
-    activation: Activation
-    acting: Acting
-    share: float
-    eligible: set[str]
-
-
-class _AtWork(NamedTuple):
-    """Policies that are on for a queue, in their order, and where they look up who is eligible."""
-
-    standing: list[_Standing]
-    groups: list[Group]
-
-    def open_to(self, contact: WaitingContact) -> frozenset[ContactCondition]:
-        """Conditions that a contact may meet."""
-        found = [group.open_to(contact) for group in self.groups]
-        return found[0] if len(found) == 1 else frozenset().union(*found)
 
 
 class Desk:
@@ -101,19 +70,16 @@ class Desk:
         self.due_ms = NEVER_MS
         self._cell = cell
         self.rulebook = Rulebook()
-        # By row of the queue.
-        self._at_work: dict[int, _AtWork] = {}
+        self._orders = StandingOrders(cell)
         self._to_look_at: deque[int] = deque()
         # Policies on trial that would have acted on a contact, by its id.
         self._shadowed: dict[str, set[str]] = {}
-        # Contacts that an activation has found eligible.
-        self._eligible: dict[int, set[str]] = {}
         self._forget_above = _REMEMBERED_MAX
 
     @property
     def notes(self) -> int:
         """How many notes on contacts are kept; at most twice those on open ones, or 4,096."""
-        return len(self._shadowed) + sum(map(len, self._eligible.values()))
+        return len(self._shadowed) + self._orders.notes
 
     @property
     def has_more_to_close(self) -> bool:
@@ -124,9 +90,7 @@ class Desk:
         """Have these versions in force; orders of others are no longer carried out."""
         rulebook.take_over(self.rulebook)
         self.rulebook = rulebook
-        self._set_to_work(
-            {row: map(self._renewed, found.standing) for row, found in self._at_work.items()}
-        )
+        self._orders.renew(rulebook)
 
     def route(self, command: Route) -> Outcome:
         """Take a contact in, classified where it names no queue; a policy may act on it at once."""
@@ -134,7 +98,7 @@ class Desk:
         if not (command.queue_id or command.continues_contact_id):
             command = classified(cell, self.rulebook, command)
         outcome = contacts.route(cell, command)
-        if not self._at_work or outcome.state != _QUEUED or outcome.already_known:
+        if not self._orders.by_row or outcome.state != _QUEUED or outcome.already_known:
             return outcome
         row = cell.contacts.slots.row_of(command.contact_id)
         attributes = None if command.continues_contact_id else command.attributes
@@ -155,11 +119,7 @@ class Desk:
         for shift in command.shifts:
             self._shift(shift, now_ms)
         self._close(now_ms)
-        standing: dict[int, list[_Standing | None]] = {}
-        for order in command.orders:
-            row = self._cell.queues.slots.row_of(order.subject.queue_id)
-            standing.setdefault(row, []).append(self._standing(order, row))
-        self._set_to_work(standing)
+        self._orders.give(command.orders, self.rulebook)
         self._to_look_at = deque(self._waiting_rows())
         self.due_ms = now_ms if self._to_look_at else NEVER_MS
         self._forget()
@@ -168,14 +128,7 @@ class Desk:
     def override(self, command: OverridePolicy) -> Outcome:
         """Say what policies do; what is to stop does nothing from here on."""
         outcome = policies.override(self._cell, command)
-        self._set_to_work(
-            {
-                row: [
-                    item for item in found.standing if not self._is_stopped(item.activation.subject)
-                ]
-                for row, found in self._at_work.items()
-            }
-        )
+        self._orders.end_stopped()
         return outcome
 
     def approve(self, command: ApproveActivation) -> Outcome:
@@ -219,7 +172,7 @@ class Desk:
             standing = activation.standing if queue_row < 0 else self._totals_of(queue_row)
             activations.end(activation, shift, now_ms, standing)
             self._tell(EffectKind.ACTIVATION_ENDED, activation, shift.cause.name.lower())
-            self._eligible.pop(activation.number, None)
+            self._orders.forget(activation.number)
 
     def _tell(self, kind: EffectKind, activation: Activation, reason: str) -> None:
         """Tell of an activation, and whom its policy has notified of its beginning and end."""
@@ -255,52 +208,19 @@ class Desk:
             int(totals[WAIT_MS_SUM]),
         )
 
-    def _standing(self, order: Order, queue_row: int) -> _Standing | None:
-        """What an order has act; None where that is not in force, or does nothing to contacts."""
-        subject = order.subject
-        acting = self.rulebook.acting.get((subject.policy, subject.version))
-        activation = self._cell.activations.open_of(subject)
-        if acting is None or activation is None or queue_row < 0 or not acting.deeds:
-            return None
-        if self._is_stopped(subject):
-            return None
-        eligible = self._eligible.setdefault(activation.number, set())
-        return _Standing(activation, acting, order.share, eligible)
-
-    def _renewed(self, standing: _Standing) -> _Standing | None:
-        """The same by the rulebook in force; None where that no longer has it, or not so far."""
-        before = standing.acting
-        acting = self.rulebook.acting.get((before.name, before.version))
-        if acting is None or acting.stage is not before.stage:
-            return None
-        return standing._replace(acting=acting)
-
-    def _set_to_work(self, by_row: Mapping[int, Iterable[_Standing | None]]) -> None:
-        """Have these policies act, by row of the queue."""
-        self._at_work = {}
-        for row, found in by_row.items():
-            standing = [item for item in found if item is not None]
-            if standing:
-                groups = dict.fromkeys(item.acting.group for item in standing)
-                self._at_work[row] = _AtWork(standing, list(groups))
-
-    def _is_stopped(self, subject: Subject) -> bool:
-        now_ms = self._cell.store.scalar[NOW_MS]
-        return self._cell.policies.is_stopped(subject.policy, subject.queue_id, now_ms)
-
     def _waiting_rows(self) -> list[int]:
         """Rows of contacts that wait in queues where something is on, the oldest first."""
-        if not self._at_work:
+        if not self._orders.by_row:
             return []
         columns = self._cell.store.columns.contacts
         rows = np.flatnonzero(columns.state == _QUEUED)
-        rows = rows[np.isin(columns.queue[rows], list(self._at_work))]
+        rows = rows[np.isin(columns.queue[rows], list(self._orders.by_row))]
         oldest: list[int] = rows[np.argsort(columns.since_ms[rows], kind="stable")].tolist()
         return oldest
 
     def _look_at(self, contact: WaitingContact) -> bool:
         """Whether any policy acted on a contact."""
-        at_work = self._at_work.get(contact.queue_row)
+        at_work = self._orders.by_row.get(contact.queue_row)
         if at_work is None:
             return False
         has_acted = False
@@ -309,48 +229,50 @@ class Desk:
             if standing.acting.condition not in open_to or not self._act(contact, standing):
                 continue
             has_acted = True
-            if standing.acting.moves and standing.acting.stage is not PolicyStage.SHADOW:
+            if standing.acting.moves and not standing.is_shadow:
                 break
             contact.look_anew()
             open_to = at_work.open_to(contact)
         return has_acted
 
-    def _act(self, contact: WaitingContact, standing: _Standing) -> bool:
+    def _act(self, contact: WaitingContact, standing: Standing) -> bool:
         """Whether a policy acted on a contact, in shadow whether it would have."""
         contact_id, acting, activation = contact.contact_id, standing.acting, standing.activation
-        if self._has_acted(acting, contact) or not self._is_eligible(contact, standing):
+        if not acting.deeds or self._has_acted(standing, contact):
+            return False
+        if not self._is_eligible(contact, standing):
             return False
         if not acting.takes(contact_id, standing.share):
             return False
-        is_shadow = acting.stage is PolicyStage.SHADOW
-        if not is_shadow and not activation.may_act:
+        if not standing.is_shadow and not activation.may_act:
             return False
         if acting.moves and not self._may_move(acting, contact.row):
             return False
-        self._note(acting, contact, is_shadow=is_shadow)
+        self._note(standing, contact)
         for deed in acting.deeds:
-            self._do(contact, deed, standing, is_shadow=is_shadow)
+            self._do(contact, deed, standing)
         return True
 
     def _may_move(self, acting: Acting, row: int) -> bool:
         choices, now_ms = self._cell.choices, self._cell.store.scalar[NOW_MS]
         return not (choices.hops(row) or choices.is_open(row)) and acting.has_budget(now_ms)
 
-    def _has_acted(self, acting: Acting, contact: WaitingContact) -> bool:
-        if acting.stage is PolicyStage.SHADOW:
-            return acting.name in self._shadowed.get(contact.contact_id, ())
-        return acting.name in contact.said.steered.policies
+    def _has_acted(self, standing: Standing, contact: WaitingContact) -> bool:
+        name = standing.acting.name
+        if standing.is_shadow:
+            return name in self._shadowed.get(contact.contact_id, ())
+        return name in contact.said.steered.policies
 
-    def _note(self, acting: Acting, contact: WaitingContact, *, is_shadow: bool) -> None:
+    def _note(self, standing: Standing, contact: WaitingContact) -> None:
         """Keep that a policy has acted on a contact, or that it would have."""
-        if is_shadow:
-            self._shadowed.setdefault(contact.contact_id, set()).add(acting.name)
+        name, said = standing.acting.name, contact.said
+        if standing.is_shadow:
+            self._shadowed.setdefault(contact.contact_id, set()).add(name)
             return
-        said = contact.said
-        steered = said.steered._replace(policies=(*said.steered.policies, acting.name))
+        steered = said.steered._replace(policies=(*said.steered.policies, name))
         self._cell.contacts.write(contact.row, said._replace(steered=steered))
 
-    def _is_eligible(self, contact: WaitingContact, standing: _Standing) -> bool:
+    def _is_eligible(self, contact: WaitingContact, standing: Standing) -> bool:
         """Whether a contact is one that a policy acts on now; counted once."""
         acting, contact_id = standing.acting, contact.contact_id
         if acting.is_split and not self.rulebook.is_of(acting, contact_id):
@@ -362,11 +284,9 @@ class Desk:
             self._cell.activations.count(standing.activation.number, Counted.ELIGIBLE)
         return True
 
-    def _do(
-        self, contact: WaitingContact, deed: Deed, standing: _Standing, *, is_shadow: bool
-    ) -> None:
+    def _do(self, contact: WaitingContact, deed: Deed, standing: Standing) -> None:
         number = standing.activation.number
-        if is_shadow:
+        if standing.is_shadow:
             self._cell.activations.count(number, deed.counts)
             return
         self._cell.make_effect_room()
@@ -389,7 +309,6 @@ class Desk:
             return row >= 0 and not HAS_ENDED[states[row]]
 
         self._shadowed = {name: found for name, found in self._shadowed.items() if is_open(name)}
-        for known in self._eligible.values():
-            known.intersection_update([name for name in known if is_open(name)])
+        self._orders.forget_unless(is_open)
         # Not again each second where so many are open.
         self._forget_above = max(_REMEMBERED_MAX, 2 * self.notes)

@@ -27,6 +27,8 @@ class Acting:
         What it does to contacts.
     moves
         Whether any of that takes contacts elsewhere.
+    groups
+        Tags of the agents that it opens to the queue.
     condition
         Which contacts it acts on.
     group
@@ -43,6 +45,8 @@ class Acting:
         self.policy: Relief = of.compiled.policy
         self.deeds = deeds_of(self.policy.spec.actions)
         self.moves = any(deed.is_move for deed in self.deeds)
+        opened = (action.open_agents for action in self.policy.spec.actions)
+        self.groups = tuple(item.group for item in opened if item is not None)
         self.condition = ContactCondition(of.compiled)
         most = self.policy.spec.guards.contacts_per_minute or 0
         self._budget = MinuteBudgets(np.array([most], np.int64))

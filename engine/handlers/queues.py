@@ -60,7 +60,7 @@ def delete_queue(cell: CellState, command: DeleteQueue) -> Outcome:
         raise CommandRefused(
             Refusal.QUEUE_HOLDS_CONTACTS, violation("queue_id", command.queue_id, expected)
         )
-    if columns.bitsets.queue_agents[row].any():
+    if cell.agents.are_named(row):
         expected = "a queue no agent names; take it from their definitions first"
         raise CommandRefused(
             Refusal.QUEUE_HAS_AGENTS, violation("queue_id", command.queue_id, expected)

@@ -58,6 +58,17 @@ def agent_changed(table: Table) -> int:
 
 
 @kernel
+def agent_lent(table: Table) -> int:
+    """
+    Let an agent with room take what waits in the queues that they serve now.
+
+    `settle_agent`.
+    """
+    settle_agent(table, open_cell(table).request[IN_AGENT])
+    return _APPLIED
+
+
+@kernel
 def delete_agent(table: Table) -> int:
     """
     Take an agent without contacts out of matching and time; `engine.state` does the rest.

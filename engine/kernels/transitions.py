@@ -12,6 +12,7 @@ their transition runs.
 from engine.kernels.agent_life import schedule_lease
 from engine.kernels.agent_transitions import (
     agent_changed,
+    agent_lent,
     delete_agent,
     delete_queue,
     heartbeat,
@@ -96,6 +97,7 @@ _RECOVER = int(Operation.RECOVER)
 _DELETE_AGENT = int(Operation.DELETE_AGENT)
 _DELETE_QUEUE = int(Operation.DELETE_QUEUE)
 _RESET_ESTIMATES = int(Operation.RESET_ESTIMATES)
+_SETTLE_AGENT = int(Operation.SETTLE_AGENT)
 _FORGET_CONTACT = int(Operation.FORGET_CONTACT)
 _MARK_CONTACT = int(Operation.MARK_CONTACT)
 _MARK_AGENT = int(Operation.MARK_AGENT)
@@ -156,27 +158,35 @@ def _apply_in_hand(table: Table, operation: int) -> int:
 
 
 @kernel
-def _apply_to_cell(table: Table, operation: int) -> int:
-    """Run the transition of an operation on an agent, a queue or the cell. As the transition."""
+def _apply_to_agent(table: Table, operation: int) -> int:
+    """Run the transition of an operation on an agent. As the transition."""
     if operation == _HEARTBEAT:
         return heartbeat(table)
     if operation == _SET_PRESENCE:
         return set_presence(table)
     if operation == _AGENT_CHANGED:
         return agent_changed(table)
+    if operation == _DELETE_AGENT:
+        return delete_agent(table)
+    if operation == _RESET_ESTIMATES:
+        return reset_estimates(table)
+    if operation == _SETTLE_AGENT:
+        return agent_lent(table)
+    return _APPLIED
+
+
+@kernel
+def _apply_to_cell(table: Table, operation: int) -> int:
+    """Run the transition of an operation on a queue, the cell or an agent. As the transition."""
     if operation == _QUEUE_CHANGED:
         return queue_changed(table)
     if operation == _SET_INTAKE:
         return set_intake(table)
     if operation == _RECOVER:
         return recover(table)
-    if operation == _DELETE_AGENT:
-        return delete_agent(table)
     if operation == _DELETE_QUEUE:
         return delete_queue(table)
-    if operation == _RESET_ESTIMATES:
-        return reset_estimates(table)
-    return _APPLIED
+    return _apply_to_agent(table, operation)
 
 
 @kernel

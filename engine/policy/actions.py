@@ -104,10 +104,9 @@ class OfferChoice(Declared):
 
 
 class Overflow(Declared):
-    """Contacts go to another queue, pool of agents or cell, on the same channel."""
+    """Contacts go to another queue or cell, on the same channel."""
 
     queue: Id | None = None
-    pool: Id | None = None
     cell: Id | None = None
 
     @model_validator(mode="after")
@@ -117,7 +116,14 @@ class Overflow(Declared):
 
 
 class OpenAgents(Declared):
-    """Agents of a group serve the queue as well, as long as the policy is on."""
+    """
+    Agents of a group serve the queue as well, as long as the policy is on; contacts stay.
+
+    Attributes
+    ----------
+    group
+        A tag: the group are the agents who carry it.
+    """
 
     group: Id
 

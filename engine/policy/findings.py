@@ -45,13 +45,12 @@ class Estate(NamedTuple):
     ----------
     queues
         Ids of queues.
-    groups, pools, cells, webhooks, skills
+    groups, cells, webhooks, skills
         Names.
     """
 
     queues: Collection[str] | None = None
     groups: Collection[str] | None = None
-    pools: Collection[str] | None = None
     cells: Collection[str] | None = None
     webhooks: Collection[str] | None = None
     skills: Collection[str] | None = None

@@ -30,7 +30,9 @@ def missing_names(compiled: Compiled, estate: Estate) -> Iterator[Finding]:
         close = difflib.get_close_matches(given, sorted(known), n=1) if _is_short(known) else []
         hint = f"; did you mean {close[0]}?" if close else ""
         message = f"no {what} {given!r}{hint}"
-        yield Finding(Severity.ERROR, f"unknown-{what}", name, path, message)
+        # Agents come and go with what they carry: a policy may be there before them.
+        severity = Severity.WARNING if what in ("group", "skill") else Severity.ERROR
+        yield Finding(severity, f"unknown-{what}", name, path, message)
     if not isinstance(compiled, CompiledRouting):
         yield from _matches_nothing(compiled.policy, estate)
 
@@ -60,7 +62,7 @@ def _of_relief(policy: Relief) -> Iterator[tuple[str, Path, str]]:
 
 def _of_action(path: Path, action: Action) -> Iterator[tuple[str, Path, str]]:
     if action.overflow is not None:
-        for what in ("queue", "pool", "cell"):
+        for what in ("queue", "cell"):
             given = getattr(action.overflow, what)
             if given is not None:
                 yield what, (*path, "overflow", what), given

@@ -57,20 +57,11 @@ def _same_names(policies: Sequence[Compiled]) -> Iterator[Finding]:
 def _not_carried_out(compiled: CompiledRelief) -> Iterator[Finding]:
     """Actions that can be written and that the engine does not carry out yet."""
     for place, action in enumerate(compiled.policy.spec.actions):
-        if action.open_agents is not None:
-            what, path = "open_agents", "open_agents"
-        elif action.overflow is not None and action.overflow.queue is None:
-            what, path = "overflow to a pool or cell", "overflow"
-        else:
+        if action.overflow is None or action.overflow.cell is None:
             continue
-        message = f"{what} is not carried out yet: overflow to a queue that other agents serve"
-        yield Finding(
-            Severity.ERROR,
-            "not-carried-out",
-            compiled.policy.name,
-            ("spec", "actions", place, path),
-            message,
-        )
+        path: Path = ("spec", "actions", place, "overflow", "cell")
+        message = "overflow to a cell is not carried out yet: name a queue of this one"
+        yield Finding(Severity.ERROR, "not-carried-out", compiled.policy.name, path, message)
 
 
 def _params(compiled: Compiled) -> Iterator[Finding]:

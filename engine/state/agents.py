@@ -24,6 +24,7 @@ from engine.kernels.columns import (
 from engine.kernels.requests import IN_AGENT, IN_OPERATION, OUT_OCCUPANCY_PPB, Operation
 from engine.lifecycle import AgentKind, Channel, Presence
 from engine.limits import CAPACITY_MAX, ESTIMATE_PRIOR
+from engine.state.lending import Lending
 from engine.state.names import Names
 from engine.state.slots import Slots, Vocabulary
 from engine.state.store import Store
@@ -92,7 +93,8 @@ class AgentRows:
         self.payloads: list[bytes] = []
         # Rows whose payload the open commit group must write.
         self.payload_is_new: set[int] = set()
-        # Counts definitions written and removed, so that a reader sees whether to read again.
+        self._lending = Lending(store, names)
+        # Counts changes of who serves what, so that a reader sees whether to read again.
         self.changes = 0
 
     def write(self, row: int, command: UpsertAgent, queue_rows: Iterable[int]) -> None:
@@ -125,7 +127,8 @@ class AgentRows:
             agents.interrupted_by[row, item.channel] = interruptors
             agents.interruptors[row] |= interruptors
             agents.depth[row, item.channel] = _depth_of(item.channel, command.channels)
-        for queue_row in queue_rows:
+        served = set(queue_rows)
+        for queue_row in served:
             _add(bitsets.queue_agents[queue_row], row)
             _add(bitsets.agent_queues[row], queue_row)
         for skill in command.skills:
@@ -137,7 +140,32 @@ class AgentRows:
                 _add(bitsets.skill_agents[number * LEVELS + level], row)
         for tag in command.tags:
             _add(bitsets.tag_agents[self._names.tags.intern(tag)], row)
+        self._lending.joined(row, command.tags, served)
         self._write_payload(row, command)
+
+    def lend(self, queue_row: int, tag: str) -> list[int]:
+        """
+        Have the agents who carry a tag serve a queue that is not theirs, until they are recalled.
+
+        Returns the rows of those who do now; matches nothing.
+        """
+        self.changes += 1
+        return self._lending.open(queue_row, tag)
+
+    def recall(self, queue_row: int, tag: str) -> None:
+        """Have them serve it no more; what they hold they keep."""
+        self.changes += 1
+        self._lending.close(queue_row, tag)
+
+    @property
+    def lent(self) -> set[tuple[int, str]]:
+        """Rows of queues and the tags whose agents are lent to them."""
+        return self._lending.opened
+
+    def are_named(self, queue_row: int) -> bool:
+        """Whether the definition of any agent names a queue."""
+        members = int(np.bitwise_count(self._store.columns.bitsets.queue_agents[queue_row]).sum())
+        return members > self._lending.lent_to(queue_row)
 
     def clear(self, row: int, now_ms: int) -> None:
         """Make a row ready for a new agent, offline."""
@@ -277,6 +305,7 @@ class AgentRows:
         for bits in (bitsets.queue_agents, bitsets.skill_agents, bitsets.tag_agents):
             members = bits[:, row >> 6]
             members &= ~np.uint64(1 << (row & 63))
+        self._lending.left(row)
 
 
 def _depth_of(channel: Channel, channels: tuple[ChannelCapacity, ...]) -> int:

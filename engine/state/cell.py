@@ -198,6 +198,9 @@ class CellState:
         ended = (columns.contacts.queue == row) & HAS_ENDED[columns.contacts.state]
         for contact in np.flatnonzero(ended):
             self.run_on(Operation.FORGET_CONTACT, IN_CONTACT, int(contact))
+        for queue_row, tag in self.agents.lent:
+            if queue_row == row:
+                self.agents.recall(row, tag)
         self.classes.drop_queue(row)
         self.hours.set(row, None)
         self.queues.retire(row)

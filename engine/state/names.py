@@ -107,14 +107,26 @@ class Names:
         rows = np.array(sorted(requirement_rows), np.int64)
         wanted = _items(asked.skill, asked.skill_count, rows)
         wanted |= _items(asked.preferred_skill, asked.preferred_count, rows)
-        held = np.flatnonzero(columns.agents.proficiency.any(axis=0)).tolist()
-        self.skills.keep_only(wanted | set(held))
-        carried = np.flatnonzero(columns.bitsets.tag_agents.any(axis=1)).tolist()
-        tags = set(carried)
+        self.skills.keep_only(wanted | self._held_skills())
+        tags = self._carried_tags()
         tags |= _items(asked.tag, asked.tag_count, rows)
         tags |= _items(asked.any_tag, asked.any_tag_count, rows)
         tags |= _items(asked.no_tag, asked.no_tag_count, rows)
         self.tags.keep_only(tags)
+
+    def of_agents(self) -> tuple[set[str], set[str]]:
+        """Skills that some agent holds, and tags that some agent carries."""
+        skills, tags = self.skills.names, self.tags.names
+        held, carried = self._held_skills(), self._carried_tags()
+        return {skills[number] for number in held}, {tags[number] for number in carried}
+
+    def _held_skills(self) -> set[int]:
+        proficiency = self._store.columns.agents.proficiency
+        return set(np.flatnonzero(proficiency.any(axis=0)).tolist())
+
+    def _carried_tags(self) -> set[int]:
+        tag_agents = self._store.columns.bitsets.tag_agents
+        return set(np.flatnonzero(tag_agents.any(axis=1)).tolist())
 
     def _is_held(self, skill: str) -> bool:
         number = self.skills.number_of(skill)

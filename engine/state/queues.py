@@ -15,7 +15,7 @@ from engine.kernels.solving import prepare
 from engine.lifecycle import Intake, QueueOrder, Strategy, WrapUpMode
 from engine.limits import NEVER_MS
 from engine.state import hours
-from engine.state.slots import Slots
+from engine.state.slots import Slots, members_of
 from engine.state.store import Store
 from engine.state.weights import weights_in_force
 
@@ -144,7 +144,7 @@ class QueueRows:
         members = bitsets.queue_agents[row]
         free = np.bitwise_or.reduce(bitsets.free_agents, axis=0) & members
         signed_in = columns.agents.presence
-        member_rows = _rows_of(members)
+        member_rows = members_of(members)
         member_presence = signed_in[member_rows]
         return QueueSnapshot(
             queue_id=self.slots.ids[row],
@@ -184,8 +184,3 @@ def definition_of(payload: bytes) -> UpsertQueue:
     fields["weights"] = ScoreWeights(*fields.get("weights", ()))
     fields["hours"] = hours.decoded(fields.get("hours"))
     return UpsertQueue(**fields)
-
-
-def _rows_of(bits: NDArray[np.uint64]) -> NDArray[np.intp]:
-    """Rows in a bit set, ascending."""
-    return np.flatnonzero(np.unpackbits(bits.view(np.uint8), bitorder="little"))

@@ -3,6 +3,9 @@
 import heapq
 from collections.abc import Collection, Iterable, KeysView, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from engine.state.store import Store
 
 
@@ -137,3 +140,8 @@ class Vocabulary:
                 self.names[number] = ""
                 heapq.heappush(self._free, number)
         self._number_of = kept
+
+
+def members_of(bits: NDArray[np.uint64]) -> NDArray[np.intp]:
+    """Rows in a bit set, ascending."""
+    return np.flatnonzero(np.unpackbits(bits.view(np.uint8), bitorder="little"))

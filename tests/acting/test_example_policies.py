@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from engine.choices import OptionKind
-from engine.commands import Requirements, SkillRequirement, UpsertAgent
+from engine.commands import Requirements, SetPresence, SkillRequirement, UpsertAgent
 from engine.definitions import AgentSkill
-from engine.lifecycle import Channel, ContactState
+from engine.lifecycle import Channel, ContactState, Presence
 from engine.policies import PolicyStage
 from engine.policy.compiled import CompiledRelief, values_in_force
 from engine.policy.in_force import InForce
@@ -121,6 +121,17 @@ def test_calls_overflow_unless_porto_cannot_speak_to_them() -> None:
     played.route("pt", "lisbon", attributes={"language": "pt"})
     played.route("ca", "lisbon", attributes={"language": "ca"})
     assert (played.queue_of("pt"), played.queue_of("ca")) == ("porto", "lisbon")
+
+
+def test_promotion_has_the_back_office_help() -> None:
+    played = DeskPlayed(QUEUES)
+    played.do(UpsertAgent("clerk", tags=("back-office",)))
+    played.do(SetPresence("clerk", Presence.AVAILABLE))
+    played.rule([InForce(example("promotion-day"), 1, PolicyStage.ACTIVE)])
+    assert played.route("before", "cards").agent_id == ""
+    played.on(Subject("promotion-day", 1, "cards"))
+    clerk = played.engine.cell.agent_row("clerk")
+    assert played.contact("before").agent_row == clerk
 
 
 def test_promotion_announces_and_offers_an_early_callback() -> None:
