@@ -62,6 +62,12 @@ def use_kernel_cache(warn: Callable[[str], None] = _to_stderr) -> Path:
     return folder
 
 
+def kernel_folder() -> Path | None:
+    """The folder that numba was pointed to; None where it was not."""
+    named = os.environ.get(_VARIABLE)
+    return Path(named) if named else None
+
+
 def is_cold(folder: Path) -> bool:
     """Whether a folder holds no kernels, so that they are compiled when first called."""
     return next(folder.glob("kernels_*/*.nbi"), None) is None

@@ -29,6 +29,7 @@ from engine.limits import Limits
 from engine.policies import PolicyStage
 from engine.policy.compiled import CompiledRelief
 from engine.policy.in_force import InForce
+from engine.policy.lowering import CompiledEvaluator
 from engine.sensing.sampling import ChangeReader, take_sample
 from engine.sensing.sensing import Batch, Sensing, SensingSettings
 from engine.steering import ActivationCause, Order, Shift, Steer, Subject
@@ -181,9 +182,14 @@ def _seconds(settings: Settings, count: int) -> Table:
     def step() -> None:
         deciding.step(sensing, next(second))
 
-    found = compare({"step": repeated(step)}, settings.rounds, settings.round_s)["step"]
-    row = [f"{count} policies × {len(names):,} queues", figure(found, 1e3)]
-    return Table("A second of deciding", ("policies", "ms"), [row])
+    rows = []
+    for name in ("NumPy", "compiled"):
+        if name == "compiled":
+            book = deciding.books()[0]
+            book.evaluator = CompiledEvaluator(book.program)
+        found = compare({name: repeated(step)}, settings.rounds, settings.round_s)[name]
+        rows.append([f"{count} policies × {len(names):,} queues", name, figure(found, 1e3)])
+    return Table("A second of deciding", ("policies", "conditions by", "ms"), rows)
 
 
 def _sensed(queues: int) -> tuple[Sensing, list[str]]:

@@ -88,6 +88,10 @@ class PolicyFollower:
             self._hand(partial(_set_switches, switches))
             await self._compile(engine)
 
+    def show_compiled(self, *, are_compiled: bool) -> None:
+        """Show whether kernels evaluate the conditions in force."""
+        self._metrics.compiled.set(are_compiled)
+
     def timed(self) -> AbstractContextManager[None]:
         """Measure the time that deciding takes."""
         return self._metrics.timed()

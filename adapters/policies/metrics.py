@@ -43,6 +43,12 @@ class PolicyFamilies:
             ("cell", "policy", "stage", "cause"),
             registry=registry,
         )
+        self.compiled = Gauge(
+            "headgate_conditions_compiled",
+            "1 while kernels made for them evaluate the conditions in force, 0 while NumPy does.",
+            label,
+            registry=registry,
+        )
         self.failures = Counter(
             "headgate_policy_failures",
             "Pieces of work on policies that met a bug.",
@@ -63,6 +69,7 @@ class PolicyMetrics:
         self.failures = families.failures.labels(cell)
         self._families = families
         self._cell = cell
+        self.compiled = families.compiled.labels(cell)
         self._unusable = families.unusable.labels(cell)
 
     @contextmanager

@@ -3,8 +3,10 @@
 from collections.abc import Coroutine
 
 from adapters.dispatch_loop import DispatchLoop
+from adapters.kernel_cache import kernel_folder
 from adapters.metrics import Metrics
 from adapters.policies.following import PolicyFollower
+from adapters.policies.trigger_kernels import TriggerKernels
 from adapters.policy_files.watching import PolicyFiles, folder_of
 from adapters.sensing.thread import SensingThread
 from adapters.settings import Settings
@@ -26,6 +28,7 @@ async def follow_policies(
     await follower.follow()
     if thread is not None:
         thread.policies = follower
+        thread.kernels = TriggerKernels(kernel_folder())
     work = [follower.run()]
     if settings.policy_directory:
         folder = folder_of(settings.policy_directory, loop.cell)

@@ -22,6 +22,7 @@ import structlog
 from adapters.dispatch_loop import DispatchLoop
 from adapters.errors import CallRefused, overloaded
 from adapters.policies.following import PolicyFollower
+from adapters.policies.trigger_kernels import TriggerKernels
 from adapters.sensing.file import SensingFile
 from adapters.sensing.metrics import SensingMetrics
 from engine.deciding.deciding import Deciding
@@ -77,6 +78,7 @@ class SensingThread:
         self._deciding = Deciding()
         # Set before the start where there are policies to follow.
         self.policies: PolicyFollower | None = None
+        self.kernels: TriggerKernels | None = None
         self._picture = self._sensing.picture()
         self._file = file
         self._cores = cores
@@ -112,6 +114,8 @@ class SensingThread:
                 await asyncio.wait_for(self.save(), _STOP_S)
             self._inbox.put(None)
             await asyncio.to_thread(self._thread.join, _STOP_S)
+        if self.kernels is not None:
+            self.kernels.close()
 
     async def ask(self, work: Callable[[Sensing], T]) -> T:
         """
@@ -225,6 +229,8 @@ class SensingThread:
             return
         with self.policies.timed():
             steer = self._deciding.step(sensing, now_ms)
+        if self.kernels is not None:
+            self.policies.show_compiled(are_compiled=self.kernels.look(self._deciding.books()))
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self.policies.steer, steer)
 

@@ -73,12 +73,12 @@ def sensing_entry(function: Callable[P, R]) -> Callable[P, R]:
     return compiled
 
 
-def made_entry(function: Callable[P, R], signature: Any) -> Callable[P, R]:
+def made_entry(function: Callable[P, R], signature: Any, *, is_kept: bool) -> Callable[P, R]:
     """
-    Compile a function made at run time for one signature, at once; it is not kept.
+    Compile a function made at run time for one signature, at once, or take what was kept of it.
 
     Otherwise as `sensing_entry`.
     """
     options: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False}
-    compiled: Callable[P, R] = njit(signature, **options)(function)
+    compiled: Callable[P, R] = njit(signature, cache=is_kept, **options)(function)
     return compiled

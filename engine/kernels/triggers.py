@@ -1,10 +1,13 @@
 """
 Kernels made at run time, one per policy set, from source that `engine.policy.lowering` wrote.
 
-They are not cached: each is compiled once, in the process that uses it.
+With a file that holds the source numba's cache keeps what was compiled, so that one process can
+compile what another one uses.
 """
 
+import sys
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Final, NamedTuple, cast
 
 import numpy as np
@@ -20,7 +23,7 @@ from engine.kernels.checked_arithmetic import (
     remainder,
     sum_overflows,
 )
-from engine.kernels.compilation import made_entry
+from engine.kernels.compilation import made_entry, sensing_kernel
 
 
 class TriggerColumns(NamedTuple):
@@ -55,6 +58,10 @@ _Made = Callable[
     None,
 ]  # fmt: skip
 
+# What made functions belong to: numba keeps nothing of those that belong nowhere.
+_MODULE: Final = ModuleType("headgate_made_triggers")
+sys.modules[_MODULE.__name__] = _MODULE
+
 # What source may name; a name of its own never begins with a capital.
 _NAMES: Final[Mapping[str, object]] = {
     "INF": np.inf,
@@ -81,22 +88,26 @@ _SIGNATURE: Final = types.void(
 )
 
 
-def compile_triggers(source: str) -> TriggerKernel:
+def compile_triggers(source: str, file: str = "") -> TriggerKernel:
     """
-    Compile functions `trigger_N` of the columns and results; what comes back runs them in order.
+    Compile functions `trigger_N` of the columns and results, and `run`, which calls them in order.
 
     They allocate nothing and let go of Python's lock.
+
+    Parameters
+    ----------
+    file
+        Path of a file with this very source, under which numba keeps what it compiles; "" to keep
+        nothing.
     """
-    made: dict[str, object] = {"__builtins__": {}, **_NAMES}
-    exec(compile(source, "<triggers>", "exec"), made)
-    kernels = [
-        made_entry(cast(_Made, item), _SIGNATURE)
-        for name, item in made.items()
-        if name.startswith("trigger_")
-    ]
+    made: dict[str, object] = {"__builtins__": {}, "__name__": _MODULE.__name__, **_NAMES}
+    exec(compile(source, file or "<triggers>", "exec"), made)
+    for name, item in made.items():
+        if name.startswith("trigger_"):
+            made[name] = sensing_kernel(cast(_Made, item))
+    kernel = made_entry(cast(_Made, made["run"]), _SIGNATURE, is_kept=bool(file))
 
     def run(columns: TriggerColumns, out: NDArray[np.int8]) -> None:
-        for kernel in kernels:
-            kernel(*columns, out)
+        kernel(*columns, out)
 
     return run

@@ -49,13 +49,20 @@ class CompiledEvaluator:
     """
     Evaluates a program by a kernel made for it; see `engine.policy.program.Evaluator`.
 
-    Making one compiles, which takes tenths of a second per trigger: make it beside the thread that
-    routes, evaluate with `PlainEvaluator` meanwhile, and swap. The kernel lets go of Python's lock.
+    Making one compiles, which takes tenths of a second per trigger and Python's lock: have another
+    process do it, evaluate with `PlainEvaluator` meanwhile, and swap. The kernel itself lets go of
+    the lock.
+
+    Parameters
+    ----------
+    file
+        Path of a file that holds `source_of(program)` and that it was compiled for; "" where it
+        is to be compiled here.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, file: str = "") -> None:
         self._program = program
-        self._kernel: TriggerKernel = compile_triggers(source_of(program))
+        self._kernel: TriggerKernel = compile_triggers(source_of(program), file)
 
     def evaluate(self, frame: Frame) -> NDArray[np.int8]:
         """(n_triggers, n_queues) a `Truth` each. O(operations × queues)."""
@@ -78,11 +85,14 @@ class CompiledEvaluator:
 
 
 def source_of(program: Program) -> str:
-    """Python source of the kernel: a function `trigger_N` per trigger, in order."""
-    return "\n".join(
+    """Python source of the kernel: a function `trigger_N` per trigger, and `run`, for all."""
+    functions = [
         _Emitting(program, trigger).function(place)
         for place, trigger in enumerate(program.triggers)
-    )
+    ]
+    columns = "whole, real, whole_params, real_params, tables, out"
+    calls = [f"    trigger_{place}({columns})" for place in range(len(functions))]
+    return "\n".join([*functions, f"def run({columns}):", *(calls or ["    return"]), ""])
 
 
 class _Emitted(NamedTuple):
