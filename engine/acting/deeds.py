@@ -102,6 +102,7 @@ def _overflow(contact: WaitingContact, queue_id: str) -> Outcome | None:
     if cell.queues.slots.ids[contact.queue_row] == queue_id:
         return None
     outcome = contacts.requeue(cell, RequeueContact(contact.contact_id, queue_id))
+    cell.choices.count_move(queue_id)
     # Read anew: it is written by what moved it.
     steered = cell.contacts.said(contact.row).steered
     keep_steered(cell, contact.row, steered._replace(hops=steered.hops + 1))

@@ -76,7 +76,8 @@ class Book:
         changes = self.machines.step(Seen(truths, moment.age_ms, self.said), moment.now_ms)
         shifts = tuple(self._shift(change, moment) for change in changes)
         measures, pairs = measured(self.program, frame), self.machines.pairs
-        self.shares.columns.wanted[:] = wanted_shares(self._compiled, pairs, measures, moment)
+        columns = self.shares.columns
+        columns.wanted[:] = wanted_shares(self._compiled, pairs, measures, moment, columns.share)
         self.shares.move(pairs, passed_ms / 1_000)
         return Steer(shifts, self._orders())
 

@@ -19,6 +19,7 @@ def wanted_shares(
     pairs: TriggerPairs,
     measures: Real,
     moment: Moment,
+    in_force: Real,
 ) -> Real:
     """
     (n_pairs,) shares wanted of each pair, 0 where it is off.
@@ -27,6 +28,8 @@ def wanted_shares(
     ----------
     measures
         (n_ramps, n_queues) values of ramps, in the order of policies that have one.
+    in_force
+        (n_pairs,) shares in force.
     """
     wanted = np.zeros(len(pairs.policy))
     place = 0
@@ -44,7 +47,7 @@ def wanted_shares(
             wanted[mine] = ramp(measures[row, queues], spec.share.ramp.from_, spec.share.ramp.to)
         else:
             wanted[mine] = _just_enough(compiled, queues, moment)
-        wanted[mine] = _bounded(compiled, queues, wanted[mine], moment)
+        wanted[mine] = _bounded(compiled, queues, wanted[mine], moment, in_force[mine])
     return wanted
 
 
@@ -66,9 +69,18 @@ def _just_enough(compiled: CompiledRelief, queues: NDArray[np.int64], moment: Mo
 
 
 def _bounded(
-    compiled: CompiledRelief, queues: NDArray[np.int64], share: Real, moment: Moment
+    compiled: CompiledRelief,
+    queues: NDArray[np.int64],
+    share: Real,
+    moment: Moment,
+    in_force: Real,
 ) -> Real:
-    """At most what keeps the target's risk below its bound."""
+    """
+    At most what keeps the target's risk below its bound.
+
+    The risk as it is has what is seen to be moved there in it; of that, what the policy moves by
+    the shares in force counts once.
+    """
     spec = compiled.policy.spec
     budget = spec.guards.target
     if budget is None or not spec.queues or moment.ahead is None or not share.any():
@@ -85,9 +97,11 @@ def _bounded(
     moved_per_s = _moved(compiled, queues, moment) * _rate(moment, queues)
     horizon = RISK_HORIZONS.index(budget.horizon)
     outlook = moment.sensing.parts.outlook
+    seen_per_s = moment.sensing.own.moved_in_per_s.get(spec.queues[0], 0.0)
+    counted_per_s = min(seen_per_s, float((in_force * moved_per_s).sum()))
 
     def target_risk_at(shares: Real) -> Real:
-        more = np.full(len(queues), float((shares * moved_per_s).sum()))
+        more = np.full(len(queues), float((shares * moved_per_s).sum()) - counted_per_s)
         return outlook.risk_without(ahead, rows, -more)[:, horizon]
 
     return within_budget(target_risk_at, np.full(len(queues), budget.risk_max), share)

@@ -159,6 +159,8 @@ def _go_on(cell: CellState, row: int, choice: Choice, place: int) -> Outcome:
         _request_diversion(cell, due_ms, place, choice.text)
         run(cell, Operation.DIVERT)
     outcome = where_it_stands(cell, cell.contacts.slots.ids[row])
+    if option.queue_id and option.kind not in DIVERTING:
+        cell.choices.count_move(option.queue_id)
     steered = steered._replace(diversion=diversion, hops=steered.hops + 1)
     keep_steered(cell, row, steered, due_ms)
     return outcome

@@ -48,11 +48,17 @@ class FloorReader:
         agents = np.concatenate([own.staff.slots, there]).astype(np.float64)
         waiting = latest[:, WAITING].astype(np.float64)
         serving = self._serving_of(own, row_of_own, others, rows)
+        moved_in_per_s = np.zeros(rows)
+        for name, rate in own.moved_in_per_s.items():
+            row = directory.rows.queue_row(name)
+            if row >= 0:
+                moved_in_per_s[row] = rate
         return Floor(
             serving,
             agents,
             waiting + in_service,
             waiting,
+            moved_in_per_s,
             is_known,
             directory.within_s,
             directory.ratio,

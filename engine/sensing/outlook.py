@@ -75,6 +75,8 @@ class Floor(NamedTuple):
         (n,) contacts waiting, handled and in wrap-up.
     waiting
         (n,) those waiting.
+    moved_in_per_s
+        (n,) contacts that policies move there, which no forecast has.
     is_known
         (n,) whether there is a reading that is not too old.
     within_s, target
@@ -85,6 +87,7 @@ class Floor(NamedTuple):
     agents: NDArray[np.float64]
     in_system: NDArray[np.float64]
     waiting: NDArray[np.float64]
+    moved_in_per_s: NDArray[np.float64]
     is_known: NDArray[np.bool_]
     within_s: NDArray[np.float64]
     target: NDArray[np.float64]
@@ -122,7 +125,7 @@ class Ahead(NamedTuple):
     raw, load
         (n, 4), (n,) before calibration, and what it goes by.
     coming
-        Arrivals.
+        Arrivals that are forecast, without what policies move.
     projection
         What the running half hour will end with; NaN likewise.
     pools
@@ -182,7 +185,8 @@ class Outlook:
         """Look half an hour ahead from a second."""
         aht_s = self.handle_times.columns.mean_ms / 1_000.0
         coming = _coming(model)
-        rates = coming.rates
+        arriving = coming._replace(rates=coming.rates + floor.moved_in_per_s[:, None])
+        rates = arriving.rates
         erlangs = rates.mean(axis=1) * aht_s + floor.waiting * aht_s / _BACKLOG_S
         load = np.minimum(np.maximum(erlangs, 0.0), 1e8)
         self._shares = share_agents(floor.serving, floor.agents, load, self._shares)
@@ -192,14 +196,14 @@ class Outlook:
         agents = self.staffing.expected(second, SEGMENTS, BUCKET_S)
         expected = np.nan_to_num(agents)
         load_ratio = ratio(rates.mean(axis=1) * aht_s, expected.mean(axis=1))
-        pools = self._pools(floor, coming, expected, windows)
+        pools = self._pools(floor, arriving, expected, windows)
         raw = wait_risk(pools, BUCKET_S, _SOON_S)
         busy = np.clip(np.nan_to_num(ratio(load, pools.agents.mean(axis=1)), nan=1.0), 0, _LOAD_MAX)
         told = self.calibration.calibrate(raw[:, 1:], busy)
         # Nobody is there and nobody will be: no outcome is needed to know that.
         told[(expected <= 0.0).all(axis=1)] = 1.0
         whole = np.concatenate([raw[:, :1], told], axis=1)
-        projection = self._project(floor, coming, pools, whole)
+        projection = self._project(floor, arriving, pools, whole)
         is_unknown = ~floor.is_known | np.isnan(agents).all(axis=1) | ~is_known(model)
         for part in (told, projection.mean, projection.risk):
             part[is_unknown] = np.nan

@@ -8,6 +8,7 @@ Readings of the cell's own queues, from one sample to the next.
 A queue that has had no contact and that nobody serves is not reported on: others may.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -21,6 +22,9 @@ from engine.sensing.sampling import Sample
 # known when what came came.
 _PAUSE_S: Final = 5
 _WORD: Final = 64
+# Over how long what policies move is smoothed; and what is as good as nothing.
+_MOVES_S: Final = 60.0
+_HARDLY_PER_S: Final = 1e-5
 
 
 class Memberships(NamedTuple):
@@ -73,6 +77,9 @@ class OwnQueues:
         (queues,) agents who serve it and are not offline, likewise.
     acceptance, on_their_way
         As of the last sample.
+    moved_in_per_s
+        By queue, contacts that policies move there each second, over the last minute or so. They do
+        not come anew, so no forecast of arrivals has them.
     is_told
         (queues,) whether the engine tells of the queue.
     """
@@ -85,10 +92,13 @@ class OwnQueues:
         self.signed_in = none
         self.acceptance: Mapping[str, float] = {}
         self.on_their_way: Mapping[str, int] = {}
+        self.moved_in_per_s: dict[str, float] = {}
         self.is_told = np.zeros(0, np.bool_)
         self._memberships_seen = (-1, -1)
         self._totals = np.zeros((0, columns.TOTALS), np.int64)
         self._second = -1
+        # As of the last sample, None before the first.
+        self._moved_to: Mapping[str, int] | None = None
 
     def follow(self, sample: Sample) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """
@@ -101,12 +111,29 @@ class OwnQueues:
         if seen != self._memberships_seen:
             self.memberships, self._memberships_seen = memberships_of(sample.agent_queues), seen
         counts = self._count_agents(sample)
+        self._follow_moves(sample)
         values = self._values(sample, counts)
         self.latest = sample.queues
         self.acceptance, self.on_their_way = sample.acceptance, sample.on_their_way
         self.is_told = (sample.totals[:, columns.RECEIVED] > 0) | (counts.sum(axis=1) > 0)
         rows = np.flatnonzero(self.is_told)
         return rows, values[:, rows]
+
+    def _follow_moves(self, sample: Sample) -> None:
+        before = sample.moved_to if self._moved_to is None else self._moved_to
+        self._moved_to = sample.moved_to
+        passed_s = max(sample.second - self._second, 1)
+        fading = math.exp(-passed_s / _MOVES_S)
+        rates: dict[str, float] = {}
+        for name, moved in sample.moved_to.items():
+            # An engine that was loaded anew counts from 0 again.
+            since = before.get(name, 0)
+            came = moved - since if moved >= since else moved
+            rate = self.moved_in_per_s.get(name, 0.0)
+            rate = fading * rate + (1.0 - fading) * came / passed_s
+            if rate > _HARDLY_PER_S:
+                rates[name] = rate
+        self.moved_in_per_s = rates
 
     def in_service(self) -> NDArray[np.int64]:
         """(queues,) contacts handled or in wrap-up, by engine's row."""

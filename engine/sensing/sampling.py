@@ -40,6 +40,8 @@ class Sample(NamedTuple):
         By queue, how often what policies offer is taken; none of queues without answers.
     on_their_way
         By queue, contacts that policies have sent there and that have not arrived.
+    moved_to
+        By queue, contacts that policies have moved there, since the engine was loaded.
     """
 
     second: int
@@ -50,6 +52,7 @@ class Sample(NamedTuple):
     memberships: int
     acceptance: Mapping[str, float] = _NOTHING
     on_their_way: Mapping[str, int] = _NOTHING
+    moved_to: Mapping[str, int] = _NOTHING
 
 
 class Changes(NamedTuple):
@@ -84,6 +87,7 @@ def take_sample(cell: CellState, second: int) -> Sample:
         cell.agents.changes,
         cell.acceptance.means(),
         cell.choices.on_their_way(),
+        cell.choices.moved_to(),
     )
 
 

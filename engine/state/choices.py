@@ -45,6 +45,9 @@ class ChoiceRows:
         self._targets: dict[int, str] = {}
         self._arriving: Counter[str] = Counter()
         self._told: Mapping[str, int] | None = None
+        # Contacts moved to each queue since the process started; likewise.
+        self._moved: Counter[str] = Counter()
+        self._moved_told: Mapping[str, int] | None = None
         # Deadlines and rows, some of which are no more.
         self._heap: list[tuple[int, int]] = []
         self.next_ms = NEVER_MS
@@ -62,6 +65,17 @@ class ChoiceRows:
         if self._told is None:
             self._told = dict(self._arriving)
         return self._told
+
+    def count_move(self, queue_id: str) -> None:
+        """Count a contact that a policy, or its customer by one, moved to a queue."""
+        self._moved[queue_id] += 1
+        self._moved_told = None
+
+    def moved_to(self) -> Mapping[str, int]:
+        """Contacts moved to each queue since the process started, without having come anew."""
+        if self._moved_told is None:
+            self._moved_told = dict(self._moved)
+        return self._moved_told
 
     def hops(self, row: int) -> int:
         """Moves that a contact accepted."""

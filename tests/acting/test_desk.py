@@ -56,6 +56,7 @@ def test_contacts_that_wait_and_those_that_come_are_moved(played: DeskPlayed) ->
     outcome = played.route("after")
     assert (outcome.queue_id, played.queue_of("after")) == ("b", "b")
     assert played.counts() == {Counted.ELIGIBLE: 2, Counted.OVERFLOWED: 2}
+    assert played.engine.cell.choices.moved_to() == {"b": 2}
 
 
 def test_nothing_is_done_while_it_is_off(played: DeskPlayed) -> None:

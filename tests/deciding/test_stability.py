@@ -171,10 +171,38 @@ def test_budget_counts_on_everybody_where_nobody_is_asked(action: str) -> None:
     (book, _) = floor.played.deciding.books()
     moment = Moment(sensing, book.queues, 1_000 * floor.played.second)
     compiled = [item.compiled for item in book.policies]
-    (share,) = wanted_shares(compiled, book.machines.pairs, np.zeros((0, 2)), moment)
+    none = np.zeros((0, 2))
+    (share,) = wanted_shares(compiled, book.machines.pairs, none, moment, np.zeros(1))
     ahead, rows = sensing.ahead, book.queues.rows
     assert ahead is not None
     moved_per_s = share * ahead.coming.rates[rows[:1], :3].mean(axis=1)
     risk = sensing.parts.outlook.risk_without(ahead, rows[1:], -moved_per_s)
     assert share > 0.05
     assert risk[0, RISK_HORIZONS.index("10m")] < 0.3
+
+
+def test_what_is_moved_counts_in_the_risk_of_its_target_and_once_in_its_budget() -> None:
+    """It does not come there anew, so that no forecast of the target has it."""
+    floor = ToldFloor(("a", "b"), Pools(np.array([20, 40])))
+    floor.use(text_of("p", "a", ("queue.waiting >= 0", ""), NO_DWELL, "{overflow: {queue: b}}"))
+    played, arrivals = floor.played, np.array([20, 0.75 * 40]) / 300.0
+    floor.run(450, lambda second: arrivals)
+    before = floor.risk(1)
+    (book, _) = played.deciding.books()
+    compiled, none = [item.compiled for item in book.policies], np.zeros((0, 2))
+
+    def wanted(in_force: float) -> float:
+        moment = Moment(played.sensing, book.queues, 1_000 * played.second)
+        shares = np.array([in_force])
+        (share,) = wanted_shares(compiled, book.machines.pairs, none, moment, shares)
+        return float(share)
+
+    share = wanted(0.0)
+    moved, draw = played.engine.cell.choices, np.random.default_rng(3)
+    for _ in range(180):
+        for _ in range(int(draw.poisson(share * arrivals[0]))):
+            moved.count_move("b")
+        floor.run(1, lambda second: arrivals)
+    assert floor.risk(1) > before + 0.05
+    # What the policy moves already is not taken for somebody else's.
+    assert wanted(share) > wanted(0.0) + 0.5 * share

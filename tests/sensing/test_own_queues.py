@@ -180,3 +180,23 @@ def test_agents_count_in_every_queue_they_serve() -> None:
     played.second += 1
     found = told(*own.follow(played.sample()))
     assert [found[row][-1][windows.AVAILABLE] for row in rows] == [1, 3]
+
+
+def test_what_policies_move_is_smoothed_over_a_minute() -> None:
+    """It rises and fades, also where an engine that was loaded anew counts from nothing."""
+    own = OwnQueues()
+
+    def follow(second: int, **moved: int) -> float:
+        sample = sample_of(BEGIN_S + second, [0])._replace(moved_to=moved)
+        own.follow(sample)
+        return own.moved_in_per_s.get("b", 0.0)
+
+    # What was moved before the first sample says nothing of now.
+    assert follow(0, b=500) == 0.0
+    rates = [follow(second, b=500 + 2 * second) for second in range(1, 301)]
+    assert rates[59] == pytest.approx(2.0 * (1.0 - np.exp(-1.0)), rel=1e-6)
+    assert rates[-1] == pytest.approx(2.0, rel=0.01)
+    assert follow(301, b=2) == pytest.approx(2.0, rel=0.01)
+    for second in range(302, 1_200):
+        follow(second, b=2)
+    assert own.moved_in_per_s == {}
