@@ -123,7 +123,7 @@ def test_a_diversion_is_refused_with_its_place(old: str, new: str, problem: str 
         (OVERFLOW, "OverflowPolicy", "DiversionPolicy",
          "4:1: spec: expected an action offer_choice; a policy without one is an OverflowPolicy"),
         (OVERFLOW, "{queue: porto}", "{queue: porto, cell: north}",
-         "7:14: spec.actions[0].overflow: expected exactly one of queue, pool, cell"),
+         "7:14: spec.actions[0].overflow: expected exactly one of queue, cell"),
         (OVERFLOW, "overflow: {queue: porto}", "change_priority: {to: 1001}", None),
         (OVERFLOW, "queue.waiting > 4}", "target.waiting < 4}\n  schedule: {periods: [{begins: "
          "24:01, ends: 1:00}]}", None),
