@@ -6,6 +6,7 @@ scrape time: 10,000 queues as client objects would hold the interpreter for a se
 take some 50 ms.
 """
 
+import contextlib
 import itertools
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Sequence
@@ -258,6 +259,12 @@ class CellMetrics:
         """Have gauges asked at every scrape, from its own thread; names are those of `_SHOWN`."""
         for name, ask in gauges.items():
             self._shown[name].labels(self._cell).set_function(ask)
+
+    def hide(self) -> None:
+        """Ask for gauges no more: the cell is closed."""
+        for gauge in self._shown.values():
+            with contextlib.suppress(KeyError):
+                gauge.remove(self._cell)
 
     def count_effects(self, effects: Sequence[tuple[int | str, ...]]) -> None:
         """Count the effects of a committed group by kind."""

@@ -13,9 +13,7 @@ import signal
 import socket
 import sys
 import time
-from collections import Counter as Tally
 from collections.abc import Callable, Coroutine, Iterator
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -23,28 +21,18 @@ from grpc_channelz.v1 import channelz
 
 from adapters.addresses import require_free
 from adapters.calls import METHODS, Cells
-from adapters.clock import wall_ms
-from adapters.commit_log import CommitLog, CommitLogError
+from adapters.commit_log import CommitLogError
 from adapters.data_file import DataFile
 from adapters.dispatch_loop import DispatchLoop
 from adapters.exit_code import AFTER_SIGNAL, ExitCode
 from adapters.health_service import StandardServices
 from adapters.listener import Listener
-from adapters.memory_log import MemoryLog, MemoryStore
-from adapters.metrics import CellMetrics, Metrics
+from adapters.metrics import Metrics
 from adapters.monitoring import Monitoring
+from adapters.open_cells import OpenCells, path_of
 from adapters.pinning import free_cores
-from adapters.policies.opening import follow_policies
 from adapters.process_metrics import version
-from adapters.redis_log.address import redacted
-from adapters.redis_log.opening import open_redis_log
-from adapters.sensing.opening import open_sensing
-from adapters.sensing.thread import SensingThread
 from adapters.settings import Settings
-from adapters.sqlite_log import SqliteLog
-from adapters.turn import LoopSettings
-from engine.lifecycle import ContactState
-from engine.limits import Limits
 from engine.refusals import BadConfiguration
 
 _log = structlog.get_logger(__name__)
@@ -59,7 +47,6 @@ _GC_THRESHOLDS: Final = (2_000, 10, 1_000_000_000)
 _SWITCH_S: Final = 0.0005
 _LAG_EVERY_S: Final = 0.1
 _LOOK_AT_FILES_EVERY_S: Final = 2.0
-_AHEAD_MS_MAX: Final = 5_000
 # When gRPC closes it cancels calls that it has received and not handed over yet, which clients do
 # not retry. So for this long everything is let in and held; then clients are told that the
 # connection ends, and only after that, on the same connection, that the calls were not taken.
@@ -87,7 +74,6 @@ class Server:
     def __init__(self, settings: Settings, lines_dropped: Callable[[], int] = lambda: 0) -> None:
         self.settings = settings
         self.metrics = Metrics(lines_dropped)
-        self.cells: Cells | None = None
         self.port = 0
         self.metrics_port = 0
         self._standard = StandardServices(_service_names(), lambda: not self._why_not_ready())
@@ -96,7 +82,7 @@ class Server:
         self._stopping = asyncio.Event()
         self._is_serving = False
         self._exit_code = ExitCode.BUG
-        self._cores = free_cores()
+        self._opened = OpenCells(settings, self.metrics, free_cores())
         self._last_beat_s = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -157,36 +143,19 @@ class Server:
         return True
 
     async def _start_cells(self) -> None:
-        settings = self.settings
+        settings, opened = self.settings, self._opened
         if settings.is_in_file:
             settings.data_dir.mkdir(parents=True, exist_ok=True)
         owner = settings.engine_name or f"{socket.gethostname()}:{os.getpid()}"
-        bounds = _loop_settings(settings)
-        loops: dict[str, DispatchLoop] = {}
-        sensing: dict[str, SensingThread] = {}
-        self.cells = Cells(loops, sensing)
         for name in settings.cells:
-            metrics = self.metrics.cell(name)
-            log = _open_log(settings, name, metrics)
-            loop = DispatchLoop(name, log, bounds, metrics)
-            await loop.start(owner)
-            loops[name] = loop
-            if settings.sensing:
-                told = self.metrics.sensing.of(name)
-                sensing[name] = open_sensing(settings, loop, told, self._cores)
-            following = await follow_policies(settings, loop, self.metrics, sensing.get(name))
-            self._tasks += [asyncio.create_task(work) for work in following]
-            if settings.sensing:
-                await sensing[name].start()
-            _show(metrics, loop)
+            loop = await opened.open(name, owner)
             self._tasks.append(asyncio.create_task(self._end_when_lost(loop)))
             if settings.is_in_file:
-                file = DataFile(_path_of(settings, name))
-                metrics.show(**file.sizes())
+                file = DataFile(path_of(settings, name))
+                self.metrics.cell(name).show(**file.sizes())
                 self._tasks.append(asyncio.create_task(self._end_when_gone(name, file)))
-            _tell_loaded(settings, loop)
         if settings.telemetry_stream:
-            self._tasks.append(asyncio.create_task(self._feed(self.cells, owner)))
+            self._tasks.append(asyncio.create_task(self._feed(opened.cells, owner)))
 
     def _feed(self, cells: Cells, owner: str) -> Coroutine[None, None, None]:
         """Read readings from a stream, beside those that callers bring."""
@@ -201,8 +170,7 @@ class Server:
         return feed.run()
 
     async def _start_listening(self) -> None:
-        assert self.cells is not None
-        self._listener = listener = Listener(self.cells, self.settings, self.metrics)
+        self._listener = listener = Listener(self._opened.cells, self.settings, self.metrics)
         self.metrics.calls_in_flight.set_function(lambda: listener.calls_in_flight)
         self.metrics.streams.set_function(lambda: listener.streams_open)
         self._standard.add_to(listener.server, with_reflection=self.settings.dev)
@@ -251,10 +219,7 @@ class Server:
             await self._close_listener(self._listener)
         for task in self._tasks:
             task.cancel()
-        for thread in self.cells.sensing.values() if self.cells else ():
-            await thread.stop()
-        for loop in self.cells.loops.values() if self.cells else ():
-            await loop.stop()
+        await self._opened.close_all()
         if self._monitoring is not None:
             self._monitoring.stop()
         _log.info("stopped", exit_code=int(self._exit_code))
@@ -294,11 +259,10 @@ class Server:
             due_s = max(due_s, loop.time() - _LAG_EVERY_S)
 
     def _render(self) -> Iterator[bytes]:
-        loops = self.cells.loops if self.cells else {}
-        sensing = self.cells.sensing if self.cells else {}
+        cells = self._opened.cells
         return self.metrics.render(
-            [(name, loop.engine) for name, loop in list(loops.items())],
-            [(name, thread.picture) for name, thread in list(sensing.items())],
+            [(name, loop.engine) for name, loop in list(cells.loops.items())],
+            [(name, thread.picture) for name, thread in list(cells.sensing.items())],
         )
 
     def _is_alive(self) -> bool:
@@ -306,83 +270,12 @@ class Server:
 
     def _why_not_ready(self) -> str:
         """Why calls are not taken; "" when they are. Health, /readyz and the metric all ask it."""
-        if not self._is_serving or self.cells is None:
+        if not self._is_serving:
             return "starting"
         if self._stopping.is_set():
             return "closing"
-        closed = [name for name, loop in self.cells.loops.items() if not loop.is_open]
+        closed = [name for name, loop in self._opened.cells.loops.items() if not loop.is_open]
         return f"not open: cell {', '.join(closed)}" if closed else ""
-
-
-def _loop_settings(settings: Settings) -> LoopSettings:
-    limits = Limits(
-        contacts_max=settings.contacts_max,
-        agents_max=settings.agents_max,
-        queues_max=settings.queues_max,
-        ended_max=min(settings.ended_max, settings.contacts_max),
-        ended_retention_ms=settings.ended_retention_ms,
-        decisions_max=settings.decisions_max,
-    )
-    return LoopSettings(limits, settings.inbox_max, settings.reply_window_ms, settings.replies_max)
-
-
-def _path_of(settings: Settings, cell: str) -> Path:
-    return settings.data_dir / f"{cell}.sqlite"
-
-
-def _place_of(settings: Settings, cell: str) -> str:
-    """Where a cell is kept, as it may be shown; "" where nothing is."""
-    if settings.is_in_redis:
-        return f"{redacted(settings.log)} {settings.redis_prefix}:{{{cell}}}"
-    return str(_path_of(settings, cell)) if settings.is_in_file else ""
-
-
-def _open_log(settings: Settings, cell: str, metrics: CellMetrics) -> CommitLog:
-    if settings.is_in_redis:
-        return open_redis_log(settings, cell, metrics)
-    path = _path_of(settings, cell)
-    if settings.durability == "memory":
-        if path.exists():
-            _log.warning("data_ignored", path=str(path), why="durability is memory")
-        return MemoryLog(MemoryStore())
-    return SqliteLog(
-        path,
-        durability="normal" if settings.durability == "normal" else "full",
-        cell=cell,
-        reply_window_ms=settings.reply_window_ms,
-        replies_max=settings.replies_max,
-    )
-
-
-def _show(metrics: CellMetrics, loop: DispatchLoop) -> None:
-    metrics.show(
-        ready=lambda: loop.is_open,
-        clock_ahead_seconds=lambda: (loop.now_ms() - wall_ms()) / 1_000,
-        subscribers=lambda: loop.hub.subscriber_count,
-    )
-
-
-def _tell_loaded(settings: Settings, loop: DispatchLoop) -> None:
-    """Say what a cell holds; an operator sees at once if it is the wrong folder."""
-    cell = loop.engine.cell
-    states = Tally(cell.store.columns.contacts.state.tolist())
-    _log.info(
-        "cell_loaded",
-        cell=loop.cell,
-        path=_place_of(settings, loop.cell),
-        sequence=loop.hub.sequence,
-        contacts={state.name.lower(): states[state] for state in list(ContactState)[1:]},
-        agents=len(cell.agents.slots),
-        queues=len(cell.queues.slots),
-    )
-    ahead_ms = loop.now_ms() - wall_ms()
-    if ahead_ms > _AHEAD_MS_MAX:
-        _log.warning(
-            "clock_ahead",
-            cell=loop.cell,
-            ahead_s=round(ahead_ms / 1_000, 3),
-            why="the wall clock is behind the last committed time, from which engine time goes on",
-        )
 
 
 def _service_names() -> tuple[str, ...]:
