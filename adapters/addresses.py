@@ -23,6 +23,11 @@ def split_address(address: str) -> tuple[str, int]:
     return bare, int(port)
 
 
+def is_everywhere(address: str) -> bool:
+    """Whether an address that may be listened on stands for all of a machine's."""
+    return split_address(address)[0] in ("0.0.0.0", "::")
+
+
 def family_of(address: str) -> socket.AddressFamily:
     """
     IPv4 where the host has such an address, as `localhost` has, else IPv6.

@@ -5,7 +5,7 @@ From a transport's call to a cell's inbox and back: shared by unary calls, strea
 import asyncio
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2
@@ -66,6 +66,19 @@ def parse(kind: type[M], raw: bytes) -> M:
         ) from None
 
 
+class Elsewhere(Protocol):
+    """Knows of cells that other processes may have."""
+
+    @property
+    def cells(self) -> Collection[str]:
+        """Their names."""
+        ...
+
+    def refusal(self, cell: str) -> CallRefused | None:
+        """What a caller for a cell that is not open here is told; None where it is none of them."""
+        ...
+
+
 class Cells:
     """
     The cells this process owns, by name. Whoever has them may do everything; what a caller with a
@@ -76,13 +89,17 @@ class Cells:
         self,
         loops: Mapping[str, DispatchLoop],
         sensing: Mapping[str, "SensingThread"] = MappingProxyType({}),
+        elsewhere: "Elsewhere | None" = None,
     ) -> None:
         self.loops = loops
         self.sensing = sensing
+        self.elsewhere = elsewhere
+        # The cell that was found last.
+        self.used = ""
 
     def names(self) -> Collection[str]:
         """Cells that may be told of."""
-        return self.loops.keys()
+        return self.loops.keys() | (self.elsewhere.cells if self.elsewhere else ())
 
     def require(self, method: str) -> None:
         """See whether a method, Service/Method, may be called; raises CallRefused where not."""
@@ -97,14 +114,18 @@ class Cells:
         Raises
         ------
         CallRefused
-            NOT_FOUND; this process does not own it.
+            NOT_FOUND; this process does not own it. UNAVAILABLE where another may.
         """
         loop = self.loops.get(name or DEFAULT_CELL)
         if loop is None:
+            refused = self.elsewhere.refusal(name or DEFAULT_CELL) if self.elsewhere else None
+            if refused is not None:
+                raise refused
             item = violation("cell", name, f"one of {', '.join(sorted(self.names()))}")
             raise CallRefused(
                 code_pb2.NOT_FOUND, "UNKNOWN_CELL", f"no cell {name!r} here", violations=(item,)
             )
+        self.used = name or DEFAULT_CELL
         return loop
 
     def find_sensing(self, name: str) -> "SensingThread":

@@ -252,11 +252,13 @@ def _serve(settings: "Settings") -> int:
 def _run(settings: "Settings", output: "LogOutput") -> int:
     import uvloop
 
+    from adapters.placement.settings import require_shareable
     from adapters.security.protection import require_protection
     from engine.refusals import BadConfiguration
 
     try:
         require_protection(settings, settings.address, channelz=settings.channelz)
+        require_shareable(settings, settings.log, settings.address)
     except BadConfiguration as error:
         return _failed(error, ExitCode.SETTINGS)
     # Only now: it has the kernels loaded, or compiled.

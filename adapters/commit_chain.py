@@ -37,6 +37,11 @@ class CommitChain:
         return self._ownership.sequence
 
     @property
+    def epoch(self) -> int:
+        """Epoch of our ownership, 0 before the first."""
+        return self._ownership.epoch
+
+    @property
     def renew_every_s(self) -> float:
         """How often to renew while nothing is committed, seconds; 0.0 where nothing can lapse."""
         return self._lease.renew_every_s if self._lease is not None else 0.0

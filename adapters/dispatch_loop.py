@@ -20,13 +20,13 @@ Once it may have lapsed, turns and answers wait until it is renewed: the cell ma
 """
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final
 
 import structlog
-from google.protobuf.message import Message
 
 from adapters.alarm import Alarm
 from adapters.clock import Clock
@@ -40,17 +40,23 @@ from adapters.commit_log import (
     LogHeld,
     StoredReply,
 )
-from adapters.errors import CallRefused, invalid, overloaded, refused_by_engine, unavailable
+from adapters.errors import CallRefused, overloaded, unavailable
 from adapters.event_hub import EventHub
-from adapters.methods import Method
 from adapters.metrics import CellMetrics
 from adapters.recovery import recovered
 from adapters.reply_window import ReplyWindow
-from adapters.turn import Call, LoopSettings, Turn, digest_of, repeated, run_without_waiting
+from adapters.turn import (
+    Call,
+    LoopSettings,
+    Turn,
+    digest_of,
+    repeated,
+    run_method,
+    run_without_waiting,
+    wrong_id,
+)
 from engine.commands import Expire, Recover
 from engine.engine import Engine
-from engine.limits import ID_BYTES_MAX
-from engine.refusals import CommandRefused, violation
 from engine.state.cell import Group
 
 _log = structlog.get_logger(__name__)
@@ -116,6 +122,11 @@ class DispatchLoop:
         return self._is_open and not self._chain.is_lapsed
 
     @property
+    def epoch(self) -> int:
+        """Counts owners of the cell; ours since the last start or reload."""
+        return self._chain.epoch
+
+    @property
     def engine(self) -> Engine:
         """The engine, to be read only; commands go through `submit`."""
         return self._engine
@@ -151,12 +162,10 @@ class DispatchLoop:
     async def stop(self, timeout_s: float = 10.0) -> None:
         """Finish the calls in the inbox, or as many as the time allows, then release the log."""
         self._is_closing = True
-        loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + timeout_s
-        while (self._inbox or self._turn_runs) and self._is_open:
-            if loop.time() > give_up_at:
-                break
-            await asyncio.sleep(0.001)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while (self._inbox or self._turn_runs) and self._is_open:
+                    await asyncio.sleep(0.001)
         self._is_open = False
         self._alarm.cancel()
         for task in self._tasks:
@@ -233,31 +242,21 @@ class DispatchLoop:
         """Steps 1 and 2 for one call."""
         method, request = call.method, call.request
         if not method.is_write:
-            return self._run_method(method, request, turn.now_ms)
+            return run_method(method, self._engine, request, turn.now_ms, self._metrics.refused)
         request_id: str = request.request_id  # type: ignore[attr-defined]
-        if not (0 < len(request_id.encode()) <= ID_BYTES_MAX):
-            expected = f"1 to {ID_BYTES_MAX} bytes, the same for every try of this request"
-            return invalid(violation("request_id", request_id, expected))
+        if (wrong := wrong_id(request_id)) is not None:
+            return wrong
         digest = digest_of(method, request)
         kept = self._replies.find(request_id)
         if kept is not None:
             self._metrics.repeated.inc()
             return repeated(kept, request_id, digest)
-        reply = self._run_method(method, request, turn.now_ms)
+        reply = run_method(method, self._engine, request, turn.now_ms, self._metrics.refused)
         if isinstance(reply, bytes):
             stored = StoredReply(request_id, digest, reply, turn.now_ms)
             turn.kept.append(stored)
             self._replies.keep(stored)
         return reply
-
-    def _run_method(self, method: Method, request: Message, now_ms: int) -> bytes | CallRefused:
-        try:
-            return method.run(self._engine, request, now_ms).SerializeToString()
-        except CommandRefused as refused:
-            self._metrics.refused(refused.reason)
-            return refused_by_engine(refused)
-        except CallRefused as refused:
-            return refused
 
     async def _finish(self, turn: Turn, group: Group) -> None:
         """Steps 3 to 6."""

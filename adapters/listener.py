@@ -9,7 +9,7 @@ tables and pass the same conformance tests.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import grpc
 import grpc.aio
@@ -34,6 +34,7 @@ from adapters.sensing.reads import READS, Read
 from adapters.sensing.watching import watch_busyness
 from adapters.session import Session
 from adapters.settings import Settings
+from adapters.stream_endings import CLOSING, Reply, StreamEndings
 from engine.refusals import violation
 from headgate.v1 import (
     event_service_pb2,
@@ -47,11 +48,8 @@ _log = structlog.get_logger(__name__)
 
 BATCH_MAX: Final = 1_024
 _RETRY_MS: Final = 100
-_CLOSING: Final = "this server is closing; resume on another connection"
-_AGED: Final = "this stream has reached connection_age_s; resume on another connection"
 _CODE_NAMES: Final = {code.value[0]: code.name for code in grpc.StatusCode}
 
-Reply = TypeVar("Reply", None, bytes)
 _ServerStream = Callable[[Cells, Any], AsyncIterator[Message]]
 _STREAMS: Final[tuple[tuple[str, str, type[Message], _ServerStream], ...]] = (
     ("EventService", "Subscribe", event_service_pb2.SubscribeRequest, streams.subscribe),
@@ -102,7 +100,7 @@ class Listener:
         self._is_closing = asyncio.Event()
         self._may_refuse = asyncio.Event()
         # None for no limit.
-        self._stream_age_s = settings.connection_age_s or None
+        self._endings = StreamEndings(self._is_closing, settings.connection_age_s or None)
         self.server = grpc.aio.server(options=channel_options(settings))
         for service, handlers in self._handlers().items():
             name = f"headgate.v1.{service}"
@@ -144,6 +142,10 @@ class Listener:
         """
         self._is_closing.set()
 
+    def end_streams_of(self, cell: str, refusal: CallRefused) -> None:
+        """End the streams of one cell."""
+        self._endings.end_those_of(cell, refusal)
+
     def refuse_held_calls(self) -> None:
         """Answer what is held with UNAVAILABLE."""
         self._may_refuse.set()
@@ -151,7 +153,7 @@ class Listener:
     async def _when_told(self) -> CallRefused:
         """The refusal of what comes while the process closes, when it may be given."""
         await self._may_refuse.wait()
-        return unavailable(_CLOSING, _RETRY_MS)
+        return unavailable(CLOSING, _RETRY_MS)
 
     def _handlers(self) -> dict[str, dict[str, Any]]:
         handlers: dict[str, dict[str, Any]] = {}
@@ -346,7 +348,7 @@ class Listener:
                     # open.
                     await context.send_initial_metadata(())
                     lapse = self.door.lapse(full_name, context, cells)
-                    return await self._until_closing(serve(request, context, cells), lapse)
+                    return await self._endings.serve(serve(request, context, cells), lapse, cells)
             except CallRefused as refused:
                 code = _CODE_NAMES[refused.code]
                 await context.abort_with_status(rpc_status.to_status(as_status(refused)))
@@ -363,34 +365,6 @@ class Listener:
                 self._metrics.handled.labels(*labels, code).inc()
 
         return wrapped
-
-    async def _until_closing(
-        self, serving: Awaitable[Reply], lapse: Awaitable[CallRefused]
-    ) -> Reply:
-        """
-        Serve until the stream ends, is as old as a connection may be, or the process closes; or
-        until the caller's credential lapses.
-        """
-        work = asyncio.ensure_future(serving)
-        closing = asyncio.ensure_future(self._is_closing.wait())
-        lapsing = asyncio.ensure_future(lapse)
-        ends = (work, closing, lapsing)
-        try:
-            await asyncio.wait(
-                ends, timeout=self._stream_age_s, return_when=asyncio.FIRST_COMPLETED
-            )
-            if not work.done():
-                if lapsing.done():
-                    raise lapsing.result()
-                why = _CLOSING if closing.done() else _AGED
-                raise unavailable(why, _RETRY_MS)
-            return await work
-        finally:
-            closing.cancel()
-            lapsing.cancel()
-            if not work.done():
-                work.cancel()
-                await asyncio.gather(work, return_exceptions=True)
 
 
 async def _abort_on_bug(context: Any, name: str) -> None:

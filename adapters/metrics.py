@@ -17,6 +17,7 @@ from prometheus_client.exposition import generate_latest
 
 from adapters.floor_metrics import render_cells, render_queues
 from adapters.hot_histogram import HotHistogramFamily
+from adapters.placement.metrics import PlacementMetrics
 from adapters.policies.metrics import PolicyFamilies
 from adapters.policy_files.metrics import PolicyFileFamilies
 from adapters.process_metrics import process_registry
@@ -96,6 +97,7 @@ class Metrics:
             registry=self.registry,
         )
         self.access = AccessMetrics(self.registry)
+        self.placement = PlacementMetrics(self.registry)
         self.sensing = SensingFamilies(self.registry)
         self.policies = PolicyFamilies(self.registry)
         self.feeds = FeedFamilies(self.registry)

@@ -7,9 +7,8 @@ Either may happen at any time of the process's life.
 """
 
 import asyncio
-import gc
 from collections import Counter as Tally
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -79,8 +78,10 @@ class OpenCells:
     """
 
     def __init__(self, settings: Settings, metrics: Metrics, cores: Sequence[int]) -> None:
+        # Told of each cell that takes calls no longer, once what it had taken is answered.
+        self.on_closed: Callable[[str], None] = lambda _: None
         self._settings = settings
-        self._metrics = metrics
+        self.metrics = metrics
         self._cores = cores
         self._open: dict[str, OpenCell] = {}
         self._loops: dict[str, DispatchLoop] = {}
@@ -98,13 +99,13 @@ class OpenCells:
         BadConfiguration, OSError
             What the settings name cannot be used.
         """
-        settings, metrics = self._settings, self._metrics.cell(name)
+        settings, metrics = self._settings, self.metrics.cell(name)
         log = _open_log(settings, name, metrics)
         loop = DispatchLoop(name, log, _loop_settings(settings), metrics)
         cell = self._open[name] = OpenCell(loop)
         try:
             await loop.start(owner)
-            await self._begin(cell)
+            await self.begin(cell)
         except BaseException:
             await self.close(name)
             raise
@@ -115,13 +116,13 @@ class OpenCells:
             self._sensing[name] = cell.sensing
         return loop
 
-    async def _begin(self, cell: OpenCell) -> None:
+    async def begin(self, cell: OpenCell) -> None:
         """Have policies known and the floor sensed before the first call."""
         settings, loop = self._settings, cell.loop
         if settings.sensing:
-            told = self._metrics.sensing.of(loop.cell)
+            told = self.metrics.sensing.of(loop.cell)
             cell.sensing = open_sensing(settings, loop, told, self._cores)
-        following = await follow_policies(settings, loop, self._metrics, cell.sensing)
+        following = await follow_policies(settings, loop, self.metrics, cell.sensing)
         cell.tasks += [asyncio.create_task(work) for work in following]
         if cell.sensing is not None:
             await cell.sensing.start()
@@ -131,15 +132,19 @@ class OpenCells:
         self._loops.pop(name, None)
         self._sensing.pop(name, None)
         cell = self._open.pop(name, None)
-        if cell is None:
-            return
+        if cell is not None:
+            await self.end(cell)
+            self.metrics.cell(name).hide()
+
+    async def end(self, cell: OpenCell) -> None:
+        """Finish what a cell has taken in, give it up, and stop what works for it."""
         for task in cell.tasks:
             task.cancel()
         # First what others wait for.
         await cell.loop.stop()
+        self.on_closed(cell.loop.cell)
         if cell.sensing is not None:
             await cell.sensing.stop()
-        self._metrics.cell(name).hide()
 
     async def close_all(self) -> None:
         """Give every cell up, those that are still being opened as well."""
@@ -152,15 +157,23 @@ def path_of(settings: Settings, cell: str) -> Path:
     return settings.data_dir / f"{cell}.sqlite"
 
 
-def collect_closed() -> None:
+async def warm_up(settings: Settings) -> None:
     """
-    Let go of what closed cells have left behind.
+    Do once all that opening a cell takes, with one in memory.
 
-    What was there at the start is set apart from collection, and a cell may have been there then.
+    The first takes a second, for imports and kernels; callers of a cell that moves here wait so
+    long.
     """
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
+    idle = settings.model_copy(
+        update={"log": "sqlite", "durability": "memory", "policy_directory": ""}
+    )
+    opened = OpenCells(idle, Metrics(), ())
+    cell = OpenCell(
+        DispatchLoop("", MemoryLog(MemoryStore()), _loop_settings(idle), opened.metrics.cell(""))
+    )
+    await cell.loop.start("")
+    await opened.begin(cell)
+    await opened.end(cell)
 
 
 def _loop_settings(settings: Settings) -> LoopSettings:

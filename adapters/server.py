@@ -29,8 +29,10 @@ from adapters.health_service import StandardServices
 from adapters.listener import Listener
 from adapters.metrics import Metrics
 from adapters.monitoring import Monitoring
-from adapters.open_cells import OpenCells, path_of
+from adapters.open_cells import OpenCells, path_of, warm_up
 from adapters.pinning import free_cores
+from adapters.placement.opening import advertised_address, open_placement, opening_settings
+from adapters.placement.placement import Placement
 from adapters.process_metrics import version
 from adapters.settings import Settings
 from engine.refusals import BadConfiguration
@@ -82,7 +84,9 @@ class Server:
         self._stopping = asyncio.Event()
         self._is_serving = False
         self._exit_code = ExitCode.BUG
-        self._opened = OpenCells(settings, self.metrics, free_cores())
+        self._opened = OpenCells(opening_settings(settings), self.metrics, free_cores())
+        self._owner = settings.engine_name or f"{socket.gethostname()}:{os.getpid()}"
+        self._placement: Placement | None = None
         self._last_beat_s = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -100,10 +104,8 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._take_signal, number)
         try:
-            if not await self._has_cells():
+            if not await self._has_begun():
                 return self._exit_code
-            await self._start_listening()
-            self._freeze()
             self._set_ready(begun_s)
             announce(self)
             await self._stopping.wait()
@@ -129,9 +131,10 @@ class Server:
             os._exit(exit_code)
         self.stop()
 
-    async def _has_cells(self) -> bool:
-        """Start the cells; False when told to stop meanwhile, as a standby is that waits."""
-        start = asyncio.ensure_future(self._start_cells())
+    async def _has_begun(self) -> bool:
+        """Start what there is; False when told to stop meanwhile, as a standby is that waits."""
+        is_placed = self.settings.placement
+        start = asyncio.ensure_future(self._start_placed() if is_placed else self._start_alone())
         stop = asyncio.ensure_future(self._stopping.wait())
         await asyncio.wait((start, stop), return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
@@ -142,11 +145,11 @@ class Server:
         start.result()
         return True
 
-    async def _start_cells(self) -> None:
-        settings, opened = self.settings, self._opened
+    async def _start_alone(self) -> None:
+        """Open every cell, then listen."""
+        settings, opened, owner = self.settings, self._opened, self._owner
         if settings.is_in_file:
             settings.data_dir.mkdir(parents=True, exist_ok=True)
-        owner = settings.engine_name or f"{socket.gethostname()}:{os.getpid()}"
         for name in settings.cells:
             loop = await opened.open(name, owner)
             self._tasks.append(asyncio.create_task(self._end_when_lost(loop)))
@@ -156,6 +159,32 @@ class Server:
                 self._tasks.append(asyncio.create_task(self._end_when_gone(name, file)))
         if settings.telemetry_stream:
             self._tasks.append(asyncio.create_task(self._feed(opened.cells, owner)))
+        await self._start_listening()
+        self._freeze()
+
+    async def _start_placed(self) -> None:
+        """Listen, for others must be told where; then open the cells that are ours."""
+        settings, opened = self.settings, self._opened
+        metrics = self.metrics.placement
+        placement = open_placement(settings, self._owner, opened, metrics, self._leave_at_once)
+        self._placement = opened.cells.elsewhere = placement
+        opened.on_closed = self._end_streams_of
+        await warm_up(settings)
+        await self._start_listening()
+        # Before there are cells: those that leave are to be collected.
+        self._freeze()
+        address = advertised_address(settings, self.port)
+        await placement.settle(address, settings.lease_wait_s)
+
+    def _leave_at_once(self, why: str) -> None:
+        _log.error("leaving", why=why)
+        self.stop(ExitCode.CELL_LOST)
+
+    def _end_streams_of(self, cell: str) -> None:
+        """Have those who follow a cell go on with its next owner."""
+        refused = self._placement.refusal(cell) if self._placement is not None else None
+        if self._listener is not None and refused is not None:
+            self._listener.end_streams_of(cell, refused)
 
     def _feed(self, cells: Cells, owner: str) -> Coroutine[None, None, None]:
         """Read readings from a stream, beside those that callers bring."""
@@ -205,7 +234,7 @@ class Server:
             version=version(),
             address=f"{self.settings.address.rpartition(':')[0]}:{self.port}",
             metrics_port=self.metrics_port,
-            cells=list(self.settings.cells),
+            cells=list(self._opened.cells.loops),
             durability=self.settings.promise,
             warm_up_s=round(took_s, 3),
         )
@@ -215,11 +244,15 @@ class Server:
         _log.info("stopping", grace_s=self.settings.grace_s)
         self._stopping.set()
         self._standard.close()
+        if self._placement is not None:
+            await self._placement.leave(self.settings.grace_s / 2 if self._is_serving else 0)
         if self._listener is not None and self._is_serving:
             await self._close_listener(self._listener)
         for task in self._tasks:
             task.cancel()
         await self._opened.close_all()
+        if self._placement is not None:
+            await self._placement.end()
         if self._monitoring is not None:
             self._monitoring.stop()
         _log.info("stopped", exit_code=int(self._exit_code))
@@ -274,8 +307,11 @@ class Server:
             return "starting"
         if self._stopping.is_set():
             return "closing"
-        closed = [name for name, loop in self._opened.cells.loops.items() if not loop.is_open]
-        return f"not open: cell {', '.join(closed)}" if closed else ""
+        loops = self._opened.cells.loops
+        closed = [name for name, loop in list(loops.items()) if not loop.is_open]
+        if closed:
+            return f"not open: cell {', '.join(closed)}"
+        return self._placement.why_not_ready() if self._placement is not None else ""
 
 
 def _service_names() -> tuple[str, ...]:

@@ -16,9 +16,9 @@ from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from adapters.addresses import split_address
+from adapters.placement.settings import PLACEMENT_SHAPES, PlacementSettings
 from adapters.policy_files.settings import POLICY_SHAPES, PolicySettings
 from adapters.redis_log.address import EXPECTED, parse_redis_url, redacted
-from adapters.redis_log.settings import REDIS_SHAPES, RedisSettings
 from adapters.security.settings import SECURITY_SHAPES, SecuritySettings
 from adapters.sensing.settings import TELEMETRY_SHAPES, TelemetrySettings
 from engine.refusals import BadConfiguration
@@ -51,7 +51,7 @@ _SHAPES: Final = {
     "metrics_address": f"{_HOST_PORT}, or nothing",
     "data_dir": "the path of a folder",
     "log": EXPECTED,
-    **REDIS_SHAPES,
+    **PLACEMENT_SHAPES,
     **SECURITY_SHAPES,
     **TELEMETRY_SHAPES,
     **POLICY_SHAPES,
@@ -61,7 +61,7 @@ _SHAPES: Final = {
 }
 
 
-class Settings(TelemetrySettings, PolicySettings, RedisSettings, SecuritySettings):
+class Settings(TelemetrySettings, PolicySettings, PlacementSettings, SecuritySettings):
     """Every setting, with its bounds."""
 
     address: str = Field(
@@ -222,7 +222,7 @@ _PARTS: Final = (
     *TelemetrySettings.model_fields,
     *PolicySettings.model_fields,
     *SecuritySettings.model_fields,
-    *RedisSettings.model_fields,
+    *PlacementSettings.model_fields,
 )
 _LISTED: Final = (*(name for name in Settings.model_fields if name not in _PARTS), *_PARTS)
 

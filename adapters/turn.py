@@ -8,10 +8,11 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2
 
 from adapters.commit_log import StoredReply
-from adapters.errors import CallRefused
+from adapters.errors import CallRefused, invalid, refused_by_engine
 from adapters.methods import Method
-from engine.limits import Limits
-from engine.refusals import violation
+from engine.engine import Engine
+from engine.limits import ID_BYTES_MAX, Limits
+from engine.refusals import CommandRefused, Refusal, violation
 from engine.state.cell import Group
 
 
@@ -78,6 +79,31 @@ class Turn:
     def must_commit(self, group: Group) -> bool:
         """Whether anything changed; reads and refusals alone need no commit."""
         return bool(group.row_deltas or self.kept)
+
+
+def run_method(
+    method: Method,
+    engine: Engine,
+    request: Message,
+    now_ms: int,
+    count_refused: Callable[[Refusal], None],
+) -> bytes | CallRefused:
+    """The serialised reply of a method, or its refusal."""
+    try:
+        return method.run(engine, request, now_ms).SerializeToString()
+    except CommandRefused as refused:
+        count_refused(refused.reason)
+        return refused_by_engine(refused)
+    except CallRefused as refused:
+        return refused
+
+
+def wrong_id(request_id: str) -> CallRefused | None:
+    """The refusal of what is no id of a request; None for one."""
+    if 0 < len(request_id.encode()) <= ID_BYTES_MAX:
+        return None
+    expected = f"1 to {ID_BYTES_MAX} bytes, the same for every try of this request"
+    return invalid(violation("request_id", request_id, expected))
 
 
 def digest_of(method: Method, request: Message) -> bytes:

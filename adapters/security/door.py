@@ -64,7 +64,7 @@ class Admission(Cells):
     """
 
     def __init__(self, cells: Cells, caller: Caller, door: "Door", peer: str = "") -> None:
-        super().__init__(cells.loops, cells.sensing)
+        super().__init__(cells.loops, cells.sensing, cells.elsewhere)
         self.caller = caller
         self._door = door
         self._peer = peer

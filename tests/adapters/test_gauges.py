@@ -8,7 +8,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
-from adapters import server
+from adapters import open_cells
 from adapters.data_file import DataFile
 from adapters.dispatch_loop import DispatchLoop
 from adapters.memory_log import MemoryLog, MemoryStore
@@ -54,7 +54,7 @@ async def test_cell_s_gauges_are_those_of_now() -> None:
     """They are asked for at the scrape, not remembered from some turn."""
     metrics = Metrics()
     cell = await started(metrics)
-    server._show(metrics.cell("x"), cell)
+    open_cells._show(metrics.cell("x"), cell)
 
     def found() -> dict[str, float]:
         families = parsed(metrics)
@@ -78,12 +78,12 @@ async def test_engine_time_ahead_of_the_wall_clock_is_told(
     metrics = Metrics()
     cell = await started(metrics)
     for behind_ms, is_told in ((4_000, False), (60_000, True)):
-        monkeypatch.setattr(server, "wall_ms", lambda late=behind_ms: cell.now_ms() - late)
-        server._show(metrics.cell("x"), cell)
+        monkeypatch.setattr(open_cells, "wall_ms", lambda late=behind_ms: cell.now_ms() - late)
+        open_cells._show(metrics.cell("x"), cell)
         (sample,) = parsed(metrics)["headgate_clock_ahead_seconds"].samples
         assert sample.value == pytest.approx(behind_ms / 1_000, abs=0.1)
         with capture_logs() as lines:
-            server._tell_loaded(SETTINGS, cell)
+            open_cells._tell_loaded(SETTINGS, cell)
         warnings = [line for line in lines if line["event"] == "clock_ahead"]
         assert [line["log_level"] for line in warnings] == ["warning"] * is_told
     assert warnings[0]["ahead_s"] == pytest.approx(60, abs=0.1)
@@ -97,7 +97,7 @@ async def test_start_tells_contacts_by_state() -> None:
     for contact_id in ("c1", "c2", "c3"):
         await send(cell, routing(contact_id))
     with capture_logs() as lines:
-        server._tell_loaded(SETTINGS, cell)
+        open_cells._tell_loaded(SETTINGS, cell)
     (line,) = lines
     assert line["contacts"]["offered"] == 1
     assert line["contacts"]["queued"] == 2

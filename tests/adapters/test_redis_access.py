@@ -6,6 +6,8 @@ import pytest
 
 from adapters import settings
 from adapters.commit_log import CommitLogError
+from adapters.placement.fleet import Heartbeat
+from adapters.placement.opening import registry_of
 from adapters.redis_log.address import parse_redis_url
 from adapters.redis_log.log import RedisLog
 from adapters.redis_log.opening import address_of, open_redis_log
@@ -50,6 +52,22 @@ async def works(log: RedisLog) -> None:
     await log.release()
 
 
+async def shares(directory: Path, url: str) -> None:
+    """Have an engine do all it ever does to share cells."""
+    given = {"redis_password_file": str(directory / "password"), "log": url}
+    registry = registry_of(settings.load(given, None, {})[0])
+    beat = Heartbeat("a", "a:1", "1", 1)
+    assert (await registry.beat(beat, 1)).engines
+    await registry.move("x", "a", 60_000)
+    await registry.drain("a")
+    assert await registry.undo_move("x")
+    # The one before is dead by now, and is cleared away.
+    await registry.beat(beat, 60_000)
+    assert (await registry.look()).drained == {"a": 0}
+    await registry.leave("a")
+    await registry.close()
+
+
 async def test_user_of_the_example_can_do_all_the_engine_does(tmp_path: Path) -> None:
     """Whoever follows the example gets an engine that runs, and a user that can do no more."""
     server = RedisServer(tmp_path / "server")
@@ -57,6 +75,7 @@ async def test_user_of_the_example_can_do_all_the_engine_does(tmp_path: Path) ->
         server.run(*("ACL SETUSER " + user_of_the_example().removeprefix("user ")).split())
         log = opened(tmp_path, log=f"redis://headgate@127.0.0.1:{server.port}")
         await works(log)
+        await shares(tmp_path, f"redis://headgate@127.0.0.1:{server.port}")
         elsewhere = opened(
             tmp_path, log=f"redis://headgate@127.0.0.1:{server.port}", redis_prefix="other"
         )

@@ -76,6 +76,10 @@ OTHER_VALUES: dict[str, tuple[str, str, object]] = {
     "lease_ms": ("777", "777", 777),
     "lease_wait_s": ("0.5", "0.5", 0.5),
     "engine_name": ("pod-0", '"pod-0"', "pod-0"),
+    "placement": ("true", "true", True),
+    "advertised_address": ("h:1", '"h:1"', "h:1"),
+    "heartbeat_ms": ("77", "77", 77),
+    "heartbeat_expiry_ms": ("777", "777", 777),
     "telemetry_stream": ("redis://h:1", '"redis://h:1"', "redis://h:1"),
     "telemetry_stream_key": ("a:{b}", '"a:{b}"', "a:{b}"),
     "telemetry_stream_group": ("a:b", '"a:b"', "a:b"),
@@ -103,6 +107,9 @@ BAD_VALUES = [
     ("log", '"redis+cluster://a:1/2"', "redis+cluster://HOST:PORT"),  # clusters have one database
     ("redis_prefix", '"a{b}"', "letters, digits"),  # braces choose the slot
     ("redis_ca_file", '"/nowhere.pem"', "readable PEM file"),
+    ("advertised_address", '"h:0"', "a port of 1 to 65535"),  # nobody could reach it
+    ("advertised_address", '"h"', "HOST:PORT"),  # no port
+    ("heartbeat_ms", "10", "a whole number of 50 to 60000"),  # a flood
     ("telemetry_stream", '"h:1"', "nothing, or redis://HOST:PORT"),  # no scheme
     ("telemetry_stream", '"sqlite"', "nothing, or redis://HOST:PORT"),  # only log may be that
     ("telemetry_stream_key", '""', "1 to 128 letters"),  # a stream without a name

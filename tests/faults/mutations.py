@@ -18,7 +18,7 @@ from adapters.errors import CallRefused
 from adapters.event_hub import EventHub, Subscription
 from adapters.memory_log import MemoryStore
 from adapters.reply_window import ReplyWindow
-from adapters.turn import Call, Turn
+from adapters.turn import Call, Turn, run_method
 from engine.state.cell import Group
 from headgate.v1.event_pb2 import Event
 
@@ -36,7 +36,7 @@ def _answers_of_agents_not_kept() -> AbstractContextManager[Any]:
 
     def run(self: DispatchLoop, call: Call, turn: Turn) -> bytes | CallRefused:
         if call.method.service == "OfferService":
-            return self._run_method(call.method, call.request, turn.now_ms)
+            return run_method(call.method, self.engine, call.request, turn.now_ms, lambda _: None)
         return runs(self, call, turn)
 
     return mock.patch.object(DispatchLoop, "_run", run)

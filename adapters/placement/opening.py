@@ -1,0 +1,52 @@
+"""Placement, as the settings have it."""
+
+from collections.abc import Callable
+from typing import Final
+
+from adapters.addresses import split_address
+from adapters.open_cells import OpenCells
+from adapters.placement.metrics import PlacementMetrics
+from adapters.placement.placement import Part, Placement
+from adapters.placement.registry import EngineRegistry
+from adapters.redis_log.address import shown
+from adapters.redis_log.opening import address_of
+from adapters.settings import Settings
+
+GiveUp = Callable[[str], None]
+
+# Whose turn it is waits until it is told that it is not.
+_FOR_EVER_S: Final = 1e9
+
+
+def opening_settings(settings: Settings) -> Settings:
+    """The settings by which cells are opened."""
+    if not settings.placement:
+        return settings
+    return settings.model_copy(update={"lease_wait_s": _FOR_EVER_S})
+
+
+def open_placement(
+    settings: Settings, engine: str, opened: OpenCells, metrics: PlacementMetrics, give_up: GiveUp
+) -> Placement:
+    """
+    Make placement of an engine; connects to nothing yet.
+
+    Raises
+    ------
+    BadConfiguration
+        A file that the settings name cannot be used.
+    """
+    part = Part(engine, settings.cells, settings.heartbeat_ms, settings.heartbeat_expiry_ms)
+    return Placement(part, registry_of(settings), opened, metrics, give_up)
+
+
+def advertised_address(settings: Settings, port: int) -> str:
+    """Where callers and other engines reach an engine that listens on a port."""
+    host, _ = split_address(settings.address)
+    return settings.advertised_address or shown(host, port)
+
+
+def registry_of(settings: Settings) -> EngineRegistry:
+    """Where the engines of these settings tell of each other; raises BadConfiguration."""
+    within_s = settings.redis_timeout_ms / 1_000
+    return EngineRegistry(address_of(settings), settings.redis_prefix, within_s)

@@ -1,0 +1,78 @@
+"""Settings of `headgate serve` that matter where several engines share cells."""
+
+from typing import Final
+
+from pydantic import Field, field_validator
+
+from adapters.addresses import is_everywhere, split_address
+from adapters.redis_log.settings import REDIS_SHAPES, RedisSettings
+from engine.refusals import BadConfiguration
+
+# Beats of an engine that may go missing before the others take it for dead, at the least.
+_BEATS_MIN: Final = 2
+# What those must be that are neither numbers nor words of a list.
+PLACEMENT_SHAPES: Final = {
+    **REDIS_SHAPES,
+    "placement": "true or false",
+    "advertised_address": "HOST:PORT with a port of 1 to 65535, an IPv6 host in brackets, or "
+    "nothing",
+}
+
+
+class PlacementSettings(RedisSettings):
+    """Those settings, with their bounds, after those of Redis."""
+
+    placement: bool = Field(
+        False,
+        description="Share the cells with all engines that have the same log, redis_prefix and "
+        "cells: each cell goes to one of them, and to another when that one leaves.",
+    )
+    advertised_address: str = Field(
+        "",
+        description="Where callers and other engines reach this one, HOST:PORT; nothing for "
+        "address.",
+    )
+    heartbeat_ms: int = Field(
+        300,
+        ge=50,
+        le=60_000,
+        description="How often an engine tells the others that it lives.",
+    )
+    heartbeat_expiry_ms: int = Field(
+        1_500,
+        ge=200,
+        le=600_000,
+        description="Silence after which the others take it for dead; twice heartbeat_ms at least.",
+    )
+
+    @field_validator("advertised_address")
+    @classmethod
+    def _check_advertised(cls, value: str) -> str:
+        if value and split_address(value)[1] == 0:
+            raise ValueError
+        return value
+
+
+def require_shareable(settings: PlacementSettings, log: str, address: str) -> None:
+    """
+    See whether an engine with these settings may share cells, where it is to.
+
+    Raises
+    ------
+    BadConfiguration
+        Settings do not go together.
+    """
+    if not settings.placement:
+        return
+    if log == "sqlite":
+        raise BadConfiguration("log", log, "the URL of a Redis or Valkey, where placement is true")
+    if settings.telemetry_stream:
+        expected = "nothing, where placement is true: bring readings by Ingest"
+        raise BadConfiguration("telemetry_stream", "a stream", expected)
+    if not settings.advertised_address and is_everywhere(address):
+        expected = f"HOST:PORT that others can reach, where address is {address}"
+        raise BadConfiguration("advertised_address", "nothing", expected)
+    least_ms = _BEATS_MIN * settings.heartbeat_ms
+    if settings.heartbeat_expiry_ms < least_ms:
+        expected = f"{least_ms} at least, where heartbeat_ms is {settings.heartbeat_ms}"
+        raise BadConfiguration("heartbeat_expiry_ms", settings.heartbeat_expiry_ms, expected)

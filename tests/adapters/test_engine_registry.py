@@ -1,0 +1,384 @@
+"""Engines that share cells, over a real Redis: who lives, who takes what, who leaves."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from adapters.commit_log import CommitLogError
+from adapters.errors import CallRefused
+from adapters.placement.fleet import Heartbeat, Held, Move
+from adapters.placement.metrics import PlacementMetrics
+from adapters.placement.placement import Part, Placement
+from adapters.placement.ranking import ranked
+from adapters.placement.registry import EngineRegistry, RegistryFailed, Replaced
+from adapters.placement.scripts import PlacementKeys
+from adapters.redis_log.address import parse_redis_url
+from tests.end_to_end.redis_servers import RedisServer
+
+pytestmark = pytest.mark.needs_redis
+
+CELLS = ("a", "b", "c", "d", "e", "f")
+HEARTBEAT_MS, EXPIRY_MS = 50, 600
+NewRegistry = Callable[..., EngineRegistry]
+
+
+def registry(server: RedisServer, prefix: str = "p") -> EngineRegistry:
+    """Make another engine's way to the keys."""
+    return EngineRegistry(parse_redis_url(server.url), prefix, 1.0)
+
+
+@pytest.fixture
+async def registered(server: RedisServer) -> AsyncIterator[NewRegistry]:
+    """Make ways to the keys; their connections are closed at the end."""
+    made: list[EngineRegistry] = []
+
+    def make(prefix: str = "p") -> EngineRegistry:
+        made.append(registry(server, prefix))
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.close()
+
+
+def told(engine: str, **fields: object) -> Heartbeat:
+    """What an engine tells."""
+    return Heartbeat(engine, f"{engine}:1", "1", 6, **fields)  # type: ignore[arg-type]
+
+
+async def test_engines_see_each_other_until_they_fall_silent(
+    server: RedisServer, registered: NewRegistry
+) -> None:
+    """Only the server's clock decides who lives, and the dead leave nothing behind."""
+    first, second = registered(), registered()
+    held = told("one", cells={"x": Held(3, 5)}, waits=frozenset({"y"}))
+    await first.beat(held, 200)
+    fleet = await second.beat(told("two"), 60_000)
+    assert fleet.engines == {"one": held, "two": told("two")}
+    assert 0 < fleet.left_ms["one"] <= 200
+    await asyncio.sleep(0.25)
+    assert (await second.look()).engines.keys() == {"two"}
+    await second.beat(told("two"), 60_000)
+    assert server.run("HKEYS", PlacementKeys.of("p").engines) == [b"two"]
+    assert (await registered("q").look()).engines == {}
+
+
+async def test_engine_that_leaves_is_gone_at_once(
+    server: RedisServer, registered: NewRegistry
+) -> None:
+    """Its cells need not wait for it to be taken for dead."""
+    first, second = registered(), registered()
+    await first.beat(told("one"), 60_000)
+    await first.leave("one")
+    assert (await second.look()).engines == {}
+    # Not what came later under the same name.
+    await second.beat(told("one"), 60_000)
+    await first.leave("one")
+    assert (await second.look()).engines.keys() == {"one"}
+
+
+async def test_name_belongs_to_whoever_took_it_last(
+    server: RedisServer, registered: NewRegistry
+) -> None:
+    """A pod that comes back has its name at once; of two by mistake, one must end."""
+    first, second = registered(), registered()
+    await first.beat(told("one"), 60_000)
+    await second.beat(told("one", is_draining=True), 60_000)
+    with pytest.raises(Replaced):
+        await first.beat(told("one"), 60_000)
+    assert (await second.look()).engines["one"].is_draining
+
+
+async def test_moves_and_drains_last_as_long_as_was_said(
+    server: RedisServer, registered: NewRegistry
+) -> None:
+    """What somebody did in a night shift must not surprise others a month later."""
+    keys = registered()
+    await keys.move("x", "pod 1")
+    await keys.move("y", "pod-2", 60_000)
+    await keys.move("z", "pod-3", 1)
+    await keys.drain("pod-4")
+    await keys.drain("pod-5", 1)
+    await asyncio.sleep(0.01)
+    fleet = await keys.look()
+    assert fleet.moves["x"] == Move("pod 1", 0)
+    assert fleet.now_ms < fleet.moves["y"].until_ms <= fleet.now_ms + 60_000
+    assert fleet.moves.keys() == {"x", "y"}
+    assert fleet.drained == {"pod-4": 0}
+    assert await keys.undo_move("x")
+    assert not await keys.undo_move("x")
+    assert await keys.undo_drain("pod-4")
+    assert not await keys.undo_drain("pod-4")
+    assert (await keys.look()).moves.keys() == {"y"}
+
+
+async def test_what_cannot_be_read_is_left_alone(
+    server: RedisServer, registered: NewRegistry
+) -> None:
+    """One broken heartbeat must not blind all the others."""
+    keys = registered()
+    await keys.beat(told("one"), 60_000)
+    names = PlacementKeys.of("p")
+    server.run("HSET", names.engines, "broken", "x" * 40)
+    server.run("ZADD", names.beats, "99999999999999", "broken")
+    assert (await keys.look()).engines.keys() == {"one"}
+
+
+async def test_server_that_does_not_answer_is_named(
+    server: RedisServer, registered: NewRegistry
+) -> None:
+    """An operator reads this line first."""
+    keys = registered()
+    await keys.look()
+    server.kill()
+    with pytest.raises(RegistryFailed, match=f"^{server.url}: "):
+        await keys.beat(told("one"), 60_000)
+    server.start()
+    await keys.beat(told("one"), 60_000)
+    server.run("SET", PlacementKeys.of("p").moves, "x")
+    with pytest.raises(RegistryFailed, match="WRONGTYPE"):
+        await keys.look()
+
+
+class Opened:
+    """What stands for an open cell."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.lost = asyncio.Event()
+
+
+class Cabinet:
+    """Keeps cells for engines of a test, each in one place at a time; a wrong move fails."""
+
+    def __init__(self) -> None:
+        self.owners: dict[str, str] = {}
+        self.epochs = dict.fromkeys(CELLS, 0)
+        self.broken: set[str] = set()
+
+
+class Keeper:
+    """One engine's hands."""
+
+    def __init__(self, cabinet: Cabinet) -> None:
+        self._cabinet = cabinet
+        self.cells: dict[str, Opened] = {}
+
+    async def open(self, name: str, owner: str) -> Opened:
+        """Wait until nobody has it."""
+        if owner in self._cabinet.broken:
+            raise CommitLogError("no room")
+        while name in self._cabinet.owners:
+            await asyncio.sleep(0.005)
+        self._cabinet.owners[name] = owner
+        self._cabinet.epochs[name] += 1
+        self.cells[name] = Opened(self._cabinet.epochs[name])
+        return self.cells[name]
+
+    async def close(self, name: str) -> None:
+        """Give it up."""
+        if self.cells.pop(name, None) is not None:
+            self._cabinet.owners.pop(name, None)
+
+
+class Member:
+    """An engine of a test."""
+
+    def __init__(self, server: RedisServer, name: str, cabinet: Cabinet) -> None:
+        self.name = name
+        self.keeper = Keeper(cabinet)
+        self.gave_up: list[str] = []
+        part = Part(name, CELLS, HEARTBEAT_MS, EXPIRY_MS)
+        metrics = PlacementMetrics(CollectorRegistry())
+        self.placement = Placement(
+            part, registry(server), self.keeper, metrics, self.gave_up.append  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    async def settle(self, within_s: float = 5.0) -> None:
+        """Begin."""
+        await self.placement.settle(f"{self.name}:1", within_s)
+
+    async def stop(self, within_s: float = 2.0) -> None:
+        """Leave in good order."""
+        await self.placement.leave(within_s)
+        for cell in list(self.keeper.cells):
+            await self.keeper.close(cell)
+        await self.placement.end()
+
+    def rank(self, cell: str) -> str:
+        """Who should have a cell, as this one sees it."""
+        return ranked(cell, self.placement.fleet)[0]
+
+
+NewMember = Callable[[str], Member]
+
+
+@pytest.fixture
+def cabinet() -> Cabinet:
+    """Where the cells are."""
+    return Cabinet()
+
+
+@pytest.fixture
+async def member(server: RedisServer, cabinet: Cabinet) -> AsyncIterator[NewMember]:
+    """Make engines; they end with the test."""
+    made: list[Member] = []
+
+    def make(name: str) -> Member:
+        made.append(Member(server, name, cabinet))
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.stop(0)
+
+
+async def settled(cabinet: Cabinet, *members: Member) -> None:
+    """Wait until every cell is where each of the engines says it should be."""
+    async with asyncio.timeout(10):
+        while any(
+            cabinet.owners.get(cell) != one.rank(cell) or not one.placement.fleet.holder(cell)
+            for cell in CELLS
+            for one in members
+        ):
+            await asyncio.sleep(0.01)
+
+
+async def test_cells_follow_engines_that_come_and_go(member: NewMember, cabinet: Cabinet) -> None:
+    """One has all of them; a second takes its share; what one leaves the other has."""
+    one, two = member("one"), member("two")
+    await one.settle()
+    assert set(cabinet.owners.values()) == {"one"}
+    assert one.keeper.cells.keys() == set(CELLS)
+    await two.settle()
+    await settled(cabinet, one, two)
+    assert set(cabinet.owners.values()) == {"one", "two"}
+    await one.stop()
+    await settled(cabinet, two)
+    assert set(cabinet.owners.values()) == {"two"}
+
+
+async def test_cell_goes_where_somebody_puts_it_and_back(
+    member: NewMember, cabinet: Cabinet, registered: NewRegistry
+) -> None:
+    """By hand, against the ranking; an engine that is drained gives everything away."""
+    one, two = member("one"), member("two")
+    await one.settle()
+    await two.settle()
+    await settled(cabinet, one, two)
+    cell = next(name for name in CELLS if cabinet.owners[name] == "one")
+    keys = registered()
+    await keys.move(cell, "two")
+    async with asyncio.timeout(5):
+        while cabinet.owners.get(cell) != "two":
+            await asyncio.sleep(0.01)
+    await keys.undo_move(cell)
+    await settled(cabinet, one, two)
+    assert cabinet.owners[cell] == "one"
+    await keys.drain("one")
+    async with asyncio.timeout(5):
+        while set(cabinet.owners.values()) != {"two"} or len(cabinet.owners) < len(CELLS):
+            await asyncio.sleep(0.01)
+
+
+async def test_cell_that_an_engine_cannot_open_is_left_to_the_others(
+    member: NewMember, cabinet: Cabinet
+) -> None:
+    """It stays where it is, or goes to the next: nobody keeps a cell from being served."""
+    one, two = member("one"), member("two")
+    await one.settle()
+    cabinet.broken.add("two")
+    await two.settle()
+    async with asyncio.timeout(5):
+        while not one.placement.fleet.engines["two"].refuses:
+            await asyncio.sleep(0.01)
+    assert cabinet.owners == dict.fromkeys(CELLS, "one")
+    assert set(cabinet.epochs.values()) == {1}
+
+
+async def test_engine_that_cannot_open_its_cells_does_not_start(
+    member: NewMember, cabinet: Cabinet
+) -> None:
+    """Nobody else is there to serve them: whoever starts it must hear of it."""
+    cabinet.broken.add("one")
+    with pytest.raises(CommitLogError, match="no room"):
+        await member("one").settle()
+
+
+async def test_cell_that_is_lost_is_closed_and_had_again(
+    member: NewMember, cabinet: Cabinet
+) -> None:
+    """Losing one cell must not cost the others of the engine."""
+    one = member("one")
+    await one.settle()
+    one.keeper.cells["a"].lost.set()
+    async with asyncio.timeout(5):
+        while cabinet.epochs["a"] < 2 or "a" not in cabinet.owners:
+            await asyncio.sleep(0.01)
+    assert {cabinet.epochs[cell] for cell in CELLS[1:]} == {1}
+    assert one.gave_up == []
+
+
+async def test_cell_that_was_emptied_ends_the_engine(member: NewMember, cabinet: Cabinet) -> None:
+    """To go on with an empty cell would bury the loss."""
+    one = member("one")
+    await one.settle()
+    cabinet.epochs["a"] = 0
+    one.keeper.cells["a"].lost.set()
+    async with asyncio.timeout(5):
+        while not one.gave_up:
+            await asyncio.sleep(0.01)
+    assert one.gave_up[0] == "cell 'a' is empty now: its Redis was emptied; restore it first"
+
+
+async def test_second_engine_of_a_name_ends_the_first(member: NewMember, cabinet: Cabinet) -> None:
+    """They would take each other's cells for ever."""
+    one, again = member("one"), member("one")
+    await one.settle()
+    cabinet.owners.clear()
+    await again.settle()
+    async with asyncio.timeout(5):
+        while not one.gave_up:
+            await asyncio.sleep(0.01)
+    assert one.gave_up[0] == "another engine goes by the name 'one'"
+    assert again.gave_up == []
+
+
+async def test_engine_that_sees_nobody_keeps_its_cells_and_is_not_ready(
+    member: NewMember, cabinet: Cabinet, server: RedisServer
+) -> None:
+    """Whether the cells can be committed to is theirs to find out."""
+    one = member("one")
+    await one.settle()
+    assert one.placement.why_not_ready() == ""
+    server.kill()
+    async with asyncio.timeout(5):
+        while not one.placement.why_not_ready():
+            await asyncio.sleep(0.01)
+    assert one.placement.why_not_ready().startswith("does not see other engines: redis://")
+    assert len(cabinet.owners) == len(CELLS)
+    server.start()
+    async with asyncio.timeout(5):
+        while one.placement.why_not_ready():
+            await asyncio.sleep(0.01)
+    assert {cabinet.epochs[cell] for cell in CELLS} == {1}
+
+
+async def test_engine_without_a_server_does_not_start(
+    member: NewMember, server: RedisServer
+) -> None:
+    """Whoever starts it is told why."""
+    server.kill()
+    with pytest.raises(CommitLogError, match=r"redis://.*check the address and the server"):
+        await member("one").settle(0.2)
+
+
+async def test_callers_of_other_cells_are_told_so(member: NewMember) -> None:
+    """A cell of the list may be had later; one that nobody knows is a slip."""
+    one = member("one")
+    refused = one.placement.refusal("a")
+    assert isinstance(refused, CallRefused)
+    assert (refused.reason, refused.retry_after_ms) == ("UNAVAILABLE", 100)
+    assert one.placement.refusal("nowhere") is None

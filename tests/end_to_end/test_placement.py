@@ -1,0 +1,145 @@
+"""Several engines that share cells: where cells are, and what callers feel when they move."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from headgate.client import Client
+from headgate.v1.event_service_pb2 import SubscribeRequest
+from tests.end_to_end.fleet import Callers, Engines
+from tests.end_to_end.floor import refused
+from tests.end_to_end.redis_servers import RedisServer
+from tests.end_to_end.serving import headgate
+
+pytestmark = pytest.mark.needs_redis
+
+CELLS = ("north", "east", "south", "west")
+EXIT_SETTINGS = 2
+EXIT_CELL_LOST = 4
+
+
+@pytest.fixture
+def engines(tmp_path: Path) -> Iterator[Engines]:
+    """Engines over a Redis of the test's own."""
+    server = RedisServer(tmp_path / "redis")
+    made = Engines(tmp_path, server, CELLS)
+    try:
+        yield made
+    finally:
+        made.kill()
+        server.kill()
+
+
+@pytest.fixture
+async def callers() -> AsyncIterator[Callers]:
+    """Callers who know no engine yet."""
+    made = Callers()
+    yield made
+    await made.close()
+
+
+@pytest.mark.slow
+async def test_cells_that_move_under_load_lose_nothing_and_double_nothing(
+    engines: Engines, callers: Callers
+) -> None:
+    """An engine joins, one is stopped, one is killed: each contact is there once all the same."""
+    first = await asyncio.to_thread(engines.start, "one")
+    engines.await_cells("one")
+    callers.addresses = [first.address]
+    for cell in CELLS:
+        await callers.open_floor(cell)
+    load = asyncio.gather(*map(callers.route_for_ever, CELLS))
+    second = await asyncio.to_thread(engines.start, "two")
+    callers.addresses = [first.address, second.address]
+    await asyncio.to_thread(engines.await_cells, "one", "two")
+    third = await asyncio.to_thread(engines.start, "three")
+    callers.addresses.append(third.address)
+    await asyncio.to_thread(engines.await_cells, "one", "two", "three")
+    # Stopped in good order: the others have its cells before it goes.
+    callers.waits_s.clear()
+    assert await asyncio.to_thread(first.terminate) == 0
+    callers.addresses.remove(first.address)
+    assert engines.have("one") == set()
+    await asyncio.to_thread(engines.await_cells, "two", "three")
+    print(f"stopped: the longest Route took {max(callers.waits_s):.3f} s")
+    callers.waits_s.clear()
+    second.kill()
+    callers.addresses.remove(second.address)
+    await asyncio.to_thread(engines.await_cells, "three")
+    await asyncio.sleep(0.5)
+    print(f"killed: the longest Route took {max(callers.waits_s):.3f} s")
+    assert not load.done(), load.exception()
+    load.cancel()
+    await asyncio.gather(load, return_exceptions=True)
+    assert all(len(callers.routed[cell]) > 50 for cell in CELLS)
+    for cell in CELLS:
+        await callers.check(cell)
+
+
+async def test_paused_engine_loses_its_cells_and_lives(engines: Engines, callers: Callers) -> None:
+    """A stall costs an engine its cells, not its life; what it would have committed is refused."""
+    first = await asyncio.to_thread(engines.start, "one")
+    second = await asyncio.to_thread(engines.start, "two")
+    await asyncio.to_thread(engines.await_cells, "one", "two")
+    callers.addresses = [first.address, second.address]
+    for cell in CELLS:
+        await callers.open_floor(cell)
+    first.process.send_signal(signal.SIGSTOP)
+    await asyncio.to_thread(engines.await_cells, "two")
+    first.process.send_signal(signal.SIGCONT)
+    # Back again, it takes its share as if it had just come.
+    async with asyncio.timeout(20):
+        while len(engines.told("one", "cell_opened")) < 2 or len(engines.have("two")) == len(CELLS):
+            await asyncio.sleep(0.02)
+    await asyncio.to_thread(engines.await_cells, "one", "two")
+    assert engines.told("one", "cell_lost")
+    for cell in CELLS:
+        await callers.open_floor(cell)
+
+
+async def test_engine_without_cells_is_ready_and_tells_so(engines: Engines) -> None:
+    """Whoever asks the wrong engine hears something useful, from every engine."""
+    engines.cells = ("only",)
+    first = await asyncio.to_thread(engines.start, "one")
+    second = await asyncio.to_thread(engines.start, "two")
+    await asyncio.to_thread(engines.await_cells, *("one",) * bool(engines.have("one")) or ("two",))
+    idle = second if engines.have("one") else first
+    status, _ = await asyncio.to_thread(idle.get, "/readyz")
+    assert status == 200
+    async with Client(idle.address) as client:
+        subscription = client.events.Subscribe(SubscribeRequest(cell="only"))
+        assert (await refused(subscription.read())).code == "UNAVAILABLE"
+        unknown = client.events.Subscribe(SubscribeRequest(cell="nowhere"))
+        assert (await refused(unknown.read())).reason == "UNKNOWN_CELL"
+    _, page = await asyncio.to_thread(idle.get, "/metrics")
+    assert "headgate_placement_engines 2.0" in page
+    assert "headgate_cell_ready{" not in page
+
+
+async def test_second_engine_of_a_name_ends_the_first(engines: Engines, tmp_path: Path) -> None:
+    """Whoever copies a file of settings and forgets the name sees which engine went, and why."""
+    first = await asyncio.to_thread(engines.start, "one")
+    await asyncio.to_thread(engines.start, "one")
+    assert await asyncio.to_thread(first.exit_code) == EXIT_CELL_LOST
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ((), "headgate: log: expected the URL of a Redis or Valkey, where placement is true"),
+        (
+            ("--log", "redis://127.0.0.1:1", "--address", "0.0.0.0:0", "--insecure"),
+            "headgate: advertised_address: expected HOST:PORT that others can reach",
+        ),
+    ],
+)
+def test_settings_that_cannot_be_shared_by_are_refused(
+    flags: tuple[str, ...], expected: str
+) -> None:
+    """Before anything is opened."""
+    done = headgate("serve", "--set", "placement=true", *flags)
+    assert done.returncode == EXIT_SETTINGS
+    assert expected in done.stderr
