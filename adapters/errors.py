@@ -20,6 +20,9 @@ _MESSAGE_BYTES_MAX: Final = 900
 _VIOLATION_BYTES_MAX: Final = 2_000
 assert (3 + 4 / 3) * _MESSAGE_BYTES_MAX + 4 / 3 * (_VIOLATION_BYTES_MAX + 512) < 8_192 - 512
 
+# A cell that moved may be back before long, or the caller be led to another engine by chance.
+_RETRY_NOT_OWNER_MS: Final = 250
+
 # Refusal -> canonical code. A caller may retry RESOURCE_EXHAUSTED and UNAVAILABLE, after a while,
 # with the same id.
 CODES: Final[dict[Refusal, int]] = {
@@ -73,6 +76,8 @@ class CallRefused(Exception):
         Broken rules of the request.
     retry_after_ms
         When to try again, milliseconds; 0 for no hint.
+    owner
+        Who could do it instead; None where nobody is known.
     """
 
     def __init__(
@@ -89,6 +94,7 @@ class CallRefused(Exception):
         self.reason = reason
         self.violations = violations
         self.retry_after_ms = retry_after_ms
+        self.owner: error_pb2.NotOwner | None = None
 
 
 def refused_by_engine(refused: CommandRefused) -> CallRefused:
@@ -118,6 +124,18 @@ def unavailable(what: str, retry_after_ms: int = 1_000) -> CallRefused:
     return CallRefused(code_pb2.UNAVAILABLE, "UNAVAILABLE", what, retry_after_ms=retry_after_ms)
 
 
+def not_owner(owner: error_pb2.NotOwner) -> CallRefused:
+    """Refusal of what another engine could do; whoever cannot follow may try here again."""
+    refused = CallRefused(
+        code_pb2.UNAVAILABLE,
+        "NOT_OWNER",
+        f"engine {owner.engine!r} at {owner.address} has cell {owner.cell!r}",
+        retry_after_ms=_RETRY_NOT_OWNER_MS,
+    )
+    refused.owner = owner
+    return refused
+
+
 def as_error(refused: CallRefused) -> error_pb2.Error:
     """The refusal inside a batch or a session frame."""
     return error_pb2.Error(
@@ -129,13 +147,14 @@ def as_error(refused: CallRefused) -> error_pb2.Error:
             for item in refused.violations
         ],
         retry_after_ms=refused.retry_after_ms,
+        not_owner=refused.owner,
     )
 
 
 def as_status(refused: CallRefused) -> status_pb2.Status:
     """
-    The refusal of a unary call, with ErrorInfo and, where they apply, BadRequest and RetryInfo; of
-    many broken rules as many as trailers hold.
+    The refusal of a call, with ErrorInfo and, where they apply, BadRequest, NotOwner and RetryInfo;
+    of many broken rules as many as trailers hold.
     """
     details = [_packed(error_details_pb2.ErrorInfo(reason=refused.reason, domain=DOMAIN))]
     if refused.violations:
@@ -146,6 +165,8 @@ def as_status(refused: CallRefused) -> status_pb2.Status:
                 del bad_request.field_violations[-1]
                 break
         details.append(_packed(bad_request))
+    if refused.owner is not None:
+        details.append(_packed(refused.owner))
     if refused.retry_after_ms:
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(refused.retry_after_ms)
@@ -167,7 +188,8 @@ def _description(item: Violation) -> str:
 def _packed(
     detail: error_details_pb2.ErrorInfo
     | error_details_pb2.BadRequest
-    | error_details_pb2.RetryInfo,
+    | error_details_pb2.RetryInfo
+    | error_pb2.NotOwner,
 ) -> any_pb2.Any:
     packed = any_pb2.Any()
     packed.Pack(detail)

@@ -33,6 +33,12 @@ class PlacementMetrics:
             ("how",),
             registry=registry,
         )
+        self.not_owner = Counter(
+            "headgate_placement_not_owner",
+            "Calls and streams for cells that this engine does not have: told who has, or that "
+            "nobody has.",
+            registry=registry,
+        )
         self.closing_seconds = Histogram(
             "headgate_placement_closing_seconds",
             "From the last call that was taken for a cell to its release.",

@@ -26,7 +26,7 @@ import structlog
 from adapters.clock import wall_ms
 from adapters.commit_log import CommitLogError
 from adapters.dispatch_loop import DispatchLoop
-from adapters.errors import CallRefused, unavailable
+from adapters.errors import CallRefused, not_owner, unavailable
 from adapters.placement.fleet import Fleet, Heartbeat, Held
 from adapters.placement.metrics import PlacementMetrics
 from adapters.placement.ranking import ranked
@@ -35,6 +35,7 @@ from adapters.placement.steps import Doing, Step, next_step
 from adapters.process_metrics import version
 from engine.refusals import BadConfiguration
 from engine.state.rows import SCHEMA_VERSION
+from headgate.v1.error_pb2 import NotOwner
 
 _log = structlog.get_logger(__name__)
 
@@ -127,6 +128,8 @@ class Placement:
         self._refused_until_s: dict[str, float] = {}
         self._last_error: Exception | None = None
         self._ownerless_since_s: dict[str, float] = {}
+        # To whom a cell was handed, until it tells that it has it.
+        self._takers: dict[str, str] = {}
         # The highest epoch that anybody told of.
         self._epochs: dict[str, int] = {}
         self._is_leaving = False
@@ -222,9 +225,19 @@ class Placement:
 
     def refusal(self, cell: str) -> CallRefused | None:
         """What a caller for a cell that is not open here is told; None where it is none of ours."""
-        if cell not in self._doing:
+        doing = self._doing.get(cell)
+        if doing is None:
             return None
-        return unavailable(f"cell {cell!r} is not open at this engine", _RETRY_MS)
+        self._metrics.not_owner.inc()
+        holder = self.fleet.holder(cell)
+        taker = self.fleet.engines.get(self._takers.get(cell, ""))
+        if holder is not None and holder.engine != self._part.engine:
+            return _at(cell, holder, holder.cells[cell].epoch)
+        if taker is not None:
+            # Its epoch is a later one still: this one is the release's.
+            return _at(cell, taker, self._epochs.get(cell, 0) + 1)
+        what = "is being opened here" if doing is Doing.WAITING else "has no engine at the moment"
+        return unavailable(f"cell {cell!r} {what}", _RETRY_MS)
 
     def _can_leave(self, cell: str) -> bool:
         """Whether a cell is here, and somebody could take it."""
@@ -289,6 +302,8 @@ class Placement:
                 self._ownerless_since_s.setdefault(cell, now_s)
             else:
                 self._ownerless_since_s.pop(cell, None)
+                if holder.engine != self._part.engine:
+                    self._takers.pop(cell, None)
                 known = self._epochs.get(cell, 0)
                 self._epochs[cell] = max(known, holder.cells[cell].epoch)
         self._refused_until_s = {
@@ -313,8 +328,8 @@ class Placement:
             case Step.HAND_OVER:
                 self._work[cell].cancel()
                 self._doing[cell] = Doing.CLOSING
-                taker = ranked(cell, self.fleet)[0]
-                self._work[cell] = asyncio.create_task(self._close(cell, "handed_over", taker))
+                self._takers[cell] = ranked(cell, self.fleet)[0]
+                self._work[cell] = asyncio.create_task(self._close(cell, "handed_over"))
         self._hurry.set()
 
     def _ownerless_turns(self, cell: str) -> int:
@@ -337,6 +352,7 @@ class Placement:
             self._doing[cell] = Doing.NOTHING
             self._give_up(f"cell {cell!r} is empty now: its Redis was emptied; restore it first")
             return
+        self._takers.pop(cell, None)
         self._held[cell] = Held(loop.epoch, wall_ms())
         self._doing[cell] = Doing.HOLDING
         self._metrics.moved.labels("opened").inc()
@@ -344,9 +360,9 @@ class Placement:
         self._hurry.set()
         await loop.lost.wait()
         self._doing[cell] = Doing.CLOSING
-        await self._close(cell, "lost", "")
+        await self._close(cell, "lost")
 
-    async def _close(self, cell: str, how: str, taker: str) -> None:
+    async def _close(self, cell: str, how: str) -> None:
         """Give a cell up."""
         begun_s = asyncio.get_running_loop().time()
         # What the others are told of in the next turn.
@@ -358,6 +374,7 @@ class Placement:
         gc.collect()
         self._metrics.moved.labels(how).inc()
         self._metrics.closing_seconds.observe(took_s)
+        taker = self._takers.get(cell, "")
         _log.info(f"cell_{how}", cell=cell, to=taker, took_s=round(took_s, 3))
         self._hurry.set()
 
@@ -370,3 +387,8 @@ class Placement:
         self._metrics.moved.labels("refused").inc()
         _log.error("cell_not_opened", cell=cell, error=str(error), again_in_s=_REFUSES_FOR_S)
         self._hurry.set()
+
+
+def _at(cell: str, engine: Heartbeat, epoch: int) -> CallRefused:
+    """The refusal that names another engine."""
+    return not_owner(NotOwner(cell=cell, engine=engine.engine, address=engine.address, epoch=epoch))

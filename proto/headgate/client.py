@@ -12,7 +12,8 @@ Unary calls are retried until their timeout: on UNAVAILABLE, after the delay the
 else with growing, jittered pauses; on RESOURCE_EXHAUSTED only where the engine names a delay.
 Without one, a limit is reached or a message is too large, and the same call would fail again.
 Commands of a session and requests of a batch are not retried here; for them the same rule reads
-`error.retry_after_ms > 0`.
+`error.retry_after_ms > 0`. A refusal that names another engine as the owner of the cell is followed
+at once, and later calls for the cell go there.
 """
 
 import asyncio
@@ -26,24 +27,10 @@ from typing import Any, Final, Self
 import grpc
 import grpc.aio
 
-from headgate.access import Access, channel_to
+from headgate.access import Access
+from headgate.engines import Engines
 from headgate.errors import CommandFailed, SessionEnded, details_of, named_delay_s, reason_of
-from headgate.v1 import (
-    agent_service_pb2_grpc,
-    choice_service_pb2_grpc,
-    decision_service_pb2_grpc,
-    event_pb2,
-    event_service_pb2,
-    event_service_pb2_grpc,
-    gateway_service_pb2,
-    gateway_service_pb2_grpc,
-    offer_service_pb2_grpc,
-    policy_service_pb2_grpc,
-    queue_service_pb2_grpc,
-    routing_service_pb2,
-    routing_service_pb2_grpc,
-    telemetry_service_pb2_grpc,
-)
+from headgate.v1 import event_pb2, event_service_pb2, gateway_service_pb2, routing_service_pb2
 
 __all__ = [
     "Access",
@@ -59,23 +46,14 @@ __all__ = [
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 2.0
 _TIMEOUT_S: Final = 10.0
-
-# Largest message either way: the engine's own bound is 1 MiB in, lists and snapshots out may be
-# larger. Left to themselves, channels wait one second after a refused connection, then up to two
-# minutes, while an engine starts again in two seconds. The "min" is how long one attempt to connect
-# may take at least: a TLS handshake over a slow line must fit in.
-_OPTIONS: Final = (
-    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 2_000),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
-)
+# Engines that a call is sent on to before it waits: more lead in a circle.
+_HOPS_MAX: Final = 3
+_UNAVAILABLE: Final = grpc.StatusCode.UNAVAILABLE
 
 
 class Client:
     """
-    One connection to an engine.
+    A connection to an engine, and to those it names as owners of other cells.
 
     Parameters
     ----------
@@ -89,17 +67,13 @@ class Client:
     def __init__(
         self, address: str, access: Access | grpc.ChannelCredentials | None = None
     ) -> None:
-        self.channel = channel_to(address, access, _OPTIONS)
-        self.routing = routing_service_pb2_grpc.RoutingServiceStub(self.channel)
-        self.offers = offer_service_pb2_grpc.OfferServiceStub(self.channel)
-        self.choices = choice_service_pb2_grpc.ChoiceServiceStub(self.channel)
-        self.agents = agent_service_pb2_grpc.AgentServiceStub(self.channel)
-        self.queues = queue_service_pb2_grpc.QueueServiceStub(self.channel)
-        self.decisions = decision_service_pb2_grpc.DecisionServiceStub(self.channel)
-        self.events = event_service_pb2_grpc.EventServiceStub(self.channel)
-        self.telemetry = telemetry_service_pb2_grpc.TelemetryServiceStub(self.channel)
-        self.policies = policy_service_pb2_grpc.PolicyServiceStub(self.channel)
-        self.gateway = gateway_service_pb2_grpc.GatewayServiceStub(self.channel)
+        self.engines = Engines(address, access)
+        home = self.engines.home
+        self.channel = home.channel
+        self.routing, self.offers, self.choices = home.routing, home.offers, home.choices
+        self.agents, self.queues, self.decisions = home.agents, home.queues, home.decisions
+        self.events, self.telemetry, self.gateway = home.events, home.telemetry, home.gateway
+        self.policies = home.policies
 
     async def __aenter__(self) -> Self:
         return self
@@ -113,8 +87,8 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection."""
-        await self.channel.close()
+        """Close every connection."""
+        await self.engines.close()
 
     async def route(
         self, request: routing_service_pb2.RouteRequest, timeout_s: float = _TIMEOUT_S
@@ -136,17 +110,24 @@ class Client:
             The engine refused, or the time was up; `details()` says why.
         """
         request = _with_ids(request)
+        cell = getattr(request, "cell", "")
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + timeout_s
-        pause_s = _FIRST_PAUSE_S
+        pause_s, hops = _FIRST_PAUSE_S, 0
         while True:
             left_s = give_up_at - loop.time()
+            address = self.engines.address_of(cell)
             try:
-                return await method(request, timeout=max(left_s, 0.001))
+                chosen = self.engines.method_of(method, cell)
+                return await chosen(request, timeout=max(left_s, 0.001))
             except grpc.aio.AioRpcError as error:
-                wait_s = _wait_s(error, pause_s)
+                if self.engines.learn(error) and hops < _HOPS_MAX and loop.time() < give_up_at:
+                    hops += 1
+                    continue
+                wait_s = self._turn_away(error, address, cell, pause_s)
                 if wait_s is None or loop.time() + wait_s >= give_up_at:
                     raise
+            hops = 0
             await asyncio.sleep(wait_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
@@ -158,22 +139,34 @@ class Client:
         """
         resumed = event_service_pb2.SubscribeRequest()
         resumed.CopyFrom(request)
-        pause_s = _FIRST_PAUSE_S
+        pause_s, hops = _FIRST_PAUSE_S, 0
         while True:
             wait_s = pause_s
+            address = self.engines.address_of(request.cell)
             try:
-                async for response in self.events.Subscribe(resumed):
-                    pause_s = _FIRST_PAUSE_S
+                async for response in self.engines.stubs_of(request.cell).events.Subscribe(resumed):
+                    pause_s, hops = _FIRST_PAUSE_S, 0
                     for event in response.events:
                         yield event
                     resumed.cursor = response.cursor
             except grpc.aio.AioRpcError as error:
-                named_s = _wait_s(error, pause_s)
+                if self.engines.learn(error) and hops < _HOPS_MAX:
+                    hops += 1
+                    continue
+                named_s = self._turn_away(error, address, request.cell, pause_s)
                 if named_s is None:
                     raise
                 wait_s = named_s
             await asyncio.sleep(wait_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def _turn_away(
+        self, error: grpc.aio.AioRpcError, address: str, cell: str, pause_s: float
+    ) -> float | None:
+        """Seconds after which to try again, elsewhere if need be; None to give up."""
+        if error.code() == _UNAVAILABLE:
+            self.engines.turn_from(address, cell)
+        return _wait_s(error, pause_s)
 
     def session(
         self, cell: str = "", watch: gateway_service_pb2.SessionWatch | None = None
@@ -239,13 +232,15 @@ class Session:
         self._told: asyncio.Queue[event_pb2.Event | SessionEnded] = asyncio.Queue()
         self.events = SessionEvents(self._told)
         self.cursor = watch.cursor
+        self._address = ""
         self._stream: Any = None
         self._reader: asyncio.Task[None] | None = None
         self._ended: SessionEnded | None = None
         self._write_lock = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        self._stream = self._client.gateway.Connect()
+        self._address = self._client.engines.address_of(self._first.cell)
+        self._stream = self._client.engines.stubs_of(self._first.cell).gateway.Connect()
         self._reader = asyncio.create_task(self._read())
         try:
             await self._write(self._first)
@@ -347,6 +342,9 @@ class Session:
                 self.cursor = frame.cursor or self.cursor
         except grpc.aio.AioRpcError as error:
             cause = error
+            # The next session of the client begins where this one could have gone on.
+            if not self._client.engines.learn(error) and error.code() == _UNAVAILABLE:
+                self._client.engines.turn_from(self._address, self._first.cell)
         finally:
             self._end(SessionEnded(cause))
 
@@ -393,7 +391,7 @@ def _with_ids(request: Any) -> Any:
 def _wait_s(error: grpc.aio.AioRpcError, pause_s: float) -> float | None:
     """Seconds after which to try again, the pause where none are named; None to give up."""
     named_s = named_delay_s(error)
-    if error.code() == grpc.StatusCode.UNAVAILABLE:
+    if error.code() == _UNAVAILABLE:
         return named_s or pause_s * random.uniform(0.5, 1.0)
     if error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and named_s > 0:
         return named_s

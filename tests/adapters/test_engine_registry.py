@@ -15,6 +15,7 @@ from adapters.placement.ranking import ranked
 from adapters.placement.registry import EngineRegistry, RegistryFailed, Replaced
 from adapters.placement.scripts import PlacementKeys
 from adapters.redis_log.address import parse_redis_url
+from headgate.v1.error_pb2 import NotOwner
 from tests.end_to_end.redis_servers import RedisServer
 
 pytestmark = pytest.mark.needs_redis
@@ -292,7 +293,7 @@ async def test_cell_that_an_engine_cannot_open_is_left_to_the_others(
     cabinet.broken.add("two")
     await two.settle()
     async with asyncio.timeout(5):
-        while not one.placement.fleet.engines["two"].refuses:
+        while not one.placement.fleet.engines.get("two", told("two")).refuses:
             await asyncio.sleep(0.01)
     assert cabinet.owners == dict.fromkeys(CELLS, "one")
     assert set(cabinet.epochs.values()) == {1}
@@ -375,10 +376,43 @@ async def test_engine_without_a_server_does_not_start(
         await member("one").settle(0.2)
 
 
-async def test_callers_of_other_cells_are_told_so(member: NewMember) -> None:
-    """A cell of the list may be had later; one that nobody knows is a slip."""
-    one = member("one")
+async def test_callers_are_told_who_has_a_cell(member: NewMember, cabinet: Cabinet) -> None:
+    """Whoever asks the wrong engine learns the right one; of a slip that nobody knows the cell."""
+    one, two = member("one"), member("two")
     refused = one.placement.refusal("a")
     assert isinstance(refused, CallRefused)
     assert (refused.reason, refused.retry_after_ms) == ("UNAVAILABLE", 100)
     assert one.placement.refusal("nowhere") is None
+    await one.settle()
+    await two.settle()
+    await settled(cabinet, one, two)
+    for cell, owner in cabinet.owners.items():
+        asked = two if owner == "one" else one
+        told = asked.placement.refusal(cell)
+        assert told is not None
+        epoch = cabinet.epochs[cell]
+        assert told.owner == NotOwner(cell=cell, engine=owner, address=f"{owner}:1", epoch=epoch)
+
+
+async def test_callers_of_a_cell_that_was_handed_over_are_sent_after_it(
+    member: NewMember, cabinet: Cabinet
+) -> None:
+    """The next owner tells of it a moment later; until then the last one knows best."""
+    one, two = member("one"), member("two")
+    await one.settle()
+    keeps = two.keeper.open
+    told: dict[str, CallRefused | None] = {}
+
+    async def open_late(name: str, owner: str) -> Opened:
+        opened = await keeps(name, owner)
+        await asyncio.sleep(0.3)
+        told[name] = one.placement.refusal(name)
+        return opened
+
+    two.keeper.open = open_late  # type: ignore[method-assign]
+    await two.settle()
+    await settled(cabinet, one, two)
+    assert told
+    for cell, refused in told.items():
+        assert refused is not None
+        assert refused.owner == NotOwner(cell=cell, engine="two", address="two:1", epoch=2)

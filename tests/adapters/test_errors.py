@@ -11,11 +11,13 @@ from adapters.errors import (
     as_error,
     as_status,
     invalid,
+    not_owner,
     overloaded,
     refused_by_engine,
     unavailable,
 )
 from engine.refusals import CommandRefused, Refusal, violation
+from headgate.v1.error_pb2 import NotOwner
 
 REFUSED = [reason for reason in Refusal if reason is not Refusal.NONE]
 # Codes after which the same request may succeed without anyone's doing.
@@ -28,6 +30,7 @@ def details(status: status_pb2.Status) -> dict[str, object]:
         error_details_pb2.ErrorInfo,
         error_details_pb2.BadRequest,
         error_details_pb2.RetryInfo,
+        NotOwner,
     )
     found: dict[str, object] = {}
     for packed in status.details:
@@ -131,3 +134,18 @@ def test_status_holds_only_the_details_that_apply() -> None:
     assert details(as_status(overloaded("full", 1))).keys() == {"ErrorInfo", "RetryInfo"}
     broken = invalid(violation("f", 0, "1"))
     assert details(as_status(broken)).keys() == {"ErrorInfo", "BadRequest"}
+
+
+def test_owner_of_a_cell_is_named_in_every_form() -> None:
+    """A client that follows reads the address, one that cannot the delay, a developer the text."""
+    owner = NotOwner(cell="north", engine="pod-1", address="10.0.0.1:7443", epoch=7)
+    refused = not_owner(owner)
+    found = details(as_status(refused))
+    assert found["NotOwner"] == owner
+    assert found["ErrorInfo"].reason == "NOT_OWNER"  # type: ignore[attr-defined]
+    assert found["RetryInfo"].retry_delay.ToMilliseconds() > 0  # type: ignore[attr-defined]
+    error = as_error(refused)
+    assert (error.code, error.reason) == (code_pb2.UNAVAILABLE, "NOT_OWNER")
+    assert error.not_owner == owner
+    assert error.message == "engine 'pod-1' at 10.0.0.1:7443 has cell 'north'"
+    assert not as_error(unavailable("closing")).HasField("not_owner")

@@ -100,12 +100,15 @@ class Callers:
         Ids of the contacts that were acknowledged, by cell.
     waits_s
         How long each Route took, seconds.
+    is_over
+        Whether nothing more is to be routed.
     """
 
     def __init__(self, *addresses: str) -> None:
         self.addresses = list(addresses)
         self.routed: dict[str, list[str]] = {}
         self.waits_s: list[float] = []
+        self.is_over = False
         self._clients: dict[str, Client] = {}
         self._turn = itertools.count()
 
@@ -137,10 +140,12 @@ class Callers:
         presence = SetPresenceRequest(cell=cell, request_id="p", agent_id="a", presence=AVAILABLE)
         await self.call("agents", "SetPresence", presence)
 
-    async def route_for_ever(self, cell: str) -> None:
-        """Route one contact after the other, and have each accepted and completed."""
+    async def route_on(self, cell: str) -> None:
+        """Route one contact after the other until it is over; have each accepted, completed."""
         routed = self.routed.setdefault(cell, [])
         for number in itertools.count():
+            if self.is_over:
+                return
             contact = f"{cell}-{number}"
             request = RouteRequest(
                 cell=cell, request_id=contact, contact_id=contact, queue_id="q", channel=VOICE

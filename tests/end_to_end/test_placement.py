@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from headgate.client import Client
+from headgate.client import Client, Session, SessionEnded
+from headgate.v1.event_pb2 import EventKind
 from headgate.v1.event_service_pb2 import SubscribeRequest
+from headgate.v1.gateway_service_pb2 import SessionWatch
+from headgate.v1.queue_pb2 import Queue
+from headgate.v1.queue_service_pb2 import UpsertQueueRequest
+from headgate.v1.routing_service_pb2 import RouteRequest
 from tests.end_to_end.fleet import Callers, Engines
-from tests.end_to_end.floor import refused
+from tests.end_to_end.floor import VOICE, refused
 from tests.end_to_end.redis_servers import RedisServer
 from tests.end_to_end.serving import headgate
 
@@ -51,7 +56,7 @@ async def test_cells_that_move_under_load_lose_nothing_and_double_nothing(
     callers.addresses = [first.address]
     for cell in CELLS:
         await callers.open_floor(cell)
-    load = asyncio.gather(*map(callers.route_for_ever, CELLS))
+    load = asyncio.gather(*map(callers.route_on, CELLS))
     second = await asyncio.to_thread(engines.start, "two")
     callers.addresses = [first.address, second.address]
     await asyncio.to_thread(engines.await_cells, "one", "two")
@@ -71,9 +76,8 @@ async def test_cells_that_move_under_load_lose_nothing_and_double_nothing(
     await asyncio.to_thread(engines.await_cells, "three")
     await asyncio.sleep(0.5)
     print(f"killed: the longest Route took {max(callers.waits_s):.3f} s")
-    assert not load.done(), load.exception()
-    load.cancel()
-    await asyncio.gather(load, return_exceptions=True)
+    callers.is_over = True
+    await load
     assert all(len(callers.routed[cell]) > 50 for cell in CELLS)
     for cell in CELLS:
         await callers.check(cell)
@@ -111,7 +115,8 @@ async def test_engine_without_cells_is_ready_and_tells_so(engines: Engines) -> N
     assert status == 200
     async with Client(idle.address) as client:
         subscription = client.events.Subscribe(SubscribeRequest(cell="only"))
-        assert (await refused(subscription.read())).code == "UNAVAILABLE"
+        told = await refused(subscription.read())
+        assert (told.code, told.reason) == ("UNAVAILABLE", "NOT_OWNER")
         unknown = client.events.Subscribe(SubscribeRequest(cell="nowhere"))
         assert (await refused(unknown.read())).reason == "UNKNOWN_CELL"
     _, page = await asyncio.to_thread(idle.get, "/metrics")
@@ -124,6 +129,61 @@ async def test_second_engine_of_a_name_ends_the_first(engines: Engines, tmp_path
     first = await asyncio.to_thread(engines.start, "one")
     await asyncio.to_thread(engines.start, "one")
     assert await asyncio.to_thread(first.exit_code) == EXIT_CELL_LOST
+
+
+async def test_client_finds_the_owner_and_follows_cells_that_move(engines: Engines) -> None:
+    """Whoever knows one engine reaches every cell, and a stream misses no event of a move."""
+    first = await asyncio.to_thread(engines.start, "one")
+    second = await asyncio.to_thread(engines.start, "two")
+    await asyncio.to_thread(engines.await_cells, "one", "two")
+    async with Client(first.address) as client:
+        for cell in CELLS:
+            queue = UpsertQueueRequest(cell=cell, queue=Queue(queue_id="q", max_wait_ms=-1))
+            await client.call(client.queues.UpsertQueue, queue)
+        homes = {cell: client.engines.address_of(cell) for cell in CELLS}
+        assert set(homes.values()) == {first.address, second.address}
+        cell = next(name for name in CELLS if homes[name] == second.address)
+        seen: list[str] = []
+        following = asyncio.create_task(follow(client, cell, seen))
+        async with client.session(cell) as session:
+            for number in range(20):
+                await session.ask(route=routing(cell, f"before-{number}"))
+            assert await asyncio.to_thread(second.terminate) == 0
+            ended = await end_of(session)
+        assert ended.may_resume
+        async with client.session(cell, SessionWatch(cursor=session.cursor)) as resumed:
+            # What was answered before is not done again.
+            reply = await resumed.ask(route=routing(cell, "before-0"))
+            assert reply.contact_id == "before-0"
+            await resumed.ask(route=routing(cell, "after"))
+        assert client.engines.address_of(cell) == first.address
+        async with asyncio.timeout(10):
+            while "after" not in seen:
+                await asyncio.sleep(0.01)
+        assert seen == [*(f"before-{number}" for number in range(20)), "after"]
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+async def end_of(session: Session) -> SessionEnded:
+    """Read events until there are no more; returns why."""
+    while True:
+        try:
+            await session.events.get()
+        except SessionEnded as ended:
+            return ended
+
+
+async def follow(client: Client, cell: str, seen: list[str]) -> None:
+    """Note the contacts that come in."""
+    kinds = [EventKind.EVENT_KIND_CONTACT_RECEIVED]
+    async for event in client.subscribe(SubscribeRequest(cell=cell, cursor="0", kinds=kinds)):
+        seen.append(event.contact_id)
+
+
+def routing(cell: str, name: str) -> RouteRequest:
+    """Make a request that is the same whenever it is made."""
+    return RouteRequest(cell=cell, request_id=name, contact_id=name, queue_id="q", channel=VOICE)
 
 
 @pytest.mark.parametrize(

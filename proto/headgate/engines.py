@@ -1,0 +1,159 @@
+"""
+Which engine to call for which cell.
+
+Engines that share cells answer a call for a cell of another with NOT_OWNER and that one's address.
+What they say is kept per cell: the next call goes there at once. An engine that does not answer is
+left for another one that is known; it may be gone, and any of them knows who has the cell.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+from grpc_status import rpc_status
+
+from headgate.access import Access, channel_to
+from headgate.v1 import (
+    agent_service_pb2_grpc,
+    choice_service_pb2_grpc,
+    decision_service_pb2_grpc,
+    error_pb2,
+    event_service_pb2_grpc,
+    gateway_service_pb2_grpc,
+    offer_service_pb2_grpc,
+    policy_service_pb2_grpc,
+    queue_service_pb2_grpc,
+    routing_service_pb2_grpc,
+    telemetry_service_pb2_grpc,
+)
+
+Method = Callable[..., Any]
+
+DEFAULT_CELL: Final = "default"
+# Engines kept in mind; of more those that were told of first are forgotten.
+_ENGINES_MAX: Final = 64
+# Largest message either way: the engine's own bound is 1 MiB in, lists and snapshots out may be
+# larger. Left to themselves, channels wait one second after a refused connection, then up to two
+# minutes, while an engine starts again in two seconds. The "min" is how long one attempt to connect
+# may take at least: a TLS handshake over a slow line must fit in.
+_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+)
+
+
+class Stubs:
+    """The stubs of every service over one connection."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.channel = channel
+        self.routing = routing_service_pb2_grpc.RoutingServiceStub(channel)
+        self.offers = offer_service_pb2_grpc.OfferServiceStub(channel)
+        self.choices = choice_service_pb2_grpc.ChoiceServiceStub(channel)
+        self.agents = agent_service_pb2_grpc.AgentServiceStub(channel)
+        self.queues = queue_service_pb2_grpc.QueueServiceStub(channel)
+        self.decisions = decision_service_pb2_grpc.DecisionServiceStub(channel)
+        self.events = event_service_pb2_grpc.EventServiceStub(channel)
+        self.telemetry = telemetry_service_pb2_grpc.TelemetryServiceStub(channel)
+        self.policies = policy_service_pb2_grpc.PolicyServiceStub(channel)
+        self.gateway = gateway_service_pb2_grpc.GatewayServiceStub(channel)
+
+
+class Engines:
+    """
+    Connections to the engines that are known, and who has which cell.
+
+    Parameters
+    ----------
+    address
+        HOST:PORT of the one that is asked first.
+    access
+        As `Client` has it, for all of them.
+
+    Attributes
+    ----------
+    home
+        Stubs of that one.
+    """
+
+    def __init__(self, address: str, access: Access | grpc.ChannelCredentials | None) -> None:
+        self._access = access
+        self._addresses = [address]
+        self._stubs = {address: Stubs(channel_to(address, access, _OPTIONS))}
+        self._owners: dict[str, error_pb2.NotOwner] = {}
+        self.home = self._stubs[address]
+        # A method of the first one's stubs -> names of its stub and of itself.
+        self._names = {
+            method: (stub, name)
+            for stub, methods in vars(self.home).items()
+            if stub != "channel"
+            for name, method in vars(methods).items()
+        }
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for stubs in self._stubs.values():
+            await stubs.channel.close()
+
+    def address_of(self, cell: str) -> str:
+        """Where to call for a cell."""
+        owner = self._owners.get(cell or DEFAULT_CELL)
+        return self._addresses[0] if owner is None else owner.address
+
+    def stubs_of(self, cell: str) -> Stubs:
+        """Stubs of the engine to call for a cell."""
+        return self._at(self.address_of(cell))
+
+    def method_of(self, method: Method, cell: str) -> Method:
+        """A method of the first engine's stubs, as the one to call for a cell has it."""
+        found = self._names.get(method)
+        # One that is not of our stubs is called as it is.
+        if found is None:
+            return method
+        chosen: Method = getattr(getattr(self.stubs_of(cell), found[0]), found[1])
+        return chosen
+
+    def learn(self, error: grpc.aio.AioRpcError) -> bool:
+        """Note who has a cell, where a refusal says so; whether that is news."""
+        owner = owner_of(error)
+        if owner is None or owner.address == self.address_of(owner.cell):
+            return False
+        known = self._owners.get(owner.cell)
+        # Whoever was told of a later owner is not led back by an engine that has not noticed.
+        if known is not None and known.epoch > owner.epoch:
+            return False
+        self._owners[owner.cell] = owner
+        if owner.address not in self._addresses:
+            self._addresses.append(owner.address)
+            # The first one stays: it is what the caller knows.
+            del self._addresses[1:-_ENGINES_MAX]
+        return True
+
+    def turn_from(self, address: str, cell: str) -> None:
+        """Ask another engine about a cell next: this one does not answer, or has it no more."""
+        cell = cell or DEFAULT_CELL
+        if self.address_of(cell) != address:
+            return
+        place = self._addresses.index(address) if address in self._addresses else -1
+        after = self._addresses[(place + 1) % len(self._addresses)]
+        # Anybody's word counts more than a guess.
+        self._owners[cell] = error_pb2.NotOwner(cell=cell, address=after)
+
+    def _at(self, address: str) -> Stubs:
+        if address not in self._stubs:
+            self._stubs[address] = Stubs(channel_to(address, self._access, _OPTIONS))
+        return self._stubs[address]
+
+
+def owner_of(error: grpc.aio.AioRpcError) -> error_pb2.NotOwner | None:
+    """The engine that a refusal names as the owner of the cell; None where it names none."""
+    status = rpc_status.from_call(error)
+    for detail in status.details if status else ():
+        owner = error_pb2.NotOwner()
+        if detail.Unpack(owner):
+            return owner
+    return None
