@@ -1,5 +1,6 @@
 """The Node client beside a stand-in: ids, retries, sizes, words and reconnects."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -14,6 +15,8 @@ from headgate.v1.routing_service_pb2 import (
 )
 from tests.end_to_end.serving import ROOT
 from tests.end_to_end.stand_in import Refusal, StandIn, serving
+from tests.end_to_end.test_client_engines import NewStandIn, owned_by
+from tests.end_to_end.test_client_engines import stand_in as stand_in
 from tests.end_to_end.test_client_examples import node_packages as node_packages
 from tests.end_to_end.test_client_examples import run
 
@@ -163,3 +166,41 @@ async def test_node_channel_connects_soon_after_the_server_is_back() -> None:
     lags = await told(NOBODY, RECONNECT.replace("PATH", json.dumps(str(NODE / "headgate.mjs"))))
     # Left to itself, the channel tries again no sooner than 0.8 s after the first refusal.
     assert min(lags) < 400
+
+
+async def test_node_follows_to_the_owner_and_stays_there(stand_in: NewStandIn) -> None:
+    """The detour is made once; an engine that has not noticed does not lead back."""
+    home, owner, early = await stand_in(), await stand_in(), await stand_in()
+    home.says = owned_by(owner, epoch=5)
+    body = """
+      const first = await routing.Route({ queue_id: 'q' });
+      const second = await routing.Route({ queue_id: 'q', cell: 'default' });
+      return [first.contact_id, second.contact_id];
+    """
+    assert await told(home.address, body) == [owner.address] * 2
+    assert (home.calls, owner.calls) == (1, 2)
+    owner.says = owned_by(early, epoch=4)
+    error = await told(home.address, "return await routing.Route({ queue_id: 'q' });")
+    assert error["code"] == grpc.StatusCode.UNAVAILABLE.value[0]
+    assert early.calls == 0
+
+
+async def test_node_leaves_an_engine_that_does_not_answer(stand_in: NewStandIn) -> None:
+    """The address that the client was given is a beginning, not a single point of failure."""
+    home, owner = await stand_in(), await stand_in()
+    home.says = owned_by(owner, "north")
+    asked = asyncio.create_task(
+        told(
+            home.address,
+            """
+              const north = await routing.Route({ queue_id: 'q', cell: 'north' });
+              await new Promise((resolve) => setTimeout(resolve, 1_000));
+              const south = await routing.Route({ queue_id: 'q', cell: 'south' });
+              return [north.contact_id, south.contact_id];
+            """,
+        )
+    )
+    while not owner.calls:
+        await asyncio.sleep(0.01)
+    await home.stop()
+    assert await asked == [owner.address] * 2

@@ -1,11 +1,12 @@
 // A thin client: stubs from the .proto files, with a request id on every write, retries that repeat
-// it, and words checked before they are sent.
+// it, here or at the engine that has the cell, and words checked before they are sent.
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import grpc from '@grpc/grpc-js';
 import protoLoader from '@grpc/proto-loader';
 import { accessFromEnvironment, credentialsFor } from './access.mjs';
+import { engines } from './engines.mjs';
 
 const PROTO = fileURLToPath(new URL('../../../proto', import.meta.url));
 const SUBJECTS = ['routing', 'offer', 'agent', 'queue', 'event', 'gateway', 'telemetry'];
@@ -20,7 +21,8 @@ const OPTIONS = {
   'grpc.max_reconnect_backoff_ms': 2_000,
 };
 
-// As much of google/rpc/status.proto and google/rpc/error_details.proto as is read here.
+// As much of google/rpc/status.proto, google/rpc/error_details.proto and our own error.proto as is
+// read here.
 const field = (type, id, rule) => ({ type, id, rule });
 const rpc = protoLoader.fromJSON(
   {
@@ -28,6 +30,14 @@ const rpc = protoLoader.fromJSON(
       Status: { fields: { details: field('Detail', 3, 'repeated') } },
       Detail: { fields: { type_url: field('string', 1), value: field('bytes', 2) } },
       RetryInfo: { fields: { retry_delay: field('Duration', 1) } },
+      NotOwner: {
+        fields: {
+          cell: field('string', 1),
+          engine: field('string', 2),
+          address: field('string', 3),
+          epoch: field('int64', 4),
+        },
+      },
       Duration: { fields: { seconds: field('int64', 1), nanos: field('int32', 2) } },
     },
   },
@@ -48,47 +58,74 @@ const methods = Object.values(definition)
   .flatMap((service) => Object.values(service));
 for (const method of methods) checkWordsOf(method);
 const { v1 } = grpc.loadPackageDefinition(definition).headgate;
+const SERVICES = {
+  routing: v1.RoutingService,
+  offers: v1.OfferService,
+  choices: v1.ChoiceService,
+  agents: v1.AgentService,
+  queues: v1.QueueService,
+  events: v1.EventService,
+  gateway: v1.GatewayService,
+  telemetry: v1.TelemetryService,
+};
 
 export function headgate(
   address = process.env.HEADGATE_ADDRESS ?? '127.0.0.1:7443',
   access = accessFromEnvironment(),
 ) {
-  const { credentials, options } = credentialsFor(address, access);
-  const stubOf = (Service) => new Service(address, credentials, { ...OPTIONS, ...options });
-  const stubs = {
-    routing: stubOf(v1.RoutingService),
-    offers: stubOf(v1.OfferService),
-    choices: stubOf(v1.ChoiceService),
-    agents: stubOf(v1.AgentService),
-    queues: stubOf(v1.QueueService),
-    events: stubOf(v1.EventService),
-    gateway: stubOf(v1.GatewayService),
-    telemetry: stubOf(v1.TelemetryService),
-  };
+  const known = engines(address, (at) => stubsAt(at, access));
   const clients = Object.fromEntries(
-    Object.entries(stubs).map(([name, stub]) => [name, withPromises(stub)]),
+    Object.keys(SERVICES).map((name) => [name, withPromises(known, name)]),
   );
-  return { ...clients, stubs, close: () => Object.values(stubs).forEach((stub) => stub.close()) };
+  // For streams: the stubs of the engine that has a cell, and what to do with the error of a stream
+  // before another one is opened.
+  const stubsOf = (cell) => known.stubsOf(cell);
+  const learn = (error, cell) => turn(known, error, known.addressOf(cell), cell);
+  return { ...clients, stubs: known.stubsOf(), stubsOf, learn, close: known.close };
 }
 
-function withPromises(stub) {
-  return new Proxy(stub, { get: (_, method) => (request) => call(stub, method, request) });
+function stubsAt(address, access) {
+  const { credentials, options } = credentialsFor(address, access);
+  return Object.fromEntries(
+    Object.entries(SERVICES).map(([name, Service]) => [
+      name,
+      new Service(address, credentials, { ...OPTIONS, ...options }),
+    ]),
+  );
 }
 
-async function call(stub, method, request) {
+function withPromises(known, name) {
+  return new Proxy({}, { get: (_, method) => (request) => call(known, name, method, request) });
+}
+
+async function call(known, name, method, request) {
   const body = withId(request);
   if (method === 'RouteBatch') body.requests = request.requests?.map(withId);
   const deadline = new Date(Date.now() + DEADLINE_MS);
-  for (let wait = 50; ; wait = Math.min(2 * wait, 2_000)) {
+  for (let wait = 50, hops = 0; ; ) {
+    const address = known.addressOf(body.cell);
     let delay;
     try {
-      return await once(stub, method, body, deadline);
+      return await once(known.stubsOf(body.cell)[name], method, body, deadline);
     } catch (error) {
+      if (turn(known, error, address, body.cell) && hops < known.HOPS_MAX) {
+        hops += 1;
+        continue;
+      }
       delay = delayBeforeRetry(error, wait);
       if (delay === null || Date.now() + delay >= deadline.getTime()) throw error;
     }
     await pause(delay);
+    hops = 0;
+    wait = Math.min(2 * wait, 2_000);
   }
+}
+
+// Notes which engine to call next for a cell; whether it was named, so that nothing is to wait for.
+function turn(known, error, address, cell) {
+  if (known.learn(detailOf(error, 'NotOwner'))) return true;
+  if (error.code === grpc.status.UNAVAILABLE) known.turnFrom(address, cell);
+  return false;
 }
 
 function withId(request) {
@@ -104,12 +141,15 @@ export function delayBeforeRetry(error, wait) {
 }
 
 function namedDelay(error) {
+  const info = detailOf(error, 'RetryInfo');
+  return info ? info.retry_delay.seconds * 1_000 + info.retry_delay.nanos / 1_000_000 : 0;
+}
+
+function detailOf(error, name) {
   const [status] = error.metadata?.get('grpc-status-details-bin') ?? [];
   const details = status ? rpc.Status.deserialize(status).details : [];
-  const info = details.find(({ type_url }) => type_url.endsWith('/google.rpc.RetryInfo'));
-  if (!info) return 0;
-  const { seconds, nanos } = rpc.RetryInfo.deserialize(info.value).retry_delay;
-  return seconds * 1_000 + nanos / 1_000_000;
+  const detail = details.find(({ type_url }) => type_url.endsWith(`.${name}`));
+  return detail && rpc[name].deserialize(detail.value);
 }
 
 function once(stub, method, body, deadline) {

@@ -8,7 +8,7 @@ import { delayBeforeRetry, headgate } from './headgate.mjs';
 const RECONNECT_PAUSE_MS = 500;
 const contactId = randomUUID();
 
-const { queues, stubs, close } = headgate();
+const { queues, stubsOf, learn, close } = headgate();
 await queues.UpsertQueue({ queue: { queue_id: 'chat' } });
 
 const watch = { contact_ids: [contactId], agent_ids: ['lin'], cursor: await presentCursor() };
@@ -22,7 +22,7 @@ send('set_presence', randomUUID(), { agent_id: 'lin', presence: 'PRESENCE_AVAILA
 send('route', randomUUID(), { contact_id: contactId, queue_id: 'chat', channel: 'CHANNEL_CHAT' });
 
 function connect() {
-  session = stubs.gateway.Connect();
+  session = stubsOf().gateway.Connect();
   session.on('data', onFrame);
   session.on('end', () => isFinished && close());
   session.on('error', onError);
@@ -57,6 +57,7 @@ function onEvent({ kind, contact_id, agent_id, offer_id }) {
 }
 
 function onError(error) {
+  learn(error);
   const delay = delayBeforeRetry(error, RECONNECT_PAUSE_MS);
   if (delay !== null && !isFinished) {
     console.log(`${error.message}; again after event ${watch.cursor}`);
@@ -72,7 +73,7 @@ function onError(error) {
 // Where the events are now: from here on none is missed, however soon the session breaks.
 function presentCursor() {
   return new Promise((resolve, reject) => {
-    const stream = stubs.events.Subscribe({});
+    const stream = stubsOf().events.Subscribe({});
     stream.once('data', ({ cursor }) => resolve(cursor) ?? stream.cancel());
     stream.on('error', reject);
   });
