@@ -78,6 +78,8 @@ class CallRefused(Exception):
         When to try again, milliseconds; 0 for no hint.
     owner
         Who could do it instead; None where nobody is known.
+    status
+        What another engine has answered, to be passed back as it is; None where none was asked.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class CallRefused(Exception):
         self.violations = violations
         self.retry_after_ms = retry_after_ms
         self.owner: error_pb2.NotOwner | None = None
+        self.status: status_pb2.Status | None = None
 
 
 def refused_by_engine(refused: CommandRefused) -> CallRefused:
@@ -156,6 +159,8 @@ def as_status(refused: CallRefused) -> status_pb2.Status:
     The refusal of a call, with ErrorInfo and, where they apply, BadRequest, NotOwner and RetryInfo;
     of many broken rules as many as trailers hold.
     """
+    if refused.status is not None:
+        return refused.status
     details = [_packed(error_details_pb2.ErrorInfo(reason=refused.reason, domain=DOMAIN))]
     if refused.violations:
         bad_request = error_details_pb2.BadRequest()

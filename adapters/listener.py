@@ -24,6 +24,7 @@ from adapters.errors import CallRefused, as_error, as_status, invalid, overloade
 from adapters.grpc_frames import GrpcFrames
 from adapters.methods import Method
 from adapters.metrics import Metrics
+from adapters.placement.relay import Relay
 from adapters.policies.explaining import POLICY_READS
 from adapters.security.door import Admission, Door
 from adapters.security.refusals import LEFT
@@ -95,6 +96,7 @@ class Listener:
         self._metrics = metrics
         self.door = Door(settings, cells, metrics.access)
         self._histories = HistoryImports()
+        self._relay = Relay(settings, metrics.placement)
         self._in_flight = 0
         self._streams = 0
         self._is_closing = asyncio.Event()
@@ -141,6 +143,10 @@ class Listener:
         now on is held.
         """
         self._is_closing.set()
+
+    async def close_relay(self) -> None:
+        """Close the connections to other engines."""
+        await self._relay.close()
 
     def end_streams_of(self, cell: str, refusal: CallRefused) -> None:
         """End the streams of one cell."""
@@ -226,7 +232,8 @@ class Listener:
         name: str,
         handle: Callable[[bytes, Any, Admission], Awaitable[bytes]],
     ) -> Callable[[bytes, Any], Awaitable[bytes]]:
-        """Wrap a unary handler: admission, counting, and refusals as statuses."""
+        """Wrap a unary handler: admission, counting, one hop, and refusals as statuses."""
+        handle = self._relay.around(f"/headgate.v1.{service}/{name}", handle)
         full_name = f"{service}/{name}"
         labels = (kind, f"headgate.v1.{service}", name)
         started = self._metrics.started.labels(*labels)

@@ -265,6 +265,7 @@ class Server:
         await asyncio.sleep(_TELL_S)
         listener.refuse_held_calls()
         await closing
+        await listener.close_relay()
 
     async def _end_when_lost(self, loop: DispatchLoop) -> None:
         """Leave when another process has taken a cell: this one's memory of it is stale."""

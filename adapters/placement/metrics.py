@@ -39,6 +39,12 @@ class PlacementMetrics:
             "nobody has.",
             registry=registry,
         )
+        self.relayed = Counter(
+            "headgate_placement_relayed",
+            "Calls that were passed on to the engine that has the cell, by the code it answered.",
+            ("grpc_code",),
+            registry=registry,
+        )
         self.closing_seconds = Histogram(
             "headgate_placement_closing_seconds",
             "From the last call that was taken for a cell to its release.",

@@ -1,6 +1,7 @@
 """Settings of `headgate serve` that matter where several engines share cells."""
 
-from typing import Final
+import os
+from typing import Final, Literal
 
 from pydantic import Field, field_validator
 
@@ -16,6 +17,7 @@ PLACEMENT_SHAPES: Final = {
     "placement": "true or false",
     "advertised_address": "HOST:PORT with a port of 1 to 65535, an IPv6 host in brackets, or "
     "nothing",
+    "relay_ca_file": "the path of a readable PEM file, or nothing",
 }
 
 
@@ -44,6 +46,24 @@ class PlacementSettings(RedisSettings):
         le=600_000,
         description="Silence after which the others take it for dead; twice heartbeat_ms at least.",
     )
+
+    relay: Literal["off", "asked", "on"] = Field(
+        "asked",
+        description="Which unary calls for a cell of another engine are passed on to it, once, "
+        "for callers that cannot follow NOT_OWNER: none, those with the metadata headgate-relay, "
+        "or all.",
+    )
+    relay_ca_file: str = Field(
+        "",
+        description="Certificates to trust in TLS to other engines, PEM; nothing for the system's.",
+    )
+
+    @field_validator("relay_ca_file")
+    @classmethod
+    def _check_relay_file(cls, value: str) -> str:
+        if value and not os.access(value, os.R_OK):
+            raise ValueError
+        return value
 
     @field_validator("advertised_address")
     @classmethod

@@ -37,7 +37,7 @@ _ENGINES_MAX: Final = 64
 # larger. Left to themselves, channels wait one second after a refused connection, then up to two
 # minutes, while an engine starts again in two seconds. The "min" is how long one attempt to connect
 # may take at least: a TLS handshake over a slow line must fit in.
-_OPTIONS: Final = (
+OPTIONS: Final = (
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -83,7 +83,7 @@ class Engines:
     def __init__(self, address: str, access: Access | grpc.ChannelCredentials | None) -> None:
         self._access = access
         self._addresses = [address]
-        self._stubs = {address: Stubs(channel_to(address, access, _OPTIONS))}
+        self._stubs = {address: Stubs(channel_to(address, access, OPTIONS))}
         self._owners: dict[str, error_pb2.NotOwner] = {}
         self.home = self._stubs[address]
         # A method of the first one's stubs -> names of its stub and of itself.
@@ -145,7 +145,7 @@ class Engines:
 
     def _at(self, address: str) -> Stubs:
         if address not in self._stubs:
-            self._stubs[address] = Stubs(channel_to(address, self._access, _OPTIONS))
+            self._stubs[address] = Stubs(channel_to(address, self._access, OPTIONS))
         return self._stubs[address]
 
 

@@ -80,6 +80,8 @@ OTHER_VALUES: dict[str, tuple[str, str, object]] = {
     "advertised_address": ("h:1", '"h:1"', "h:1"),
     "heartbeat_ms": ("77", "77", 77),
     "heartbeat_expiry_ms": ("777", "777", 777),
+    "relay": ("on", '"on"', "on"),
+    "relay_ca_file": (__file__, f'"{__file__}"', __file__),
     "telemetry_stream": ("redis://h:1", '"redis://h:1"', "redis://h:1"),
     "telemetry_stream_key": ("a:{b}", '"a:{b}"', "a:{b}"),
     "telemetry_stream_group": ("a:b", '"a:b"', "a:b"),
@@ -109,6 +111,8 @@ BAD_VALUES = [
     ("redis_ca_file", '"/nowhere.pem"', "readable PEM file"),
     ("advertised_address", '"h:0"', "a port of 1 to 65535"),  # nobody could reach it
     ("advertised_address", '"h"', "HOST:PORT"),  # no port
+    ("relay", '"yes"', "'off', 'asked' or 'on'"),  # unknown word
+    ("relay_ca_file", '"/nowhere.pem"', "readable PEM file"),
     ("heartbeat_ms", "10", "a whole number of 50 to 60000"),  # a flood
     ("telemetry_stream", '"h:1"', "nothing, or redis://HOST:PORT"),  # no scheme
     ("telemetry_stream", '"sqlite"', "nothing, or redis://HOST:PORT"),  # only log may be that

@@ -109,7 +109,7 @@ async def test_engine_without_cells_is_ready_and_tells_so(engines: Engines) -> N
     engines.cells = ("only",)
     first = await asyncio.to_thread(engines.start, "one")
     second = await asyncio.to_thread(engines.start, "two")
-    await asyncio.to_thread(engines.await_cells, *("one",) * bool(engines.have("one")) or ("two",))
+    await settled_on_one(engines)
     idle = second if engines.have("one") else first
     status, _ = await asyncio.to_thread(idle.get, "/readyz")
     assert status == 200
@@ -163,6 +163,58 @@ async def test_client_finds_the_owner_and_follows_cells_that_move(engines: Engin
         assert seen == [*(f"before-{number}" for number in range(20)), "after"]
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("flags", "metadata", "reason"),
+    [
+        ((), (), "NOT_OWNER"),  # nobody asks
+        ((), (("headgate-relay", "1"),), ""),
+        (("--set", "relay=on"), (), ""),
+        (("--set", "relay=on"), (("headgate-relayed", "1"),), "NOT_OWNER"),  # once is enough
+        (("--set", "relay=off"), (("headgate-relay", "1"),), "NOT_OWNER"),
+    ],
+)
+async def test_call_at_the_wrong_engine_is_passed_on_once(
+    engines: Engines, flags: tuple[str, ...], metadata: tuple[tuple[str, str], ...], reason: str
+) -> None:
+    """A caller that knows one address and cannot follow is served all the same."""
+    engines.cells = ("only",)
+    first = await asyncio.to_thread(engines.start, "one", *flags)
+    second = await asyncio.to_thread(engines.start, "two", *flags)
+    await settled_on_one(engines)
+    owner, other = (first, second) if engines.have("one") else (second, first)
+    async with Client(owner.address) as client, Client(other.address) as wrong:
+        queue = UpsertQueueRequest(cell="only", queue=Queue(queue_id="q", max_wait_ms=-1))
+        await client.call(client.queues.UpsertQueue, queue)
+        call = wrong.routing.Route(routing("only", "c"), metadata=metadata, timeout=10)
+        if reason:
+            assert (await refused(call)).reason == reason
+            return
+        assert (await call).contact_id == "c"
+        assert (await client.route(routing("only", "c"))).contact_id == "c"
+        # What the owner refuses is refused in its words.
+        nowhere = RouteRequest(cell="only", request_id="n", queue_id="nowhere", channel=VOICE)
+        told = await refused(wrong.routing.Route(nowhere, metadata=metadata, timeout=10))
+        assert (told.code, told.reason) == ("NOT_FOUND", "UNKNOWN_QUEUE")
+        assert "queue_id" in told.fields
+        owner.process.send_signal(signal.SIGSTOP)
+        late = wrong.routing.Route(routing("only", "late"), metadata=metadata, timeout=0.5)
+        assert (await refused(late)).code in ("DEADLINE_EXCEEDED", "UNAVAILABLE")
+        owner.process.send_signal(signal.SIGCONT)
+    _, page = await asyncio.to_thread(other.get, "/metrics")
+    assert 'headgate_placement_relayed_total{grpc_code="OK"} ' in page
+    assert 'headgate_placement_relayed_total{grpc_code="NOT_FOUND"} 1.0' in page
+
+
+async def settled_on_one(engines: Engines) -> None:
+    """Wait until the only cell is where it should be: nobody waits for it."""
+    async with asyncio.timeout(20):
+        while len(engines.have("one") | engines.have("two")) != 1 or (
+            engines.have("one") and engines.have("two")
+        ):
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.5)
 
 
 async def end_of(session: Session) -> SessionEnded:
