@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from adapters.cells_command.options import cells
 from adapters.engine_options import reaches_engine
 from adapters.exit_code import ExitCode
 from adapters.forecast_command import forecast
@@ -31,8 +32,9 @@ def main() -> None:
 
     `serve` runs the engine, `forward` sends its events to a webhook. `export`, `apply` and `import`
     deal with the configuration of a cell as a file, `policy` with its policies. `history` teaches
-    it what came before, and `forecast` tells what it expects. `simulate` tries out a contact
-    centre. `token` makes tokens for callers, `warm` compiles ahead.
+    it what came before, and `forecast` tells what it expects. `cells` tells which engine has which
+    cell, and moves them. `simulate` tries out a contact centre. `token` makes tokens for callers,
+    `warm` compiles ahead.
     """
 
 
@@ -66,10 +68,11 @@ def serve(config: Path | None, settings: tuple[str, ...], print_config: bool, **
     signal after a second one.
     """
     from adapters import settings as settings_module
+    from adapters.settings_flags import parse_pairs
     from engine.refusals import BadConfiguration
 
     try:
-        loaded, origins = settings_module.load(flags, config, pairs=_parse_pairs(settings))
+        loaded, origins = settings_module.load(flags, config, pairs=parse_pairs(settings))
     except BadConfiguration as error:
         for line in str(error).splitlines():
             click.echo(f"headgate: {line}", err=True)
@@ -212,18 +215,7 @@ main.add_command(token)
 main.add_command(history)
 main.add_command(forecast)
 main.add_command(policy)
-
-
-def _parse_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
-    from engine.refusals import BadConfiguration
-
-    parsed = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise BadConfiguration("flag --set", pair, "NAME=VALUE")
-        parsed[name.replace("-", "_")] = value
-    return parsed
+main.add_command(cells)
 
 
 def _serve(settings: "Settings") -> int:

@@ -1,0 +1,1 @@
+"""`headgate cells`: which engine has which cell, and putting cells elsewhere."""
