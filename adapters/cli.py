@@ -45,7 +45,7 @@ def main() -> None:
 @click.option("--data-dir", help="Folder of the sqlite files.")
 @click.option("--log", help="sqlite, or the URL of a Redis: redis://HOST:PORT and other forms.")
 @click.option("--durability", help="full, normal, memory; of Redis relaxed, replicated, strict.")
-@click.option("--cells", help="Cells this process owns, comma-separated.")
+@click.option("--cells", help="Cells this process owns or shares, comma-separated.")
 @click.option("--callers-file", help="Who may call: hashes of tokens, names of certificates.")
 @click.option("--tls-certificate-file", help="Certificate of the gRPC port, PEM.")
 @click.option("--tls-key-file", help="Key of that certificate, PEM.")

@@ -1,7 +1,9 @@
 """One owner's chain of commits: each names the token of the one before and brings its own."""
 
+import asyncio
 import secrets
-from typing import Final
+from collections.abc import Coroutine
+from typing import Final, TypeVar
 
 import structlog
 
@@ -10,6 +12,8 @@ from adapters.commit_log import CommitGroup, CommitLog, DoubtRemains, InDoubt, L
 _log = structlog.get_logger(__name__)
 
 _IN_DOUBT_TRIES: Final = 3
+
+Result = TypeVar("Result")
 
 
 class CommitChain:
@@ -67,6 +71,25 @@ class CommitChain:
         """
         if self._lease is not None:
             await self._lease.renew()
+
+    async def renewing(self, work: Coroutine[object, object, Result]) -> Result:
+        """
+        What becomes of work that may take longer than the right lasts, which is renewed meanwhile.
+
+        Raises
+        ------
+        CommitLogError
+            As of `renew`, or as the work raises.
+        """
+        if not self.renew_every_s:
+            return await work
+        task = asyncio.ensure_future(work)
+        try:
+            while not (await asyncio.wait((task,), timeout=self.renew_every_s))[0]:
+                await self.renew()
+            return await task
+        finally:
+            task.cancel()
 
     async def begin(self, owner: str) -> None:
         """

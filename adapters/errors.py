@@ -21,7 +21,7 @@ _VIOLATION_BYTES_MAX: Final = 2_000
 assert (3 + 4 / 3) * _MESSAGE_BYTES_MAX + 4 / 3 * (_VIOLATION_BYTES_MAX + 512) < 8_192 - 512
 
 # A cell that moved may be back before long, or the caller be led to another engine by chance.
-_RETRY_NOT_OWNER_MS: Final = 250
+_RETRY_NOT_OWNER_MS: Final = 100
 
 # Refusal -> canonical code. A caller may retry RESOURCE_EXHAUSTED and UNAVAILABLE, after a while,
 # with the same id.

@@ -187,13 +187,16 @@ class EventSource:
     async def _follow(self) -> None:
         """Read one stream to its end."""
         self._wanted.cursor = self.cursor
-        stream = self._client.events.Subscribe(self._wanted)
+        engines, cell = self._client.engines, self._wanted.cell
+        address = engines.address_of(cell)
+        stream = engines.stubs_of(cell).events.Subscribe(self._wanted)
         try:
             await self._until_room()
             async for response in stream:
                 self._put(response)
                 await self._until_room()
         except grpc.aio.AioRpcError as error:
+            engines.turn(error, address, cell)
             raise _meaning(error) from None
         finally:
             stream.cancel()

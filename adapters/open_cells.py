@@ -185,7 +185,13 @@ def _loop_settings(settings: Settings) -> LoopSettings:
         ended_retention_ms=settings.ended_retention_ms,
         decisions_max=settings.decisions_max,
     )
-    return LoopSettings(limits, settings.inbox_max, settings.reply_window_ms, settings.replies_max)
+    return LoopSettings(
+        limits,
+        settings.inbox_max,
+        settings.reply_window_ms,
+        settings.replies_max,
+        loads_beside=settings.placement,
+    )
 
 
 def _place_of(settings: Settings, cell: str) -> str:

@@ -1,5 +1,7 @@
 """From what a log has stored to an engine that can go on."""
 
+import asyncio
+
 from adapters.commit_log import LoadedState, LogCorrupt
 from adapters.reply_window import ReplyWindow
 from adapters.turn import LoopSettings
@@ -7,15 +9,24 @@ from engine.engine import Engine
 from engine.state.rows import DamagedRow
 
 
-def recovered(state: LoadedState, cell: str, settings: LoopSettings) -> tuple[Engine, ReplyWindow]:
+async def recovered(
+    state: LoadedState, cell: str, settings: LoopSettings
+) -> tuple[Engine, ReplyWindow]:
     """
-    Engine with the stored rows, and the replies it gave.
+    Engine with the stored rows, and the replies it gave; made beside the loop where the settings
+    have it so.
 
     Raises
     ------
     LogCorrupt
         A row does not say what a row of its table says.
     """
+    if settings.loads_beside:
+        return await asyncio.to_thread(_recovered, state, cell, settings)
+    return _recovered(state, cell, settings)
+
+
+def _recovered(state: LoadedState, cell: str, settings: LoopSettings) -> tuple[Engine, ReplyWindow]:
     engine = Engine(settings.limits)
     try:
         engine.load(state.rows)

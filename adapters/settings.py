@@ -93,7 +93,7 @@ class Settings(TelemetrySettings, PolicySettings, PlacementSettings, SecuritySet
     )
     cells: tuple[str, ...] = Field(
         ("default",),
-        description="Cells this process owns, comma-separated.",
+        description="Cells this process owns, or shares (placement), comma-separated.",
     )
     dev: bool = Field(False, description="Turn on gRPC reflection.")
     channelz: bool = Field(False, description="Turn on the channelz service.")

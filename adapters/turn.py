@@ -31,12 +31,15 @@ class LoopSettings:
         How long replies are kept for retries, milliseconds.
     replies_max
         How many replies are kept for retries.
+    loads_beside
+        Whether the cell is made of its rows beside the loop: other cells of the process go on.
     """
 
     limits: Limits = field(default_factory=Limits)
     inbox_max: int = 4_096
     reply_window_ms: int = 600_000
     replies_max: int = 1_000_000
+    loads_beside: bool = False
 
 
 @dataclass(slots=True)

@@ -375,7 +375,7 @@ class Placement:
         self._metrics.moved.labels(how).inc()
         self._metrics.closing_seconds.observe(took_s)
         taker = self._takers.get(cell, "")
-        _log.info(f"cell_{how}", cell=cell, to=taker, took_s=round(took_s, 3))
+        _log.info("cell_closed", cell=cell, how=how, to=taker, took_s=round(took_s, 3))
         self._hurry.set()
 
     def _refuse(self, cell: str, error: Exception) -> None:

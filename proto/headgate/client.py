@@ -48,7 +48,6 @@ _LONGEST_PAUSE_S: Final = 2.0
 _TIMEOUT_S: Final = 10.0
 # Engines that a call is sent on to before it waits: more lead in a circle.
 _HOPS_MAX: Final = 3
-_UNAVAILABLE: Final = grpc.StatusCode.UNAVAILABLE
 
 
 class Client:
@@ -121,10 +120,11 @@ class Client:
                 chosen = self.engines.method_of(method, cell)
                 return await chosen(request, timeout=max(left_s, 0.001))
             except grpc.aio.AioRpcError as error:
-                if self.engines.learn(error) and hops < _HOPS_MAX and loop.time() < give_up_at:
+                is_named = self.engines.turn(error, address, cell)
+                if is_named and hops < _HOPS_MAX and loop.time() < give_up_at:
                     hops += 1
                     continue
-                wait_s = self._turn_away(error, address, cell, pause_s)
+                wait_s = _wait_s(error, pause_s)
                 if wait_s is None or loop.time() + wait_s >= give_up_at:
                     raise
             hops = 0
@@ -150,23 +150,15 @@ class Client:
                         yield event
                     resumed.cursor = response.cursor
             except grpc.aio.AioRpcError as error:
-                if self.engines.learn(error) and hops < _HOPS_MAX:
+                if self.engines.turn(error, address, request.cell) and hops < _HOPS_MAX:
                     hops += 1
                     continue
-                named_s = self._turn_away(error, address, request.cell, pause_s)
+                named_s = _wait_s(error, pause_s)
                 if named_s is None:
                     raise
                 wait_s = named_s
             await asyncio.sleep(wait_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-
-    def _turn_away(
-        self, error: grpc.aio.AioRpcError, address: str, cell: str, pause_s: float
-    ) -> float | None:
-        """Seconds after which to try again, elsewhere if need be; None to give up."""
-        if error.code() == _UNAVAILABLE:
-            self.engines.turn_from(address, cell)
-        return _wait_s(error, pause_s)
 
     def session(
         self, cell: str = "", watch: gateway_service_pb2.SessionWatch | None = None
@@ -343,8 +335,7 @@ class Session:
         except grpc.aio.AioRpcError as error:
             cause = error
             # The next session of the client begins where this one could have gone on.
-            if not self._client.engines.learn(error) and error.code() == _UNAVAILABLE:
-                self._client.engines.turn_from(self._address, self._first.cell)
+            self._client.engines.turn(error, self._address, self._first.cell)
         finally:
             self._end(SessionEnded(cause))
 
@@ -391,7 +382,7 @@ def _with_ids(request: Any) -> Any:
 def _wait_s(error: grpc.aio.AioRpcError, pause_s: float) -> float | None:
     """Seconds after which to try again, the pause where none are named; None to give up."""
     named_s = named_delay_s(error)
-    if error.code() == _UNAVAILABLE:
+    if error.code() == grpc.StatusCode.UNAVAILABLE:
         return named_s or pause_s * random.uniform(0.5, 1.0)
     if error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and named_s > 0:
         return named_s

@@ -117,14 +117,27 @@ class Engines:
         chosen: Method = getattr(getattr(self.stubs_of(cell), found[0]), found[1])
         return chosen
 
-    def learn(self, error: grpc.aio.AioRpcError) -> bool:
-        """Note who has a cell, where a refusal says so; whether that is news."""
-        owner = owner_of(error)
+    def turn(self, error: grpc.aio.AioRpcError, address: str, cell: str) -> bool:
+        """
+        Settle which engine to call next for a cell, after a call or a stream to one has failed.
+
+        Returns whether that one was named, so that there is nothing to wait for; else it is the
+        same again, or a guess where this one does not answer.
+        """
+        if self._learn(owner_of(error)):
+            return True
+        if error.code() == grpc.StatusCode.UNAVAILABLE:
+            self._turn_from(address, cell or DEFAULT_CELL)
+        return False
+
+    def _learn(self, owner: error_pb2.NotOwner | None) -> bool:
+        """Note who has a cell; whether that is news."""
         if owner is None or owner.address == self.address_of(owner.cell):
             return False
         known = self._owners.get(owner.cell)
-        # Whoever was told of a later owner is not led back by an engine that has not noticed.
-        if known is not None and known.epoch > owner.epoch:
+        # Whoever was told of a later owner is not led back by an engine that has not noticed, nor
+        # in a circle by two that each name the other.
+        if known is not None and known.epoch >= owner.epoch:
             return False
         self._owners[owner.cell] = owner
         if owner.address not in self._addresses:
@@ -133,9 +146,8 @@ class Engines:
             del self._addresses[1:-_ENGINES_MAX]
         return True
 
-    def turn_from(self, address: str, cell: str) -> None:
-        """Ask another engine about a cell next: this one does not answer, or has it no more."""
-        cell = cell or DEFAULT_CELL
+    def _turn_from(self, address: str, cell: str) -> None:
+        """Ask another engine about a cell next."""
         if self.address_of(cell) != address:
             return
         place = self._addresses.index(address) if address in self._addresses else -1

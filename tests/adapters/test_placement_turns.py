@@ -19,7 +19,7 @@ from tests.end_to_end.redis_servers import RedisServer
 pytestmark = pytest.mark.needs_redis
 
 CELLS = ("a", "b", "c", "d", "e", "f")
-HEARTBEAT_MS, EXPIRY_MS = 50, 600
+HEARTBEAT_MS, EXPIRY_MS = 50, 4_000
 
 
 class Opened:
@@ -151,14 +151,15 @@ async def test_cell_goes_where_somebody_puts_it_and_back(
     cell = next(name for name in CELLS if cabinet.owners[name] == "one")
     keys = registered()
     await keys.move(cell, "two")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while cabinet.owners.get(cell) != "two":
             await asyncio.sleep(0.01)
     await keys.undo_move(cell)
-    await settled(cabinet, one, two)
-    assert cabinet.owners[cell] == "one"
+    async with asyncio.timeout(15):
+        while cabinet.owners.get(cell) != "one":
+            await asyncio.sleep(0.01)
     await keys.drain("one")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while set(cabinet.owners.values()) != {"two"} or len(cabinet.owners) < len(CELLS):
             await asyncio.sleep(0.01)
 
@@ -171,7 +172,7 @@ async def test_cell_that_an_engine_cannot_open_is_left_to_the_others(
     await one.settle()
     cabinet.broken.add("two")
     await two.settle()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while not one.placement.fleet.engines.get("two", told("two")).refuses:
             await asyncio.sleep(0.01)
     assert cabinet.owners == dict.fromkeys(CELLS, "one")
@@ -194,7 +195,7 @@ async def test_cell_that_is_lost_is_closed_and_had_again(
     one = member("one")
     await one.settle()
     one.keeper.cells["a"].lost.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while cabinet.epochs["a"] < 2 or "a" not in cabinet.owners:
             await asyncio.sleep(0.01)
     assert {cabinet.epochs[cell] for cell in CELLS[1:]} == {1}
@@ -207,7 +208,7 @@ async def test_cell_that_was_emptied_ends_the_engine(member: NewMember, cabinet:
     await one.settle()
     cabinet.epochs["a"] = 0
     one.keeper.cells["a"].lost.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while not one.gave_up:
             await asyncio.sleep(0.01)
     assert one.gave_up[0] == "cell 'a' is empty now: its Redis was emptied; restore it first"
@@ -219,7 +220,7 @@ async def test_second_engine_of_a_name_ends_the_first(member: NewMember, cabinet
     await one.settle()
     cabinet.owners.clear()
     await again.settle()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while not one.gave_up:
             await asyncio.sleep(0.01)
     assert one.gave_up[0] == "another engine goes by the name 'one'"
@@ -234,13 +235,13 @@ async def test_engine_that_sees_nobody_keeps_its_cells_and_is_not_ready(
     await one.settle()
     assert one.placement.why_not_ready() == ""
     server.kill()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while not one.placement.why_not_ready():
             await asyncio.sleep(0.01)
     assert one.placement.why_not_ready().startswith("does not see other engines: redis://")
     assert len(cabinet.owners) == len(CELLS)
     server.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while one.placement.why_not_ready():
             await asyncio.sleep(0.01)
     assert {cabinet.epochs[cell] for cell in CELLS} == {1}

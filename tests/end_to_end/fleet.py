@@ -72,7 +72,7 @@ class Engines:
         for line in self._running[name].log():
             if line["event"] == "cell_opened":
                 cells.add(str(line["cell"]))
-            elif line["event"] in ("cell_handed_over", "cell_lost"):
+            elif line["event"] in ("cell_closed", "cell_lost"):
                 cells.discard(str(line["cell"]))
         return cells
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from headgate.client import Client, Session, SessionEnded
-from headgate.v1.event_pb2 import EventKind
+from headgate.v1.event_pb2 import Event, EventKind
 from headgate.v1.event_service_pb2 import SubscribeRequest
 from headgate.v1.gateway_service_pb2 import SessionWatch
 from headgate.v1.queue_pb2 import Queue
@@ -16,6 +16,7 @@ from headgate.v1.queue_service_pb2 import UpsertQueueRequest
 from headgate.v1.routing_service_pb2 import RouteRequest
 from tests.end_to_end.fleet import Callers, Engines
 from tests.end_to_end.floor import VOICE, refused
+from tests.end_to_end.forwarders import Forward, Place, Receiver, in_thread
 from tests.end_to_end.redis_servers import RedisServer
 from tests.end_to_end.serving import headgate
 
@@ -224,6 +225,35 @@ async def end_of(session: Session) -> SessionEnded:
             await session.events.get()
         except SessionEnded as ended:
             return ended
+
+
+async def test_forwarder_follows_a_cell_that_moves(
+    engines: Engines, place: Place, receiver: Receiver, forward: Forward
+) -> None:
+    """A webhook is told each event once, whichever engine has the cell."""
+    first = await asyncio.to_thread(engines.start, "one")
+    second = await asyncio.to_thread(engines.start, "two")
+    await asyncio.to_thread(engines.await_cells, "one", "two")
+    cell = sorted(engines.have("two"))[0]
+    async with Client(first.address) as client:
+        queue = UpsertQueueRequest(cell=cell, queue=Queue(queue_id="q", max_wait_ms=-1))
+        await client.call(client.queues.UpsertQueue, queue)
+        forward(first.address, receiver.port, "--cell", cell, "--from-beginning")
+        await client.route(routing(cell, "before"))
+        await in_thread(lambda: len(receiver.cursors()) >= 3, "events of the first engine")
+        assert await asyncio.to_thread(second.terminate) == 0
+        await client.route(routing(cell, "after"))
+        expected = [event.cursor async for event in all_of(client, cell, "after")]
+    await in_thread(lambda: receiver.cursors()[-1:] == expected[-1:], "events of the second")
+    assert receiver.cursors() == expected
+
+
+async def all_of(client: Client, cell: str, last: str) -> AsyncIterator[Event]:
+    """Events of a cell up to the queueing of one contact."""
+    async for event in client.subscribe(SubscribeRequest(cell=cell, cursor="0")):
+        yield event
+        if (event.contact_id, event.kind) == (last, EventKind.EVENT_KIND_CONTACT_QUEUED):
+            return
 
 
 async def follow(client: Client, cell: str, seen: list[str]) -> None:

@@ -19,7 +19,7 @@ export function engines(home, stubsAt) {
   // an engine that has not noticed.
   function learn(owner) {
     if (!owner || owner.address === addressOf(owner.cell)) return false;
-    if ((owners.get(owner.cell)?.epoch ?? 0) > owner.epoch) return false;
+    if ((owners.get(owner.cell)?.epoch ?? 0) >= owner.epoch) return false;
     owners.set(owner.cell, owner);
     if (!addresses.includes(owner.address)) addresses.push(owner.address);
     return true;
