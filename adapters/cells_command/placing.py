@@ -9,8 +9,8 @@ import click
 from adapters.exit_code import ExitCode
 from adapters.one_call import complain, refused
 from adapters.placement.fleet import Fleet
-from adapters.placement.opening import registry_of
 from adapters.placement.registry import EngineRegistry, RegistryFailed
+from adapters.placement.registry_opening import registry_of
 from adapters.settings import Settings
 from engine.refusals import BadConfiguration
 

@@ -7,9 +7,8 @@ from adapters.addresses import split_address
 from adapters.open_cells import OpenCells
 from adapters.placement.metrics import PlacementMetrics
 from adapters.placement.placement import Part, Placement
-from adapters.placement.registry import EngineRegistry
+from adapters.placement.registry_opening import registry_of
 from adapters.redis_log.address import shown
-from adapters.redis_log.opening import address_of
 from adapters.settings import Settings
 
 GiveUp = Callable[[str], None]
@@ -44,9 +43,3 @@ def advertised_address(settings: Settings, port: int) -> str:
     """Where callers and other engines reach an engine that listens on a port."""
     host, _ = split_address(settings.address)
     return settings.advertised_address or shown(host, port)
-
-
-def registry_of(settings: Settings) -> EngineRegistry:
-    """Where the engines of these settings tell of each other; raises BadConfiguration."""
-    within_s = settings.redis_timeout_ms / 1_000
-    return EngineRegistry(address_of(settings), settings.redis_prefix, within_s)

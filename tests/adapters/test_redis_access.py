@@ -7,7 +7,7 @@ import pytest
 from adapters import settings
 from adapters.commit_log import CommitLogError
 from adapters.placement.fleet import Heartbeat
-from adapters.placement.opening import registry_of
+from adapters.placement.registry_opening import registry_of
 from adapters.redis_log.address import parse_redis_url
 from adapters.redis_log.log import RedisLog
 from adapters.redis_log.opening import address_of, open_redis_log
