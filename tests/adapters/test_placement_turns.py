@@ -116,13 +116,14 @@ async def member(server: RedisServer, cabinet: Cabinet) -> AsyncIterator[NewMemb
 
 
 async def settled(cabinet: Cabinet, *members: Member) -> None:
-    """Wait until every cell is where each of the engines says it should be."""
-    async with asyncio.timeout(10):
-        while any(
-            cabinet.owners.get(cell) != one.rank(cell) or not one.placement.fleet.holder(cell)
-            for cell in CELLS
-            for one in members
-        ):
+    """Wait until every cell is where each of the engines says it should be, and is."""
+
+    def is_settled(cell: str, one: Member) -> bool:
+        holder, owner = one.placement.fleet.holder(cell), cabinet.owners.get(cell)
+        return holder is not None and owner == holder.engine == one.rank(cell)
+
+    async with asyncio.timeout(15):
+        while not all(is_settled(cell, one) for cell in CELLS for one in members):
             await asyncio.sleep(0.01)
 
 
