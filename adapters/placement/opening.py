@@ -6,7 +6,8 @@ from typing import Final
 from adapters.addresses import split_address
 from adapters.open_cells import OpenCells
 from adapters.placement.metrics import PlacementMetrics
-from adapters.placement.placement import Part, Placement
+from adapters.placement.part import Part
+from adapters.placement.placement import Placement
 from adapters.placement.registry_opening import registry_of
 from adapters.redis_log.address import shown
 from adapters.settings import Settings

@@ -18,17 +18,16 @@ import contextlib
 import gc
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from adapters.clock import wall_ms
 from adapters.commit_log import CommitLogError
-from adapters.dispatch_loop import DispatchLoop
 from adapters.errors import CallRefused, not_owner, unavailable
 from adapters.placement.fleet import Fleet, Heartbeat, Held
 from adapters.placement.metrics import PlacementMetrics
+from adapters.placement.part import Keeper, Part
 from adapters.placement.ranking import ranked
 from adapters.placement.registry import EngineRegistry, RegistryFailed, Replaced
 from adapters.placement.steps import Doing, Step, next_step
@@ -48,39 +47,6 @@ _STAGGER_BEATS: Final = 1.5
 _REFUSES_FOR_S: Final = 60.0
 _RETRY_MS: Final = 100
 _REFUSALS: Final = (CommitLogError, BadConfiguration, OSError)
-
-
-class Keeper(Protocol):
-    """Opens cells and closes them; see `OpenCells`."""
-
-    async def open(self, name: str, owner: str) -> DispatchLoop:
-        """Acquire a cell and have it take calls."""
-        ...
-
-    async def close(self, name: str) -> None:
-        """Take no more calls for a cell, finish those it has, and give it up."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """
-    An engine's part among those that share cells.
-
-    Attributes
-    ----------
-    engine
-        Its name.
-    cells
-        Those that are shared.
-    heartbeat_ms, expiry_ms
-        How often it tells that it lives, and how long that counts.
-    """
-
-    engine: str
-    cells: tuple[str, ...]
-    heartbeat_ms: int
-    expiry_ms: int
 
 
 class Placement:
@@ -132,7 +98,7 @@ class Placement:
         self._takers: dict[str, str] = {}
         # The highest epoch that anybody told of.
         self._epochs: dict[str, int] = {}
-        self._is_leaving = False
+        self._is_leaving = self._has_ended = False
         self._hurry = asyncio.Event()
         self._quick_until_s = 0.0
         self._seen_s = float("-inf")
@@ -194,7 +160,7 @@ class Placement:
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + within_s
         seen = self._turns
-        while loop.time() < give_up_at and not self.why_not_ready():
+        while loop.time() < give_up_at and not (self._has_ended or self.why_not_ready()):
             is_told = self._turns > seen
             if is_told and not any(map(self._can_leave, self._part.cells)):
                 break
@@ -239,6 +205,11 @@ class Placement:
         what = "is being opened here" if doing is Doing.WAITING else "has no engine at the moment"
         return unavailable(f"cell {cell!r} {what}", _RETRY_MS)
 
+    def _end(self, why: str) -> None:
+        """Serve no longer, and share nothing any more."""
+        self._has_ended = True
+        self._give_up(why)
+
     def _can_leave(self, cell: str) -> bool:
         """Whether a cell is here, and somebody could take it."""
         doing = self._doing[cell]
@@ -255,6 +226,8 @@ class Placement:
 
     async def _turn(self) -> None:
         """Tell, learn, and begin the steps that follow."""
+        if self._has_ended:
+            return
         heartbeat = Heartbeat(
             self._part.engine,
             self._address,
@@ -274,7 +247,7 @@ class Placement:
             self._why_blind = str(error)
             return
         except Replaced:
-            self._give_up(f"another engine goes by the name {self._part.engine!r}")
+            self._end(f"another engine goes by the name {self._part.engine!r}")
             return
         self._turns += 1
         self._learn(fleet)
@@ -324,7 +297,8 @@ class Placement:
                 self._work[cell] = asyncio.create_task(self._open(cell))
             case Step.GIVE_WAY:
                 self._doing[cell] = Doing.CLOSING
-                self._work[cell].cancel()
+                waiting = self._work[cell]
+                self._work[cell] = asyncio.create_task(self._wait_no_more(cell, waiting))
             case Step.HAND_OVER:
                 self._work[cell].cancel()
                 self._doing[cell] = Doing.CLOSING
@@ -341,16 +315,13 @@ class Placement:
         """Acquire a cell, whenever that may be, then see whether it is lost."""
         try:
             loop = await self._keeper.open(cell, self._part.engine)
-        except asyncio.CancelledError:
-            self._doing[cell] = Doing.NOTHING
-            raise
-        except _REFUSALS as error:
+        except Exception as error:
+            # A bug of ours as well: nobody must wait for us to take the cell.
             self._refuse(cell, error)
             return
         if loop.epoch == 1 and self._epochs.get(cell, 0) > 0:
             await self._keeper.close(cell)
-            self._doing[cell] = Doing.NOTHING
-            self._give_up(f"cell {cell!r} is empty now: its Redis was emptied; restore it first")
+            self._end(f"cell {cell!r} is empty now: its Redis was emptied; restore it first")
             return
         self._takers.pop(cell, None)
         self._held[cell] = Held(loop.epoch, wall_ms())
@@ -362,12 +333,22 @@ class Placement:
         self._doing[cell] = Doing.CLOSING
         await self._close(cell, "lost")
 
+    async def _wait_no_more(self, cell: str, waiting: asyncio.Task[None]) -> None:
+        """Leave a cell to another engine."""
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        self._doing[cell] = Doing.NOTHING
+
     async def _close(self, cell: str, how: str) -> None:
         """Give a cell up."""
         begun_s = asyncio.get_running_loop().time()
         # What the others are told of in the next turn.
         self._held.pop(cell, None)
-        await self._keeper.close(cell)
+        try:
+            await self._keeper.close(cell)
+        except Exception:
+            # A bug of ours; what was not given up lapses.
+            _log.exception("cell_not_closed", cell=cell)
         self._doing[cell] = Doing.NOTHING
         took_s = asyncio.get_running_loop().time() - begun_s
         # What the cell was made of refers to itself, and nothing else ever looks for such.
@@ -385,7 +366,9 @@ class Placement:
         self._last_error = error
         self._doing[cell] = Doing.NOTHING
         self._metrics.moved.labels("refused").inc()
-        _log.error("cell_not_opened", cell=cell, error=str(error), again_in_s=_REFUSES_FOR_S)
+        is_bug = not isinstance(error, _REFUSALS)
+        told = {"cell": cell, "error": str(error), "again_in_s": _REFUSES_FOR_S}
+        _log.error("cell_not_opened", **told, exc_info=is_bug)
         self._hurry.set()
 
 

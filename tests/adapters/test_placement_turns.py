@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry
 from adapters.commit_log import CommitLogError
 from adapters.errors import CallRefused
 from adapters.placement.metrics import PlacementMetrics
-from adapters.placement.placement import Part, Placement
+from adapters.placement.part import Part
+from adapters.placement.placement import Placement
 from adapters.placement.ranking import ranked
 from headgate.v1.error_pb2 import NotOwner
 from tests.adapters.test_engine_registry import NewRegistry, registry, told
@@ -187,6 +188,24 @@ async def test_engine_that_cannot_open_its_cells_does_not_start(
     cabinet.broken.add("one")
     with pytest.raises(CommitLogError, match="no room"):
         await member("one").settle()
+
+
+async def test_bug_that_keeps_a_cell_from_opening_keeps_it_from_nobody_else(
+    member: NewMember, cabinet: Cabinet
+) -> None:
+    """An engine that everybody waits for in vain would take the cell from the floor."""
+    one, two = member("one"), member("two")
+    await one.settle()
+
+    async def fail(name: str, owner: str) -> Opened:
+        raise KeyError(name)
+
+    two.keeper.open = fail  # type: ignore[method-assign]
+    await two.settle()
+    async with asyncio.timeout(15):
+        while not one.placement.fleet.engines.get("two", told("two")).refuses:
+            await asyncio.sleep(0.01)
+    assert cabinet.owners == dict.fromkeys(CELLS, "one")
 
 
 async def test_cell_that_is_lost_is_closed_and_had_again(
