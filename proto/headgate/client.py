@@ -124,7 +124,7 @@ class Client:
                 if is_named and hops < _HOPS_MAX and loop.time() < give_up_at:
                     hops += 1
                     continue
-                wait_s = _wait_s(error, pause_s)
+                wait_s = _wait_s(error, self.engines.pause_s(address, cell, pause_s))
                 if wait_s is None or loop.time() + wait_s >= give_up_at:
                     raise
             hops = 0
@@ -153,7 +153,7 @@ class Client:
                 if self.engines.turn(error, address, request.cell) and hops < _HOPS_MAX:
                     hops += 1
                     continue
-                named_s = _wait_s(error, pause_s)
+                named_s = _wait_s(error, self.engines.pause_s(address, request.cell, pause_s))
                 if named_s is None:
                     raise
                 wait_s = named_s

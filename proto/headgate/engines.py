@@ -33,6 +33,8 @@ Method = Callable[..., Any]
 DEFAULT_CELL: Final = "default"
 # Engines kept in mind; of more those that were told of first are forgotten.
 _ENGINES_MAX: Final = 64
+# Before another engine is asked, at the most: a cell has a new owner in a second or two.
+_TURNING_PAUSE_S: Final = 0.25
 # Largest message either way: the engine's own bound is 1 MiB in, lists and snapshots out may be
 # larger. Left to themselves, channels wait one second after a refused connection, then up to two
 # minutes, while an engine starts again in two seconds. The "min" is how long one attempt to connect
@@ -129,6 +131,11 @@ class Engines:
         if error.code() == grpc.StatusCode.UNAVAILABLE:
             self._turn_from(address, cell or DEFAULT_CELL)
         return False
+
+    def pause_s(self, address: str, cell: str, longest_s: float) -> float:
+        """How long to wait after an engine has failed, seconds: not long where another is next."""
+        is_same = self.address_of(cell) == address
+        return longest_s if is_same else min(longest_s, _TURNING_PAUSE_S)
 
     def _learn(self, owner: error_pb2.NotOwner | None) -> bool:
         """Note who has a cell; whether that is news."""

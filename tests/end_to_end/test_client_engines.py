@@ -148,6 +148,21 @@ async def test_first_engine_may_go_when_another_is_known(stand_in: NewStandIn) -
         assert await routed(client, "south") == owner.address
 
 
+async def test_heir_is_asked_often_while_it_takes_the_cell_over(stand_in: NewStandIn) -> None:
+    """Pauses that grow for the engine that is gone would outlast the takeover."""
+    home, owner = await stand_in(), await stand_in()
+    home.says = owned_by(owner, "north")
+    async with Client(home.address) as client:
+        assert await routed(client, "north") == owner.address
+        await home.stop()
+        owner.says = unavailable("opening", 10)
+        call = asyncio.create_task(routed(client, "south"))
+        while owner.calls < 13:
+            await asyncio.sleep(0.01)
+        owner.says = None
+        assert await call == owner.address
+
+
 async def test_engine_alone_is_asked_again(stand_in: NewStandIn) -> None:
     """As ever: there is nobody else."""
     home = await stand_in()

@@ -13,6 +13,8 @@ const SUBJECTS = ['routing', 'offer', 'agent', 'queue', 'event', 'gateway', 'tel
 const FILES = SUBJECTS.map((subject) => `headgate/v1/${subject}_service.proto`);
 const PACKAGE = 'headgate.v1';
 const DEADLINE_MS = 10_000;
+// Before another engine is asked, at the most: a cell has a new owner in a second or two.
+const TURNING_PAUSE_MS = 250;
 // Lists and snapshots may be larger than the usual 4 MiB. Left to itself, a channel waits a second
 // after a refused connection, then up to two minutes, while an engine starts again in two seconds.
 const OPTIONS = {
@@ -112,7 +114,8 @@ async function call(known, name, method, request) {
         hops += 1;
         continue;
       }
-      delay = delayBeforeRetry(error, wait);
+      const isTurned = known.addressOf(body.cell) !== address;
+      delay = delayBeforeRetry(error, isTurned ? Math.min(wait, TURNING_PAUSE_MS) : wait);
       if (delay === null || Date.now() + delay >= deadline.getTime()) throw error;
     }
     await pause(delay);
