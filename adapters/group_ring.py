@@ -70,6 +70,10 @@ class GroupRing:
                 return groups[index:]
         return []
 
+    def last(self) -> list[SentGroup]:
+        """The last group; empty when there is none."""
+        return [self._groups[-1][2]] if self._groups else []
+
     def clear(self) -> None:
         """Forget everything: the log goes on from somewhere else."""
         self._groups.clear()

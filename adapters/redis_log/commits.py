@@ -150,7 +150,8 @@ class RedisCommits:
         """
         missing = self._ring.after(token)
         if missing:
-            await self._until_known(lambda: self._repair(missing))
+            await self._until_known(self._repair_end)
+            self._tell_repair(len(missing))
             sequence += len(missing)
         elif self._ring.last_token != token:
             if sequence < self.confirmed:
@@ -264,6 +265,7 @@ class RedisCommits:
             missing = self._ring.after(tail.encode())
             if missing and self._ring.last_token == group.expected_token:
                 await self._repair(missing)
+                self._tell_repair(len(missing))
                 return
             if int(sequence) < self.confirmed:
                 self._tell_loss(int(sequence))
@@ -278,6 +280,14 @@ class RedisCommits:
         if code in _BROKEN:
             raise self._broken(error)
         raise _Doubt(f"{code} {error}")
+
+    async def _repair_end(self) -> None:
+        """Append again what follows the log's end, wherever an earlier try has left that."""
+        tail = await (await self.connected()).ask_one(b"HGET", self._keys.meta, b"token")
+        if not isinstance(tail, bytes):
+            raise _Doubt(f"while looking for its end: {tail!r}")
+        # When all are there the last is sent once more, so that replicas are waited for.
+        await self._repair(self._ring.after(tail) or self._ring.last())
 
     async def _repair(self, missing: Sequence[SentGroup]) -> None:
         """Append groups again that the log lost, in order."""
@@ -297,11 +307,13 @@ class RedisCommits:
             if terms.wait_replicas:
                 self._require(replicas)
             start += len(part)
-        self._counts.groups_repaired.inc(len(missing))
+
+    def _tell_repair(self, groups: int) -> None:
+        self._counts.groups_repaired.inc(groups)
         _log.warning(
             "log_repaired",
             log=str(self._primary),
-            groups=len(missing),
+            groups=groups,
             why="the server had lost groups that were acknowledged",
         )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from adapters.commit_log import (
     LogFull,
     TokenConflict,
 )
+from adapters.redis_log.connection import Answer, Command, RedisConnection, RedisUnreachable
 from tests.adapters.commit_log_contract import commit_all, contact, group, reply, token
 from tests.adapters.redis_cell import BRIEF, NewCell, begun
 from tests.end_to_end.redis_servers import RedisServer, replicated
@@ -159,6 +161,40 @@ async def test_owner_that_acquires_a_rolled_back_log_repairs_it_first(
     assert (owned.token, owned.sequence) == (token(9), 4)
     assert len((await log.load()).rows) == 4
     assert await log.commit(owned.token, token(10), group()) == 5
+
+
+async def test_repair_that_loses_its_answer_is_made_again(
+    new_cell: NewCell, server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that forgot something is seldom steady: what was done already is not in the way."""
+    cell = new_cell(server.url)
+    log = cell.log()
+    last = await begun(log)
+    copy = copied(server, tmp_path)
+    for number in range(4, 7):
+        await log.commit(last, token(number), group(b"m", [contact(number, b"m", b"p")]))
+        last = token(number)
+    roll_back(server, copy)
+    asks = RedisConnection.ask
+    lost: list[Sequence[Command]] = []
+
+    async def ask(
+        connection: RedisConnection, commands: Sequence[Command], longer_s: float = 0.0
+    ) -> list[Answer]:
+        answers = await asks(connection, commands, longer_s)
+        if commands[0][0] == b"EVALSHA" and not lost:
+            lost.append(commands)
+            await connection.close()
+            raise RedisUnreachable("the answer was lost")
+        return answers
+
+    monkeypatch.setattr(RedisConnection, "ask", ask)
+    owned = await log.acquire("a")
+    assert (owned.token, owned.sequence) == (token(6), 6)
+    assert cell.tallies.groups_repaired.value == 3
+    assert len((await log.load()).rows) == 6
+    assert await log.commit(owned.token, token(10), group()) == 7
+    assert len(lost) == 1
 
 
 async def test_server_rolled_back_too_far_is_told_and_counted(
