@@ -16,6 +16,7 @@ from adapters.forecast_command import forecast
 from adapters.forward_command import forward
 from adapters.history_command import history
 from adapters.kernel_cache import is_cold, use_kernel_cache
+from adapters.migrate_command import migrate
 from adapters.policy_command.options import policy
 from adapters.security.token_command import token
 
@@ -31,10 +32,10 @@ def main() -> None:
     """Headgate routes customer contacts to agents.
 
     `serve` runs the engine, `forward` sends its events to a webhook. `export`, `apply` and `import`
-    deal with the configuration of a cell as a file, `policy` with its policies. `history` teaches
-    it what came before, and `forecast` tells what it expects. `cells` tells which engine has which
-    cell, and moves them. `simulate` tries out a contact centre. `token` makes tokens for callers,
-    `warm` compiles ahead.
+    deal with the configuration of a cell as a file, `policy` with its policies, `migrate` with
+    where it is kept. `history` teaches it what came before, and `forecast` tells what it expects.
+    `cells` tells which engine has which cell, and moves them. `simulate` tries out a contact
+    centre. `token` makes tokens for callers, `warm` compiles ahead.
     """
 
 
@@ -211,6 +212,7 @@ def import_(system: str, file: Path, output: Path | None) -> None:
 
 
 main.add_command(forward)
+main.add_command(migrate)
 main.add_command(token)
 main.add_command(history)
 main.add_command(forecast)

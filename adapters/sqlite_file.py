@@ -102,12 +102,17 @@ def open_database(path: Path, durability: Durability, cell: str) -> sqlite3.Conn
     Raises LogCorrupt, SchemaTooNew, CommitLogError for a stranger's file, or sqlite3.Error.
     """
     wal = Path(f"{path}-wal")
+    if _size(path) == 0 and staging_of(path).exists():
+        raise CommitLogError(
+            f"{path}: a migration into it has not finished; run `headgate migrate` again, or "
+            f"remove {staging_of(path)}"
+        )
     if _size(path) == 0 and _size(wal) > 0:
         # SQLite would start afresh and delete the -wal, and what was acknowledged with it.
         raise corrupt(path, f"empty or gone, while {wal} is not")
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     try:
-        is_new = _is_new(connection, path)
+        is_new = is_empty(connection, path)
         _set_pragmas(connection, path, durability)
         if is_new:
             _create(connection, path, cell)
@@ -115,6 +120,29 @@ def open_database(path: Path, durability: Durability, cell: str) -> sqlite3.Conn
         connection.close()
         raise
     return connection
+
+
+def staging_of(path: Path) -> Path:
+    """Where a cell is put together that is moved to `path`; gone once it is complete."""
+    return Path(f"{path}.migrating")
+
+
+def create_tables(connection: sqlite3.Connection, cell: str) -> None:
+    """Make the tables of an empty log, within the caller's transaction."""
+    for statement in _TABLES:
+        connection.execute(statement)
+    connection.execute(_FIRST_META, (cell, SCHEMA_VERSION, EMPTY_TOKEN))
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {LAYOUT_VERSION}")
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the disk know the names in a folder."""
+    directory = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def leave_transaction(connection: sqlite3.Connection) -> None:
@@ -193,7 +221,12 @@ def too_new(path: Path, found: str, known: int) -> SchemaTooNew:
     )
 
 
-def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
+def is_empty(connection: sqlite3.Connection, path: Path) -> bool:
+    """
+    Whether nothing is in a database yet.
+
+    Raises CommitLogError for a stranger's file, SchemaTooNew for a newer layout.
+    """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (layout,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -225,21 +258,13 @@ def _set_pragmas(connection: sqlite3.Connection, path: Path, durability: Durabil
 def _create(connection: sqlite3.Connection, path: Path, cell: str) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for statement in _TABLES:
-            connection.execute(statement)
-        connection.execute(_FIRST_META, (cell, SCHEMA_VERSION, EMPTY_TOKEN))
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {LAYOUT_VERSION}")
+        create_tables(connection, cell)
         connection.execute("COMMIT")
     finally:
         leave_transaction(connection)
     # The tables go into the file itself: without them a torn -wal would make it look new.
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_folder(path.parent)
 
 
 def _no_lock_file(path: Path, error: OSError) -> CommitLogError:

@@ -49,7 +49,8 @@ from adapters.sqlite_file import (
     too_new,
     unpack_replies,
 )
-from engine.state.rows import SCHEMA_VERSION, RowDelta, RowTable
+from adapters.sqlite_rows import READ_ROWS, rows_of, write_rows
+from engine.state.rows import SCHEMA_VERSION
 
 # Every 16th commit deletes what is too old; doing it in each cost 40 of 110 us. No commit is to pay
 # for a long idle night, so it ends after 256 groups, or after 4 MiB because long values are freed
@@ -59,19 +60,10 @@ PRUNE_GROUPS_MIN: Final = 2 * PRUNE_EVERY
 PRUNE_GROUPS_MAX: Final = 256
 PRUNE_BYTES: Final = 4_194_304
 
-# A row's key is its table above 40 bits of row: one integer, which is SQLite's own key. A key of
-# two columns in a table WITHOUT ROWID was never faster, and 40 % slower in groups of 64, "full".
-_ROW_BITS: Final = 40
-_ROW_MASK: Final = (1 << _ROW_BITS) - 1
-_ROW_TABLES: Final = {table.value: table for table in RowTable}
-
 _READ_META: Final = """SELECT epoch, token, sequence, first_sequence, events_bytes, replies_count,
     newest_at_ms FROM meta WHERE id = 1"""
 _WRITE_META: Final = """UPDATE meta SET token = ?, sequence = ?, first_sequence = ?,
     events_bytes = ?, replies_count = ?, newest_at_ms = ? WHERE id = 1"""
-_UPSERT_ROW: Final = """INSERT INTO rows VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET
-    external_id = excluded.external_id, record = excluded.record,
-    payload = coalesce(excluded.payload, payload)"""
 _OLDEST_EVENTS: Final = "SELECT sequence, length(events) FROM log ORDER BY sequence LIMIT ?"
 _OLDEST_REPLIES: Final = """SELECT sequence, length(packed), at_ms, count FROM replies
     ORDER BY sequence LIMIT ?"""
@@ -167,7 +159,8 @@ class SqliteLog:
         gc.disable()
         try:
             (version,) = connection.execute("SELECT schema_version FROM meta").fetchone()
-            return LoadedState(version, _read_rows(connection), self._read_replies(connection))
+            rows = rows_of(connection.execute(READ_ROWS))
+            return LoadedState(version, rows, self._read_replies(connection))
         except sqlite3.Error as error:
             raise failure(error, self._path, in_commit=False) from error
         except (KeyError, UnicodeDecodeError, struct.error) as error:
@@ -274,7 +267,7 @@ class SqliteLog:
     ) -> None:
         sequence = meta.sequence + 1
         connection.execute("INSERT INTO log VALUES (?, ?, ?)", (sequence, token, group.events))
-        _write_rows(connection, group.row_deltas)
+        write_rows(connection, group.row_deltas)
         events_bytes = meta.events_bytes + len(group.events)
         meta = meta._replace(token=token, sequence=sequence, events_bytes=events_bytes)
         if group.replies:
@@ -346,30 +339,6 @@ class SqliteLog:
         if self._lease is not None:
             free_lease(self._lease)
             self._lease = None
-
-
-def _write_rows(connection: sqlite3.Connection, deltas: Sequence[RowDelta]) -> None:
-    kept = [
-        (table << _ROW_BITS | row, external_id, record, payload)
-        for table, row, external_id, record, payload in deltas
-        if record is not None
-    ]
-    connection.executemany(_UPSERT_ROW, kept)
-    if len(kept) < len(deltas):
-        gone = [
-            (table << _ROW_BITS | row,) for table, row, _, record, _ in deltas if record is None
-        ]
-        connection.executemany("DELETE FROM rows WHERE key = ?", gone)
-
-
-def _read_rows(connection: sqlite3.Connection) -> list[RowDelta]:
-    found = connection.execute("SELECT key, external_id, record, payload FROM rows ORDER BY key")
-    return [
-        RowDelta(
-            _ROW_TABLES[key >> _ROW_BITS], key & _ROW_MASK, external_id, record, payload or b""
-        )
-        for key, external_id, record, payload in found
-    ]
 
 
 def _oldest(connection: sqlite3.Connection, query: str) -> Iterator[tuple[int, ...]]:

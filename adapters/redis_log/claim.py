@@ -115,6 +115,11 @@ class RedisClaim:
         if code in ("STRANGER", "HEADLESS"):
             text = str(answer).partition(" ")[2]
             return LogCorrupt(f"{self._primary}: {text}; restore a copy, or name another prefix")
+        if code == "HALF":
+            return CommitLogError(
+                f"{self._primary}: a migration into it has not finished; run `headgate migrate` "
+                f"again, or delete {self._keys.meta.decode()} and the keys beside it"
+            )
         if code in ("OOM", "MISCONF"):
             return LogFull(f"{self._primary}: no room, nothing was written: {answer}; make room")
         if code in ("NOPERM", "ERR", "WRONGTYPE"):

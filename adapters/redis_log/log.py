@@ -67,7 +67,7 @@ _RENEW_EVERY: Final = 0.25
 # What an engine is made of after a load, at the least.
 _ROWS_PER_MS: Final = 50
 # Replies go with the groups that follow them; this only clears a cell that is used no more.
-_REPLIES_OUTLIVE_MS: Final = 3_600_000
+REPLIES_OUTLIVE_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +253,7 @@ class RedisLog:
             pack_changes(group.row_deltas),
             pack_replies(group.replies),
             b"%d" % keep_from,
-            b"%d" % (kept.reply_window_ms + _REPLIES_OUTLIVE_MS),
+            b"%d" % (kept.reply_window_ms + REPLIES_OUTLIVE_MS),
         )
 
     def _kept_from(self, at_ms: int, added: int) -> int:

@@ -30,10 +30,9 @@ def open_redis_log(settings: Settings, cell: str, counts: CommitCounts) -> Redis
     BadConfiguration
         A file that the settings name cannot be used.
     """
-    tier = _TIERS[settings.promise]
-    waits_for = {"relaxed": 0, "replicated": 1, "strict": settings.redis_replicas}
+    tier, wait_replicas = promise_of(settings)
     terms = Terms(
-        wait_replicas=waits_for[tier],
+        wait_replicas=wait_replicas,
         wait_ms=settings.redis_wait_ms,
         lease_ms=settings.lease_ms,
         lease_wait_s=settings.lease_wait_s,
@@ -43,6 +42,13 @@ def open_redis_log(settings: Settings, cell: str, counts: CommitCounts) -> Redis
     kept = Kept(reply_window_ms=settings.reply_window_ms, replies_max=settings.replies_max)
     primary = RedisPrimary(address_of(settings), cell, terms.answer_within_s)
     return RedisLog(primary, Keys.of(settings.redis_prefix, cell), tier, terms, kept, counts)
+
+
+def promise_of(settings: Settings) -> tuple[Tier, int]:
+    """Tier of the settings, and how many replicas a commit waits for."""
+    tier = _TIERS[settings.promise]
+    waits_for = {"relaxed": 0, "replicated": 1, "strict": settings.redis_replicas}
+    return tier, waits_for[tier]
 
 
 def address_of(settings: Settings) -> RedisAddress:

@@ -51,6 +51,14 @@ def pack_changes(deltas: Sequence[RowDelta]) -> bytes:
     return b"".join(packed)
 
 
+def pack_strings(strings: Sequence[bytes]) -> bytes:
+    """Pack a list of strings."""
+    packed = [_STRING.pack(_LIST, len(strings))]
+    for string in strings:
+        packed += (_STRING.pack(b"\xdb", len(string)), string)
+    return b"".join(packed)
+
+
 def unpack_strings(packed: bytes) -> Iterator[bytes]:
     """
     Take a msgpack list of strings apart.

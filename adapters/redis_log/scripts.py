@@ -82,7 +82,8 @@ local holder = redis.call('GET', KEYS[2])
 if holder and holder ~= ARGV[1] then
   return {0, redis.call('PTTL', KEYS[2]), holder}
 end
-local m = redis.call('HMGET', KEYS[1], 'epoch', 'schema', 'layout')
+local m = redis.call('HMGET', KEYS[1], 'epoch', 'schema', 'layout', 'migration')
+if m[4] then return redis.error_reply('HALF ' .. KEYS[1] .. ' is of a migration') end
 if not m[1] and found > 0 then
   return redis.error_reply('HEADLESS ' .. KEYS[1] .. ' is gone, other keys of the cell are not')
 end

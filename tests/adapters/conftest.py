@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from adapters.redis_log.terms import Terms
+from tests.adapters.migration_places import Places, filled
 from tests.adapters.redis_cell import TERMS, NewCell, RedisCell
 from tests.end_to_end.redis_servers import RedisServer, replicated
 
@@ -55,3 +56,17 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
             return found[kind]
 
         yield server
+
+
+@pytest.fixture
+def places(new_cell: NewCell, pair: list[RedisServer], tmp_path: Path) -> Places:
+    """Empty ones."""
+    return Places(tmp_path / "data", new_cell(pair[0].url), pair[0])
+
+
+@pytest.fixture
+async def full(places: Places) -> Places:
+    """With a cell in the file."""
+    places.file.parent.mkdir()
+    await filled(places.log("file"))
+    return places

@@ -1,11 +1,15 @@
 """How an engine may be let in: a user of its own who can do little, and TLS."""
 
+import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
 
 from adapters import settings
-from adapters.commit_log import CommitLogError
+from adapters.commit_log import CommitLog, CommitLogError, LeasedLog
+from adapters.migration.moving import move
+from adapters.migration.opening import open_source, open_target, settings_of
 from adapters.placement.fleet import Heartbeat
 from adapters.placement.registry_opening import registry_of
 from adapters.redis_log.address import parse_redis_url
@@ -13,6 +17,7 @@ from adapters.redis_log.log import RedisLog
 from adapters.redis_log.opening import address_of, open_redis_log
 from adapters.redis_log.primary import RedisPrimary
 from adapters.redis_log.server_check import check_server
+from adapters.sqlite_log import SqliteLog
 from engine.refusals import BadConfiguration
 from tests.adapters.commit_log_contract import commit_all, contact, group, reply
 from tests.adapters.redis_cell import Tallies
@@ -39,12 +44,13 @@ def opened(directory: Path, **flags: str) -> RedisLog:
     return open_redis_log(loaded, "default", Tallies())
 
 
-async def works(log: RedisLog) -> None:
+async def works(log: CommitLog) -> None:
     """Have a log do everything it ever does."""
     owned = await log.acquire("a")
     groups = [group(b"e", [contact(n, b"r", b"p")], [reply(f"q{n}")]) for n in range(40)]
     last = await commit_all(log, owned, groups)
-    await log.renew()
+    if isinstance(log, LeasedLog):
+        await log.renew()
     again = await log.acquire("a")
     assert (again.token, len((await log.load()).rows)) == (last, 40)
     assert len(await log.tail(0, 100)) == 40
@@ -84,6 +90,39 @@ async def test_user_of_the_example_can_do_all_the_engine_does(tmp_path: Path) ->
         stranger = opened(tmp_path, log=f"redis://nobody@127.0.0.1:{server.port}")
         with pytest.raises(CommitLogError, match="invalid username-password pair"):
             await stranger.acquire("a")
+    finally:
+        server.kill()
+
+
+async def test_user_of_the_example_can_have_its_cell_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There and back, with the password in its file; killed half way and begun over, too."""
+    server = RedisServer(tmp_path / "server")
+    monkeypatch.setattr("adapters.migration.redis_store._LEASE_MS", 1)
+    password = tmp_path / "password"
+    password.write_text(PASSWORD)
+    given: dict[str, str | None] = {"durability": "relaxed", "redis_password_file": str(password)}
+    try:
+        server.run(*("ACL SETUSER " + user_of_the_example().removeprefix("user ")).split())
+        in_redis = settings_of(f"redis://headgate@127.0.0.1:{server.port}", None, {}, given)
+        folders = [
+            settings_of(str(tmp_path / name), None, {}, {"durability": "full"})
+            for name in ("data", "back")
+        ]
+        folders[0].data_dir.mkdir()
+        await works(SqliteLog(folders[0].data_dir / "default.sqlite", "full", "default"))
+        half = open_target(in_redis, "default")
+        await half.begin("somewhere")
+        await half.put_rows([contact(1, b"r", b"p")])
+        await half.close()
+        await asyncio.sleep(0.01)
+        for place, target in ((folders[0], in_redis), (in_redis, folders[1])):
+            async with contextlib.AsyncExitStack() as stack:
+                here, there = open_source(place, "default"), open_target(target, "default")
+                stack.push_async_callback(here.close)
+                stack.push_async_callback(there.close)
+                assert (await move(here, there))[:3] == (40, 40, 40)
     finally:
         server.kill()
 

@@ -1,0 +1,1 @@
+"""Moving a cell from where it is kept to somewhere else."""
