@@ -19,7 +19,7 @@ every write. `relaxed` waits for none.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +28,7 @@ import structlog
 from adapters.commit_log import (
     CommitGroup,
     CommitLogError,
+    CursorOutOfRange,
     Fenced,
     LoadedState,
     LoggedGroup,
@@ -190,23 +191,15 @@ class RedisLog:
     async def tail(self, after_sequence: int, groups_max: int) -> Sequence[LoggedGroup]:
         """Read groups that are known to be committed, over a connection of its own."""
         self._require_acquired()
-        async with self._reading:
-            try:
-                reader = await self._open_reader()
-                until = self._commits.confirmed
-                return await read_groups(reader, self._keys, after_sequence, until, groups_max)
-            except (RedisUnreachable, RedisRefused) as error:
-                raise await self._unread(error) from error
+        async with self._reader_at_hand() as reader:
+            until = self._commits.confirmed
+            return await read_groups(reader, self._keys, after_sequence, until, groups_max)
 
     async def oldest_sequence(self) -> int:
         """Read where the kept groups begin."""
         self._require_acquired()
-        async with self._reading:
-            try:
-                reader = await self._open_reader()
-                return await read_oldest(reader, self._keys, self._commits.confirmed)
-            except (RedisUnreachable, RedisRefused) as error:
-                raise await self._unread(error) from error
+        async with self._reader_at_hand() as reader:
+            return await read_oldest(reader, self._keys, self._commits.confirmed)
 
     @property
     def renew_every_s(self) -> float:
@@ -274,16 +267,29 @@ class RedisLog:
         if self._commits.is_older_than(_RENEW_EVERY):
             await self._commits.renew()
 
-    async def _open_reader(self) -> RedisConnection:
-        if self._reader is None:
-            self._reader = await self._primary.connect(self._terms.answer_within_s)
-        return self._reader
+    @contextlib.asynccontextmanager
+    async def _reader_at_hand(self) -> AsyncIterator[RedisConnection]:
+        """The connection for reading; after a failure the next one is made anew."""
+        async with self._reading:
+            try:
+                if self._reader is None:
+                    self._reader = await self._primary.connect(self._terms.answer_within_s)
+                yield self._reader
+            except CursorOutOfRange:
+                raise
+            except (RedisUnreachable, RedisRefused) as error:
+                await self._drop_reader()
+                message = f"{self._primary}: cannot be read: {error}; read again"
+                raise CommitLogError(message) from error
+            except CommitLogError:
+                # It may have been primary once: then it lives on, and refuses for ever.
+                await self._drop_reader()
+                raise
 
-    async def _unread(self, error: Exception) -> CommitLogError:
+    async def _drop_reader(self) -> None:
         reader, self._reader = self._reader, None
         if reader is not None:
             await reader.close()
-        return CommitLogError(f"{self._primary}: cannot be read: {error}; read again")
 
     def _require_acquired(self) -> None:
         if not self._commits.epoch:
@@ -291,6 +297,4 @@ class RedisLog:
 
     async def _close(self) -> None:
         await self._commits.drop()
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            await reader.close()
+        await self._drop_reader()

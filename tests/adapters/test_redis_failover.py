@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from redis.crc import key_slot
 
+from adapters.commit_log import CommitLogError
 from adapters.redis_log.address import parse_redis_url
 from adapters.redis_log.connection import RedisConnection
 from adapters.redis_log.log import Kept, RedisLog
@@ -279,3 +280,23 @@ async def test_cluster_failover_loses_nothing_acknowledged(
             nodes[0].kill()
             await writer.reaches(100)
         assert writer.longest_gap_s < 15
+
+
+async def test_readers_find_the_primary_again_after_a_failover_by_hand(
+    new_cell: NewCell, tmp_path: Path
+) -> None:
+    """Nothing breaks then: the old primary lives on as a replica, and sends whoever reads away."""
+    with cluster(tmp_path, key_slot(b"cell")) as nodes:
+        hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+        log = new_cell(f"redis+cluster://{hosts}", FAILOVER).log("replicated")
+        async with writing(log) as writer:
+            assert len(await log.tail(0, 10)) == 10
+            nodes[3].run("CLUSTER", "FAILOVER")
+            await asyncio.to_thread(
+                settled, lambda: nodes[0].info("role") == "slave", "the failover"
+            )
+            await writer.reaches(50)
+            with pytest.raises(CommitLogError, match="cannot be read"):
+                await log.tail(0, 10)
+            assert len(await log.tail(0, 10)) == 10
+            assert await log.oldest_sequence() == 1
