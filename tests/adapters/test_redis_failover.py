@@ -23,7 +23,7 @@ from adapters.redis_log.primary import RedisPrimary
 from adapters.redis_log.server_check import Tier
 from tests.adapters.commit_log_contract import contact, group, token
 from tests.adapters.redis_cell import TERMS, NewCell, RedisCell
-from tests.end_to_end.redis_servers import RedisServer, free_port, replicated
+from tests.end_to_end.redis_servers import RedisServer, free_port, move_slot, replicated
 from tests.end_to_end.relay import Relay, relayed
 
 pytestmark = [pytest.mark.needs_redis, pytest.mark.slow]
@@ -233,7 +233,9 @@ async def test_relaxed_engine_cut_off_with_its_primary_repairs_what_was_lost(
 def cluster(directory: Path, slot: int) -> Iterator[list[RedisServer]]:
     """Three primaries, of which the first has the slot and two replicas, which come last."""
     flags = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000",
-             "--cluster-replica-validity-factor", "0")  # fmt: skip
+             "--cluster-replica-validity-factor", "0",
+             # Or a primary that has given its last slot away would become a replica.
+             "--cluster-allow-replica-migration", "no")  # fmt: skip
     with contextlib.ExitStack() as stack:
         nodes = []
         # Not the usual port plus 10,000: there may be no such port.
@@ -300,3 +302,21 @@ async def test_readers_find_the_primary_again_after_a_failover_by_hand(
                 await log.tail(0, 10)
             assert len(await log.tail(0, 10)) == 10
             assert await log.oldest_sequence() == 1
+
+
+async def test_slot_that_moves_key_by_key_costs_nothing_and_no_group_comes_twice(
+    new_cell: NewCell, tmp_path: Path
+) -> None:
+    """While keys lie on two servers no commit can be made; each waits, and is made once."""
+    slot = key_slot(b"cell")
+    with cluster(tmp_path, slot) as nodes:
+        hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+        # The server that the slot moves to has no replica that could be waited for.
+        cell = new_cell(f"redis+cluster://{hosts}", replace(FAILOVER, wait_replicas=0))
+        async with writing(cell.log()) as writer:
+            await asyncio.to_thread(move_slot, slot, nodes[0], nodes[1], nodes)
+            await writer.reaches(50)
+            await asyncio.to_thread(move_slot, slot, nodes[1], nodes[0], nodes)
+            await writer.reaches(50)
+        assert cell.tallies.commits_in_doubt.value > 0
+        assert cell.tallies.acknowledged_lost.value == 0

@@ -6,8 +6,9 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import redis
 from redis.backoff import NoBackoff
@@ -65,6 +66,11 @@ class RedisServer:
         made._arguments = ("--sentinel",)
         made.start()
         return made
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Where it is found."""
+        return "127.0.0.1", self.port
 
     @property
     def url(self) -> str:
@@ -170,6 +176,35 @@ def replicated(
     finally:
         for server in servers:
             server.kill()
+
+
+class ClusterNode(Protocol):
+    """A server of a cluster."""
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Where the others find it."""
+        ...
+
+    def run(self, *command: str | bytes | int) -> object:
+        """Run one command; returns its reply."""
+        ...
+
+
+def move_slot(
+    slot: int, source: ClusterNode, target: ClusterNode, nodes: Sequence[ClusterNode]
+) -> None:
+    """Move a slot from one primary of a cluster to another, key by key, as redis-cli does."""
+    names = [node.run("CLUSTER", "MYID") for node in (source, target)]
+    target.run("CLUSTER", "SETSLOT", slot, "IMPORTING", names[0])  # type: ignore[arg-type]
+    source.run("CLUSTER", "SETSLOT", slot, "MIGRATING", names[1])  # type: ignore[arg-type]
+    while keys := source.run("CLUSTER", "GETKEYSINSLOT", slot, 1):
+        source.run("MIGRATE", *target.place, "", 0, 5_000, "KEYS", *keys)  # type: ignore[misc]
+        time.sleep(0.02)
+    # The target first: were it the other way and it died, nobody would have the slot.
+    for node in (target, source, *nodes):
+        with contextlib.suppress(redis.ResponseError):  # replicas are told by their primaries
+            node.run("CLUSTER", "SETSLOT", slot, "NODE", names[1])  # type: ignore[arg-type]
 
 
 def free_port() -> int:
