@@ -25,7 +25,7 @@ IN_PLAIN_PYTHON := -m 'not compiled_only' tests/acting tests/deciding tests/engi
 ON_SECOND_CORE := tests/acting tests/adapters tests/deciding tests/faults tests/forecasting tests/policy tests/protocol \
   tests/sensing $(wildcard tests/end_to_end/test_security_*.py tests/end_to_end/test_redis*.py) tests/end_to_end/test_contract_on_redis.py
 
-.PHONY: help setup proto lint test test-core test-nojit vopr bench demo serve lock programs clean
+.PHONY: help setup proto lint test test-core test-nojit vopr chaos bench demo serve lock programs clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -90,6 +90,10 @@ test-nojit: setup ## Tests of engine and simulator with the kernels as plain Pyt
 
 vopr: setup ## Simulated faults: SEEDS=1000 of them, or one SEED again
 	$(BIN)/python -m tests.faults.run $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000)) $(ARGS)
+
+chaos: setup ## Real faults on real servers, partitions too; needs root. ROUNDS=5 of each
+	.ci/need redis-server=redis-server iproute2=ip util-linux=nsenter
+	$(BIN)/python -m tests.chaos.run --rounds $(or $(ROUNDS),5) $(ARGS)
 
 bench: setup ## Benchmarks
 	$(BIN)/python -m benchmarks.run $(ARGS)
