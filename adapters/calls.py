@@ -42,6 +42,7 @@ METHODS: Final[tuple[Method, ...]] = (
     *policy_service.METHODS,
 )
 METHOD_BY_NAME: Final[Mapping[str, Method]] = {method.name: method for method in METHODS}
+WRITES: Final = frozenset(method.name for method in METHODS if method.is_write)
 
 M = TypeVar("M", bound=Message)
 

@@ -186,9 +186,9 @@ class DispatchLoop:
                 f"cell {self.cell!r} is not open here: starting, recovering or closing"
             )
         is_stalled = self._chain.is_stalled and call.adds_work
-        if is_stalled or len(self._inbox) >= self._settings.inbox_max:
+        if is_stalled or len(self._inbox) >= call.room_of(self._settings.inbox_max):
             self._metrics.shed.inc()
-            full = f"the inbox of cell {self.cell!r} holds {self._settings.inbox_max} calls"
+            full = f"the inbox of cell {self.cell!r} holds {len(self._inbox)} calls"
             why = f"the log of cell {self.cell!r} does not answer" if is_stalled else full
             raise overloaded(why, _RETRY_WHEN_FULL_MS)
         self._inbox.append(call)

@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from grpc_status import rpc_status
 
 from adapters import streams
-from adapters.calls import METHODS, Cells, ask, parse
+from adapters.calls import METHODS, WRITES, Cells, ask, parse
 from adapters.channel_options import channel_options
 from adapters.errors import CallRefused, as_error, as_status, invalid, overloaded, unavailable
 from adapters.grpc_frames import GrpcFrames
@@ -36,6 +36,7 @@ from adapters.sensing.watching import watch_busyness
 from adapters.session import Session
 from adapters.settings import Settings
 from adapters.stream_endings import CLOSING, Reply, StreamEndings
+from adapters.turn import room_for
 from engine.refusals import violation
 from headgate.v1 import (
     event_service_pb2,
@@ -239,7 +240,7 @@ class Listener:
         started = self._metrics.started.labels(*labels)
         seconds = self._metrics.handling_seconds.labels(*labels)
         handled_ok = self._metrics.handled.labels(*labels, "OK")
-        in_flight_max = self._settings.calls_in_flight_max
+        in_flight_max = room_for(name, self._settings.calls_in_flight_max, is_write=name in WRITES)
 
         async def wrapped(raw: bytes, context: Any) -> bytes:
             started.inc()
@@ -248,7 +249,7 @@ class Listener:
             try:
                 if self._in_flight > in_flight_max:
                     self._metrics.refused_over_limit.labels("calls_in_flight_max").inc()
-                    raise overloaded(f"{in_flight_max} calls are in flight", _RETRY_MS)
+                    raise overloaded(f"{self._in_flight} calls are in flight", _RETRY_MS)
                 if self._is_closing.is_set():
                     raise await self._when_told()
                 cells = await self.door.admit(full_name, context)

@@ -191,7 +191,7 @@ class _CellFamilies:
         )
         self.shed = Counter(
             "headgate_shed_calls",
-            "Calls refused because the inbox was full.",
+            "Calls refused because the inbox was full, or the log did not answer.",
             label,
             registry=registry,
         )

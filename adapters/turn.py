@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Final
 
 from google.protobuf.message import Message
 from google.rpc import code_pb2
@@ -42,6 +43,10 @@ class LoopSettings:
     loads_beside: bool = False
 
 
+# Methods that bring contacts.
+NEW_CONTACTS: Final = ("Route", "RouteBatch")
+
+
 @dataclass(slots=True)
 class Call:
     """
@@ -66,6 +71,23 @@ class Call:
     def adds_work(self) -> bool:
         """Whether it can wait while nothing is committed; what frees agents should not."""
         return not self.method.is_write or self.method.name == "Route"
+
+    def room_of(self, limit: int) -> int:
+        """As `room_for`, of this call's method."""
+        return room_for(self.method.name, limit, is_write=self.method.is_write)
+
+
+def room_for(name: str, limit: int, *, is_write: bool) -> int:
+    """
+    How many calls may be waiting when another one of a method comes.
+
+    Shed first is what can come again elsewhere or later and would add to the work: new contacts.
+    Then reads. What agents say comes last, for it frees them, and an engine that refused it would
+    stay full: it has as much room again.
+    """
+    if name in NEW_CONTACTS:
+        return limit
+    return 2 * limit if is_write else limit + limit // 4
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.protobuf.message import Message
 
-from adapters.calls import METHOD_BY_NAME, ask
+from adapters.calls import METHOD_BY_NAME, WRITES, ask
 from adapters.commit_log import CommitGroup
 from adapters.dispatch_loop import DispatchLoop
 from adapters.errors import CallRefused
@@ -16,11 +16,13 @@ from adapters.event_hub import Subscription
 from adapters.memory_log import MemoryLog, MemoryStore
 from adapters.methods import Method
 from adapters.metrics import Metrics
-from adapters.turn import Call, LoopSettings
+from adapters.turn import Call, LoopSettings, room_for
 from engine.engine import Engine
+from headgate.v1.agent_pb2 import Presence
+from headgate.v1.agent_service_pb2 import SetPresenceRequest
 from headgate.v1.contact_pb2 import ContactState
 from headgate.v1.queue_pb2 import Queue
-from headgate.v1.queue_service_pb2 import UpsertQueueRequest
+from headgate.v1.queue_service_pb2 import GetSnapshotRequest, UpsertQueueRequest
 from headgate.v1.routing_service_pb2 import GetContactRequest, RouteRequest
 from tests.adapters.started_cell import (
     LIMITS,
@@ -133,6 +135,44 @@ async def test_call_beyond_the_inbox_is_shed_with_a_delay() -> None:
     await asyncio.gather(*kept)
     assert (await send(cell, routing("shed"))).position == 3
     await cell.stop()
+
+
+async def test_full_inbox_takes_in_longest_what_frees_agents() -> None:
+    """New contacts can come again; an engine that refused to hear of agents would stay full."""
+    settings = LoopSettings(LIMITS, inbox_max=4)
+    log = SuspendingLog(MemoryStore())
+    cell = DispatchLoop("default", log, settings, Metrics().cell("x"))
+    await cell.start("test")
+    await floor(cell, agents=1)
+    away = SetPresenceRequest(agent_id="a0", presence=Presence.PRESENCE_AWAY)
+    read = GetSnapshotRequest(queue_ids=["q"])
+    waiting = []
+    for taken, request in ((4, routing("")), (1, read), (3, away)):
+        for _ in range(taken):
+            waiting.append(put(cell, request))
+        with pytest.raises(CallRefused, match="the inbox of cell 'default' holds"):
+            put(cell, request)
+    with pytest.raises(CallRefused):
+        put(cell, read)
+    await asyncio.gather(*waiting)
+    await cell.stop()
+
+
+@pytest.mark.parametrize(
+    ("name", "room"),
+    [
+        ("Route", 100),
+        ("RouteBatch", 100),
+        ("GetContact", 125),
+        ("GetForecast", 125),
+        ("AcceptOffer", 200),
+        ("CompleteAssignment", 200),
+        ("SetPresence", 200),
+    ],
+)
+def test_calls_are_shed_in_an_order(name: str, room: int) -> None:
+    """The same one in the inbox as for calls in flight, or the first would undo the other."""
+    assert room_for(name, 100, is_write=name in WRITES) == room
 
 
 async def test_call_whose_deadline_has_passed_is_not_applied() -> None:
