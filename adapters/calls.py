@@ -105,6 +105,9 @@ class Cells:
     def require(self, method: str) -> None:
         """See whether a method, Service/Method, may be called; raises CallRefused where not."""
 
+    def spend(self, name: str) -> None:
+        """Count a call of a method against what is allowed; raises CallRefused beyond that."""
+
     def note(self, method: str, request: Message, refused: CallRefused | None) -> None:
         """Keep an audit record of a call that was answered or refused, where one is kept."""
 
@@ -128,6 +131,13 @@ class Cells:
             )
         self.used = name or DEFAULT_CELL
         return loop
+
+    async def ask(
+        self, cell: DispatchLoop, method: Method, request: Message, timeout_s: float | None = None
+    ) -> bytes:
+        """As the function `ask`, after `spend`."""
+        self.spend(method.name)
+        return await ask(cell, method, request, timeout_s)
 
     def find_sensing(self, name: str) -> "SensingThread":
         """

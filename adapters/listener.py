@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from grpc_status import rpc_status
 
 from adapters import streams
-from adapters.calls import METHODS, WRITES, Cells, ask, parse
+from adapters.calls import METHODS, WRITES, Cells, parse
 from adapters.channel_options import channel_options
 from adapters.errors import CallRefused, as_error, as_status, invalid, overloaded, unavailable
 from adapters.grpc_frames import GrpcFrames
@@ -201,7 +201,7 @@ class Listener:
             chosen = method
             if method.prepare is not None:
                 chosen = await method.prepared(cell.engine, request, cells.caller.name)
-            return await ask(cell, chosen, request, context.time_remaining())
+            return await cells.ask(cell, chosen, request, context.time_remaining())
 
         async def handle_noted(raw: bytes, context: Any, cells: Admission) -> bytes:
             seen = cells.at(context.peer())
@@ -286,7 +286,7 @@ class Listener:
         route = next(method for method in METHODS if method.name == "Route")
         timeout_s = context.time_remaining()
         results = await asyncio.gather(
-            *(ask(cell, route, item, timeout_s) for item in request.requests),
+            *(cells.ask(cell, route, item, timeout_s) for item in request.requests),
             return_exceptions=True,
         )
         response = routing_service_pb2.RouteBatchResponse()

@@ -215,6 +215,7 @@ class Session:
 
         try:
             self._cells.require(method.full_name)
+            self._cells.spend(method.name)
             cell.submit(Call(method, request, answer, self._is_open))
         except CallRefused as refused:
             answer(refused)

@@ -28,6 +28,7 @@ from adapters.security.metrics import AccessMetrics
 from adapters.security.refusals import Failure, NotKnown, not_let_in
 from adapters.security.roles import rule_of
 from adapters.security.settings import SecuritySettings
+from adapters.security.tenant_rates import TenantRates
 from adapters.security.tokens import PREFIX
 from adapters.security.watched_files import WatchedFiles
 from adapters.security.web_tokens import Terms, WebTokens
@@ -102,6 +103,18 @@ class Admission(Cells):
         if rule_of(method).roles.isdisjoint(self.caller.roles):
             raise self._door.refuse_role(self.caller, method, self._peer)
 
+    def spend(self, name: str) -> None:
+        """
+        Count a new contact against what the caller's tenant may bring.
+
+        Raises
+        ------
+        CallRefused
+            RESOURCE_EXHAUSTED, with a delay.
+        """
+        if name == "Route":
+            self._door.rates.take(self.caller.tenant)
+
     def note(self, method: str, request: Any, refused: CallRefused | None) -> None:
         """Keep an audit record of a call of a method that asks for one."""
         if rule_of(method).is_audited:
@@ -129,6 +142,7 @@ class Door:
 
     def __init__(self, settings: SecuritySettings, cells: Cells, metrics: AccessMetrics) -> None:
         self.audit = AuditTrail(settings.audit_file, metrics.audit_failures)
+        self.rates = TenantRates(settings.tenant_contacts_per_s, metrics.held_back)
         self._settings = settings
         self._cells = cells
         self._metrics = metrics

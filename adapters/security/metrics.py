@@ -1,8 +1,13 @@
 """What is counted at the door."""
 
+from typing import Final
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from adapters.security.refusals import Failure
+
+# Tenants that have a series of their own: names come from credentials, of which there may be many.
+_TENANTS_MAX: Final = 100
 
 
 class AccessMetrics:
@@ -34,6 +39,21 @@ class AccessMetrics:
             "counts on.",
             registry=registry,
         )
+
+        self._held_back = Counter(
+            "headgate_tenant_contacts_refused",
+            "Contacts beyond tenant_contacts_per_s, by tenant; those of tenants after the first "
+            "hundred are counted together, as others.",
+            ("tenant",),
+            registry=registry,
+        )
+        self._tenants: set[str] = set()
+
+    def held_back(self, tenant: str) -> None:
+        """Count a contact that a tenant was not let in with."""
+        if len(self._tenants) < _TENANTS_MAX:
+            self._tenants.add(tenant)
+        self._held_back.labels(tenant if tenant in self._tenants else "others").inc()
 
     def failed(self, failure: Failure) -> None:
         """Count a call that was not let in."""

@@ -98,6 +98,13 @@ class SecuritySettings(BaseModel):
         description="Streams open at a time of one caller; more are refused. Counts where callers "
         "prove who they are.",
     )
+    tenant_contacts_per_s: float = Field(
+        0.0,
+        ge=0,
+        le=1_000_000,
+        description="New contacts that one tenant may bring each second, in bursts of as many; "
+        "more are refused with a delay. 0 for any number.",
+    )
 
     @field_validator(
         "tls_certificate_file", "tls_key_file", "tls_client_ca_file", "callers_file", "jwt_ca_file"

@@ -64,6 +64,7 @@ OTHER_VALUES: dict[str, tuple[str, str, object]] = {
     "audit_file": ("/tmp/x", '"/tmp/x"', "/tmp/x"),
     "connection_streams_max": ("7", "7", 7),
     "caller_streams_max": ("7", "7", 7),
+    "tenant_contacts_per_s": ("0.5", "0.5", 0.5),
     "redis_replicas": ("7", "7", 7),
     "redis_prefix": ("a:b", '"a:b"', "a:b"),
     "redis_password_file": (__file__, f'"{__file__}"', __file__),
@@ -107,6 +108,8 @@ BAD_VALUES = [
     ("log", '"redis://a:1/x"', "'sqlite', or redis://HOST:PORT"),  # a name for a number
     ("log", '"redis+sentinel://a:1"', "/SERVICE"),  # no service
     ("log", '"redis+cluster://a:1/2"', "redis+cluster://HOST:PORT"),  # clusters have one database
+    ("tenant_contacts_per_s", "-1", "a number of 0 to 1000000"),  # below zero
+    ("tenant_contacts_per_s", "nan", "a number of 0 to 1000000"),  # no number at all
     ("redis_prefix", '"a{b}"', "letters, digits"),  # braces choose the slot
     ("redis_ca_file", '"/nowhere.pem"', "readable PEM file"),
     ("advertised_address", '"h:0"', "a port of 1 to 65535"),  # nobody could reach it

@@ -1,6 +1,7 @@
 """More than the server takes, over a real channel: refused with a delay, never cancelled."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -8,12 +9,14 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
-from headgate.client import Client
+from headgate.access import Access
+from headgate.client import Client, reason_of
 from headgate.v1.event_service_pb2 import SubscribeRequest
 from headgate.v1.gateway_service_pb2 import ConnectRequest, SessionCommand, SessionWatch
 from headgate.v1.routing_service_pb2 import RouteBatchRequest, RouteRequest
 from tests.end_to_end.conftest import Serve
-from tests.end_to_end.floor import VOICE, open_queue, refused, snapshot_of, told
+from tests.end_to_end.credentials import CallersFile
+from tests.end_to_end.floor import VOICE, open_queue, refused, sign_in, snapshot_of, told
 
 
 def requests(count: int) -> list[RouteRequest]:
@@ -104,3 +107,48 @@ async def test_streams_beyond_the_bound_are_refused_with_a_delay(serve: Serve) -
                     await asyncio.sleep(0.01)
         stream.cancel()
         open_streams[1].cancel()
+
+
+async def test_tenant_beyond_its_rate_is_refused_with_a_delay_and_others_are_not(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """One customer's storm must not cost the others their contacts, nor its own agents."""
+    callers = CallersFile(tmp_path / "callers")
+    tokens = [callers.add(name, "gateway author", "*", tenant=name) for name in ("storm", "shop")]
+    served = serve(
+        "--durability", "memory", "--callers-file", str(callers.path),
+        "--set", "tenant_contacts_per_s=20",
+    )  # fmt: skip
+    async with (
+        Client(served.address, Access(token=tokens[0])) as client,
+        Client(served.address, Access(token=tokens[1])) as other,
+    ):
+        await open_queue(client, "q")
+        answered, failed = await storm(client, 200)
+        assert 20 <= answered < 150
+        assert {reason_of(error) for error in failed} == {"OVERLOADED"}
+        assert all(has_delay(error) for error in failed)
+        assert "tenant 'storm' brings more than 20 contacts a second" in str(failed[0].details())
+        batch = RouteBatchRequest(requests=requests(200)[150:])
+        results = (await client.call(client.routing.RouteBatch, batch)).results
+        errors = [item.error for item in results if item.WhichOneof("result") == "error"]
+        assert errors
+        assert all(error.retry_after_ms > 0 for error in errors)
+        stream = client.gateway.Connect(timeout=20)
+        commands = [SessionCommand(route=item) for item in requests(100)]
+        await stream.write(ConnectRequest(commands=commands, watch=SessionWatch(replies_only=True)))
+        await stream.done_writing()
+        reasons = set()
+        while (frame := await stream.read()) is not grpc.aio.EOF:
+            reasons |= {reply.error.reason for reply in frame.replies}  # type: ignore[attr-defined]
+        assert "OVERLOADED" in reasons
+        for number in range(10):
+            await other.routing.Route(
+                RouteRequest(request_id=f"o{number}", queue_id="q", channel=VOICE), timeout=10
+            )
+            # Neither reads nor what agents say is held back.
+            await sign_in(client, f"a{number}", "q")
+            await snapshot_of(client, "q")
+    _, page = await asyncio.to_thread(served.get, "/metrics")
+    assert 'headgate_tenant_contacts_refused_total{tenant="storm"}' in page
+    assert 'tenant="shop"' not in page
