@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from pydantic import ValidationError
 
-from adapters.cli import serve
 from adapters.settings import PREFIX, Origin, Settings, describe, load
 from engine.refusals import BadConfiguration
 
@@ -108,8 +106,6 @@ BAD_VALUES = [
     ("log", '"redis://a:1/x"', "'sqlite', or redis://HOST:PORT"),  # a name for a number
     ("log", '"redis+sentinel://a:1"', "/SERVICE"),  # no service
     ("log", '"redis+cluster://a:1/2"', "redis+cluster://HOST:PORT"),  # clusters have one database
-    ("tenant_contacts_per_s", "-1", "a number of 0 to 1000000"),  # below zero
-    ("tenant_contacts_per_s", "nan", "a number of 0 to 1000000"),  # no number at all
     ("redis_prefix", '"a{b}"', "letters, digits"),  # braces choose the slot
     ("redis_ca_file", '"/nowhere.pem"', "readable PEM file"),
     ("advertised_address", '"h:0"', "a port of 1 to 65535"),  # nobody could reach it
@@ -371,12 +367,6 @@ def test_reference_has_every_setting_with_its_variable_and_default() -> None:
     settings, listed = load({}, None, environment)
     assert settings == DEFAULTS
     assert {item.origin for item in listed} == {f"environment {name}" for name in environment}
-
-
-def test_flags_of_serve_are_settings() -> None:
-    """A flag under another name than its setting would be refused as unknown at every start."""
-    options = {option.name for option in serve.params if isinstance(option, click.Option)}
-    assert options - {"config", "settings", "print_config"} <= Settings.model_fields.keys()
 
 
 def test_password_of_a_url_is_never_shown() -> None:

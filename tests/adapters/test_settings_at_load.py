@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import click
 import pytest
 
+from adapters.cli import serve
 from adapters.settings import Settings, load
 from engine.refusals import BadConfiguration
 
@@ -25,3 +27,17 @@ def test_seconds_that_grpc_cannot_hold_are_refused(name: str) -> None:
     assert schema.get("maximum", 2**63) * 1_000 <= INT32_MAX
     with pytest.raises(BadConfiguration, match=name):
         load({name: 2_592_000}, None, {})
+
+
+@pytest.mark.parametrize("rate", ["-1", "nan", "inf"])
+def test_rate_that_is_none_is_refused(rate: str) -> None:
+    """Neither below nothing nor what compares with nothing: a bucket would never fill."""
+    expected = "tenant_contacts_per_s: expected a number of 0 to 1000000"
+    with pytest.raises(BadConfiguration, match=expected):
+        load({"tenant_contacts_per_s": rate}, None, {})
+
+
+def test_flags_of_serve_are_settings() -> None:
+    """A flag under another name than its setting would be refused as unknown at every start."""
+    options = {option.name for option in serve.params if isinstance(option, click.Option)}
+    assert options - {"config", "settings", "print_config"} <= Settings.model_fields.keys()
