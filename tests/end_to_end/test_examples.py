@@ -20,7 +20,9 @@ from tests.end_to_end.serving import Served
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLES = ROOT / "deploy" / "examples"
 # What the others import.
-NOT_RUN_ALONE = {"history/make_history.py", "node/access.mjs", "node/headgate.mjs"}
+NOT_RUN_ALONE = {
+    "history/make_history.py", "node/access.mjs", "node/engines.mjs", "node/headgate.mjs",
+}  # fmt: skip
 # Has tests of its own in tests/examples.
 TESTED_BY_ITSELF = "bank_day"
 # Of six seconds the last ones may still be open.

@@ -84,7 +84,7 @@ def test_demo_plays_a_slice(tmp_path: Path) -> None:
     assert "Why the two days differ" in output
     assert "route answered in" in output
     assert "the engine counted" not in output, "the engine's counts differ from the gateway's"
-    assert output.rstrip().splitlines()[-1].startswith("4. ")
+    assert output.rstrip().splitlines()[-1].startswith("5. ")
     assert "Sensed: forecasts as issued against what came" in output
     assert "The forecast began with " in output
     assert f"What was sensed, as a page: {page}\n" in output
