@@ -72,7 +72,7 @@ spec:
   match: {{queues: ["*"]}}
   enter: {{when: breach_risk_5m > 0.5, for: 10s}}
   exit: {{when: breach_risk_5m < 0.2, for: 10s}}
-  actions: [{{overflow: {{pool: east}}}}]
+  actions: [{{open_agents: {{group: east}}}}]
 """
 _RULE: Final = """
     - name: r{number}
