@@ -167,10 +167,10 @@ def _fields(choice: Choice) -> list[object]:
 
 
 def decoded(kept: EncodedSteered) -> Steered:
-    """What policies made of a contact from what JSON gave."""
-    choice, diversion, hops, continues, returns, policies = kept
+    """What policies made of a contact from what JSON gave; older versions wrote no policies."""
+    choice, diversion, hops, continues, returns, *policies = kept
     return Steered(
-        _choice(choice), _diversion(diversion), hops, continues, returns, tuple(policies)
+        _choice(choice), _diversion(diversion), hops, continues, returns, *map(tuple, policies)
     )
 
 

@@ -11,7 +11,8 @@ from engine.kernels.columns import AGENT_ROWS, CONTACT_ROWS, ESTIMATE_ROWS, OFFE
 # 3: occupancy and estimates of agents, outcomes of queues, several offers of one contact, and where
 # decisions are numbered from. 4: scheduled and interrupted contacts, consults, and totals of
 # matching windows. 5: plans. 6: policies, activations, choices and diversions.
-SCHEMA_VERSION: Final = 6
+# 7: policies that have acted on a contact; agents opened, in what an activation counts.
+SCHEMA_VERSION: Final = 7
 
 
 class RowTable(IntEnum):

@@ -5,10 +5,12 @@ import pytest
 from engine.acting.rulebook import Rulebook
 from engine.choices import RefuseChoice
 from engine.commands import CancelContact, Requirements, UpdateContact, UpsertAgent
+from engine.encoding import kept_json
 from engine.engine import Engine
 from engine.lifecycle import CancelReason
 from engine.policies import PolicyStage
 from engine.policy.in_force import InForce
+from engine.state.contacts import said_in
 from engine.steering import ActivationCause, Counted, Order, Shift, Steer, Subject
 from tests.acting.desk_played import DeskPlayed
 from tests.deciding.deciding_played import a_policy
@@ -147,3 +149,11 @@ def test_answers_that_are_kept_are_bounded(
     assert moved == [7, 19]
     (acting,) = played.engine.desk.rulebook.acting.values()
     assert len(acting.group._answers) <= 8
+
+
+def test_a_contact_that_an_older_version_wrote_is_read() -> None:
+    """It did not keep which policies had acted on it."""
+    older = kept_json([None, {"tier": "gold"}, [], [None, None, 1, "before", 2]])
+    steered = said_in(older).steered
+    assert (steered.hops, steered.continues_contact_id, steered.returns) == (1, "before", 2)
+    assert steered.policies == ()
