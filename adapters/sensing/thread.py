@@ -229,10 +229,11 @@ class SensingThread:
             return
         with self.policies.timed():
             steer = self._deciding.step(sensing, now_ms)
-        if self.kernels is not None:
-            self.policies.show_compiled(are_compiled=self.kernels.look(self._deciding.books()))
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self.policies.steer, steer)
+        # What goes wrong with kernels must not keep decisions from the engine.
+        if self.kernels is not None:
+            self.policies.show_compiled(are_compiled=self.kernels.look(self._deciding.books()))
 
     def _wake(self) -> None:
         told, self.told = self.told, asyncio.Event()
