@@ -14,7 +14,14 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.kernels.filling import Floor, fill, join_pools
+from engine.kernels.filling import (
+    Floor,
+    fill,
+    is_shared_out,
+    join_pools,
+    share_by_load,
+    shares_given,
+)
 from engine.refusals import BadConfiguration
 
 # Links gone through before shares stay as they are, some 7 ms; sweeps that are made of it; and how
@@ -26,7 +33,6 @@ _EVEN: Final = 1e-3
 # Share by which levels in a pool may differ: 0.06, measured against simulated floors.
 POOL_LEVELS: Final = 0.06
 _LARGEST: Final = 1e9
-_IDLE: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,9 @@ class Membership:
         if len(queue) and not (queue.min() >= 0 and queue.max() < self.queues):
             shown = f"{queue.min()} to {queue.max()}"
             raise BadConfiguration("membership.queue", shown, f"rows 0 to {self.queues - 1}")
-        if len(np.unique(self.group * self.queues + queue)) < len(queue):
+        # Sorting lets go of Python's lock; looking for the unique ones does not.
+        links = np.sort(self.group * self.queues + queue)
+        if (links[1:] == links[:-1]).any():
             raise BadConfiguration("membership.queue", "a queue twice", "each once in a group")
 
     @property
@@ -129,21 +137,18 @@ def share_agents(
     """
     _check("agents", agents, serving.groups)
     _check("load", load, serving.queues)
-    group = serving.group
-    # By load alone, as all begins, and as a group stays that has nobody now and may have later.
-    link = np.maximum(load, _IDLE)[serving.queue]
-    link /= np.bincount(group, link, serving.groups)[group]
-    given, capacity = link.copy(), np.empty(serving.queues)
-    if before is not None and before.link.shape == link.shape:
-        sums = np.bincount(group, before.link, serving.groups)
-        if np.allclose(sums[group], 1.0):
-            given = before.link.copy()
     floor = Floor(serving.first, serving.queue, agents, load)
+    # By load alone, as all begins, and as a group stays that has nobody now and may have later.
+    link, capacity = np.empty(len(serving.queue)), np.empty(serving.queues)
+    share_by_load(floor, link)
+    given = link.copy()
+    if before is not None and before.link.shape == link.shape and is_shared_out(floor, before.link):
+        given = before.link.copy()
     sweeps = min(max(_LINKS_MAX // max(len(link), 1), _SWEEPS_MIN), _SWEEPS_MAX)
     fill(floor, sweeps, _EVEN, given, capacity)
     pool = np.empty(serving.queues, np.int64)
     join_pools(floor, capacity, POOL_LEVELS, pool)
-    np.divide(given, agents[group], out=link, where=agents[group] > 0.0)
+    shares_given(floor, given, link)
     level = np.where(load > 0.0, np.inf, 0.0)
     np.divide(load, capacity, out=level, where=capacity > 0.0)
     return Shares(link, capacity, level, pool)

@@ -330,7 +330,10 @@ def wait_risk(
         for segment in range(pools.agents.shape[1]):
             agents = max(agents, pools.agents[pool, segment])
         fits = pools.in_system[pool] + _CHAIN_ROOM // 2 < CHAIN_STATES
-        if agents <= CHAIN_AGENTS and fits:
+        if agents <= 0.0:
+            # Nobody is there and nobody will be.
+            risk[pool, :] = 1.0
+        elif agents <= CHAIN_AGENTS and fits:
             _chain(pools, pool, times, chain, risk[pool])
         else:
             _closure(pools, pool, times, risk[pool])

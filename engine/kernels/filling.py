@@ -26,6 +26,8 @@ from engine.kernels.compilation import sensing_entry, sensing_kernel
 # What counts as load where there is none, so that idle queues share evenly what nobody else needs.
 _LOAD_MIN: Final = 1e-9
 _CAPACITY_MIN: Final = 1e-12
+# How near to 1 shares sum.
+_SHARED_OUT: Final = 1e-5
 # In place of agents given over a link, while its queue is left out.
 _LEFT_OUT: Final = -1.0
 
@@ -171,6 +173,48 @@ def fill(
         if worst <= tolerance:
             return sweep
     return sweeps_max
+
+
+@sensing_entry
+def share_by_load(floor: Floor, link: NDArray[np.float64]) -> None:
+    """
+    Share each group out by its queues' loads alone. O(links).
+
+    Parameters
+    ----------
+    link
+        (links,) share of its group's agents that goes over each link, filled in.
+    """
+    for group in range(floor.agents.shape[0]):
+        first, last = floor.first[group], floor.first[group + 1]
+        load = 0.0
+        for place in range(first, last):
+            link[place] = max(floor.load[floor.queue[place]], _LOAD_MIN)
+            load += link[place]
+        for place in range(first, last):
+            link[place] /= load
+
+
+@sensing_entry
+def is_shared_out(floor: Floor, link: NDArray[np.float64]) -> bool:
+    """Whether the shares of every group that serves a queue sum to 1. O(links)."""
+    for group in range(floor.agents.shape[0]):
+        first, last = floor.first[group], floor.first[group + 1]
+        shared = 0.0
+        for place in range(first, last):
+            shared += link[place]
+        if last > first and abs(shared - 1.0) > _SHARED_OUT:
+            return False
+    return True
+
+
+@sensing_entry
+def shares_given(floor: Floor, given: NDArray[np.float64], link: NDArray[np.float64]) -> None:
+    """Put what is given in place of shares, but where a group has nobody to give. O(links)."""
+    for group in range(floor.agents.shape[0]):
+        if floor.agents[group] > 0.0:
+            for place in range(floor.first[group], floor.first[group + 1]):
+                link[place] = given[place] / floor.agents[group]
 
 
 @sensing_kernel

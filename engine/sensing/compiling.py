@@ -2,6 +2,7 @@
 
 from engine.forecasting.compiling import compile_forecasting
 from engine.limits import Limits
+from engine.sensing.own_queues import OwnQueues
 from engine.sensing.sampling import take_sample
 from engine.state.cell import CellState
 
@@ -9,4 +10,4 @@ from engine.state.cell import CellState
 def compile_sensing() -> None:
     """Compile, or load from the cache, what sensing calls; half a minute when cold."""
     compile_forecasting()
-    take_sample(CellState(Limits()), 0)
+    OwnQueues().follow(take_sample(CellState(Limits()), 0))

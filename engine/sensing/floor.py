@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from engine.forecasting.pools import Membership
 from engine.forecasting.windows import QueueWindows
+from engine.kernels.staff_counts import Serving
 from engine.kernels.windows import AVAILABLE, HANDLING, WAITING, WRAP_UP
 from engine.sensing.directory import Directory
 from engine.sensing.outlook import Floor
@@ -16,6 +17,7 @@ class FloorReader:
 
     def __init__(self) -> None:
         self._serving: Membership | None = None
+        self._known: Serving | None = None
         self._made_of: tuple[object, ...] = ()
 
     def read(
@@ -72,15 +74,17 @@ class FloorReader:
         rows: int,
     ) -> Membership:
         """Sets of the engine's agents, then one set for each queue that others tell of."""
-        made_of = id(own.memberships.set_of), row_of_own.tobytes(), others.tobytes(), rows
-        if self._serving is not None and made_of == self._made_of:
-            return self._serving
         known = own.memberships
+        made_of = row_of_own.tobytes(), others.tobytes(), rows
+        if self._serving is not None and known is self._known and made_of == self._made_of:
+            return self._serving
         inside = known.queues < len(row_of_own)
         sets, queues = known.sets[inside], row_of_own[known.queues[inside]]
         sets, queues = sets[queues >= 0], queues[queues >= 0]
-        sizes = np.concatenate([np.bincount(sets, minlength=known.size), np.ones(len(others))])
+        sizes = np.concatenate(
+            [np.bincount(sets, minlength=len(own.staff.slots)), np.ones(len(others))]
+        )
         first = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         self._serving = Membership(first, np.concatenate([queues, others]), rows)
-        self._made_of = made_of
+        self._known, self._made_of = known, made_of
         return self._serving

@@ -16,35 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.kernels import columns, sampling, windows
+from engine.kernels.staff_counts import Counts, Serving, count_staff
 from engine.sensing.sampling import Sample
 
 # Seconds between samples over which a difference is still told; after a longer pause it is not
 # known when what came came.
 _PAUSE_S: Final = 5
 _WORD: Final = 64
+# What an agent may be doing: how many, and which of it is work.
+_DOINGS: Final = sampling.AWAY + 1
+_AT_WORK: Final = slice(sampling.AVAILABLE, sampling.IN_WRAP_UP + 1)
 # Over how long what policies move is smoothed; and what is as good as nothing.
 _MOVES_S: Final = 60.0
 _HARDLY_PER_S: Final = 1e-5
-
-
-class Memberships(NamedTuple):
-    """
-    Sets of agents who serve the same queues.
-
-    Attributes
-    ----------
-    set_of
-        (agents,) number of each agent's set.
-    sets, queues
-        (links,) each queue that a set serves: number of the set, engine's row of the queue.
-    size
-        Number of sets.
-    """
-
-    set_of: NDArray[np.int64]
-    sets: NDArray[np.int64]
-    queues: NDArray[np.int64]
-    size: int
 
 
 class Staff(NamedTuple):
@@ -86,7 +70,7 @@ class OwnQueues:
 
     def __init__(self) -> None:
         none = np.zeros(0, np.int64)
-        self.memberships = Memberships(none, none, none, 0)
+        self.memberships = Serving(none, none, none)
         self.staff = Staff(none, none)
         self.latest = np.zeros((0, sampling.QUEUE_SAMPLE), np.int64)
         self.signed_in = none
@@ -144,20 +128,16 @@ class OwnQueues:
 
     def _count_agents(self, sample: Sample) -> NDArray[np.int64]:
         """Agents of each queue by what they are doing, (queues, 3)."""
-        doing, slots = sample.agents[:, sampling.DOING], sample.agents[:, sampling.SLOTS]
-        known = self.memberships
-        by_set = np.zeros((known.size, sampling.AWAY + 1), np.int64)
-        np.add.at(by_set, (known.set_of, doing), 1)
-        is_there = (doing >= sampling.AVAILABLE) & (doing <= sampling.IN_WRAP_UP)
-        per_set = np.bincount(known.set_of, slots * is_there, known.size).astype(np.int64)
-        at_work = slice(sampling.AVAILABLE, sampling.IN_WRAP_UP + 1)
-        self.staff = Staff(by_set[:, at_work].sum(axis=1), per_set)
-        counts = np.zeros((len(sample.totals), sampling.AWAY), np.int64)
-        inside = known.queues < len(counts)
-        sets, queues = known.sets[inside], known.queues[inside]
-        np.add.at(counts, queues, by_set[sets, sampling.AVAILABLE :])
-        self.signed_in = counts.sum(axis=1)
-        return counts[:, at_work.start - 1 : at_work.stop - 1]
+        found = self._counts(len(sample.totals))
+        count_staff(self.memberships, sample.agents, found)
+        self.staff = Staff(found.by_set[:, _AT_WORK].sum(axis=1), found.slots)
+        self.signed_in = found.by_queue[:, sampling.AVAILABLE :].sum(axis=1)
+        return found.by_queue[:, _AT_WORK]
+
+    def _counts(self, queues: int) -> Counts:
+        sets = int(self.memberships.set_of.max(initial=-1)) + 1
+        by_set, by_queue = (np.zeros((rows, _DOINGS), np.int64) for rows in (sets, queues))
+        return Counts(by_set, by_queue, np.zeros(sets, np.int64))
 
     def _values(self, sample: Sample, counts: NDArray[np.int64]) -> NDArray[np.int64]:
         """Values by second since the sample before: what came, all in the last of them."""
@@ -201,7 +181,7 @@ class OwnQueues:
         return np.maximum(came, 0)
 
 
-def memberships_of(agent_queues: NDArray[np.uint64]) -> Memberships:
+def memberships_of(agent_queues: NDArray[np.uint64]) -> Serving:
     """
     Sets of agents by the queues they serve.
 
@@ -214,4 +194,4 @@ def memberships_of(agent_queues: NDArray[np.uint64]) -> Memberships:
     _, first, set_of = np.unique(hashed, return_index=True, return_inverse=True)
     bits = np.unpackbits(agent_queues[first].view(np.uint8), axis=1, bitorder="little")
     sets, queues = np.nonzero(bits.reshape(len(first), words * _WORD))
-    return Memberships(set_of.reshape(agents), sets, queues, len(first))
+    return Serving(set_of.reshape(agents), sets, queues)

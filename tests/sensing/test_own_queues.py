@@ -14,6 +14,7 @@ from engine.commands import (
 )
 from engine.kernels import sampling, windows
 from engine.kernels.columns import RECEIVED, TOTALS
+from engine.kernels.staff_counts import Counts, Serving, count_staff
 from engine.lifecycle import CancelReason, Channel, Presence
 from engine.sensing.own_queues import OwnQueues, memberships_of
 from engine.sensing.sampling import Sample
@@ -146,7 +147,7 @@ def test_sets_of_agents_are_those_of_a_slow_twin(seed: int) -> None:
     kinds[0] = 0
     serving = kinds[random.integers(0, 4, agents)]
     found = memberships_of(serving)
-    by_set: dict[int, set[int]] = {number: set() for number in range(found.size)}
+    by_set: dict[int, set[int]] = {number: set() for number in range(int(found.set_of.max()) + 1)}
     for number, queue in zip(found.sets.tolist(), found.queues.tolist(), strict=True):
         assert queue not in by_set[number]
         by_set[number].add(queue)
@@ -157,7 +158,36 @@ def test_sets_of_agents_are_those_of_a_slow_twin(seed: int) -> None:
             if int(serving[agent, queue // 64]) >> (queue % 64) & 1
         }
         assert by_set[int(found.set_of[agent])] == bits
-    assert found.size == len({tuple(row) for row in serving.tolist()})
+    assert len(by_set) == len({tuple(row) for row in serving.tolist()})
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_staff_is_counted_as_a_slow_twin_counts(seed: int) -> None:
+    """By set and by queue; links to queues that have no row count for nothing."""
+    random = np.random.default_rng(seed)
+    agents, sets, queues = (int(random.integers(1, most)) for most in (40, 6, 8))
+    serves = random.random((sets, queues + 2)) < 0.5
+    set_of = random.integers(0, sets, agents)
+    doing = random.integers(sampling.ABSENT, sampling.AWAY + 1, agents)
+    slots = random.integers(0, 5, agents)
+    kinds = sampling.AWAY + 1
+    counts = Counts(
+        *(np.zeros(shape, np.int64) for shape in ((sets, kinds), (queues, kinds), sets))
+    )
+    count_staff(Serving(set_of, *np.nonzero(serves)), np.stack([doing, slots], axis=1), counts)
+    everyone = list(zip(set_of.tolist(), doing.tolist(), slots.tolist(), strict=True))
+    at_work = (sampling.AVAILABLE, sampling.HANDLING, sampling.IN_WRAP_UP)
+    for number in range(sets):
+        mine = [(what, room) for member, what, room in everyone if member == number]
+        assert counts.by_set[number].tolist() == [
+            sum(what == kind for what, _ in mine) for kind in range(kinds)
+        ]
+        assert counts.slots[number] == sum(room for what, room in mine if what in at_work)
+    for queue in range(queues):
+        assert counts.by_queue[queue].tolist() == [
+            sum(bool(serves[member, queue]) and what == kind for member, what, _ in everyone)
+            for kind in range(kinds)
+        ]
 
 
 def test_agents_count_in_every_queue_they_serve() -> None:
