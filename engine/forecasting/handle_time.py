@@ -163,6 +163,29 @@ class HandleTime(NamedTuple):
     samples: NDArray[np.float64]
 
 
+class _Alone(NamedTuple):
+    """
+    Rows (n,) by what they have had themselves.
+
+    Attributes
+    ----------
+    prior_ms
+        Mean before the first contact.
+    needed
+        Contacts that the prior weighs as much as.
+    trust
+        Weight of their own contacts against it, 0 to 1.
+    mean_ms, cv
+        Of both; coefficient of variation.
+    """
+
+    prior_ms: NDArray[np.float64]
+    needed: NDArray[np.float64]
+    trust: NDArray[np.float64]
+    mean_ms: NDArray[np.float64]
+    cv: NDArray[np.float64]
+
+
 class HandleTimes:
     """
     Handle times of all queues, fed second by second and settled once a bucket.
@@ -186,8 +209,9 @@ class HandleTimes:
 
     def clear(self, row: int) -> None:
         """Forget a queue."""
+        depending = self._depending(row)
         clear_row(self.columns, row)
-        self._settle()
+        self._settle(depending)
 
     def set_group(self, row: int, group: int) -> None:
         """
@@ -203,7 +227,7 @@ class HandleTimes:
         if not is_row or (group >= 0 and (parent[group] >= 0 or (parent == row).any())):
             raise ValueError(f"group of row {row}: expected a row without a group, got {group}")
         parent[row] = group
-        self._settle()
+        self._settle(np.array([row]))
 
     def set_template(self, row: int, mean_ms: float) -> None:
         """
@@ -218,7 +242,7 @@ class HandleTimes:
         if not (low <= mean_ms <= high):
             raise BadConfiguration("handle_time.template_ms", mean_ms, f"{low:g} to {high:g}")
         self.columns.template_ms[row] = mean_ms
-        self._settle()
+        self._settle(self._depending(row))
 
     def observe(self, handled: NDArray[np.int64], handle_ms: NDArray[np.int64]) -> None:
         """
@@ -305,22 +329,38 @@ class HandleTimes:
         """
         self.columns = imported(HandleTimeColumns, arrays, len(self.columns.weight))
 
-    def _settle(self) -> None:
-        """Make the estimates of what is kept."""
+    def _depending(self, row: int) -> NDArray[np.int64]:
+        """A row, and those that borrow from it."""
+        return np.append(np.flatnonzero(self.columns.parent == row), row)
+
+    def _settle(self, rows: NDArray[np.int64] | None = None) -> None:
+        """Make the estimates of rows, or of all, of what is kept."""
         columns, between = self.columns, self._settings.between_cv
-        readings = columns.readings + _SPREAD_PRIOR
-        square = (columns.square + _SPREAD_PRIOR) / readings
-        absolute = (columns.absolute + _SPREAD_PRIOR * _ABSOLUTE_PRIOR) / readings
+        if rows is None:
+            rows = np.arange(len(columns.weight))
+        parent = columns.parent[rows]
+        alone, group = self._alone(rows), self._alone(parent)
+        borrows = (parent >= 0) & (columns.template_ms[rows] <= 0.0)
+        prior_ms = np.where(borrows, group.mean_ms, alone.prior_ms)
+        prior_error = np.where(borrows, between * np.sqrt(1.0 - group.trust), 0.0)
+        seen = columns.weight[rows] + alone.needed
+        columns.mean_ms[rows] = (prior_ms * alone.needed + columns.total_ms[rows]) / seen
+        columns.error[rows] = np.hypot(
+            between * np.sqrt(1.0 - alone.trust), (1.0 - alone.trust) * prior_error
+        )
+        columns.cv[rows] = alone.cv
+        absolute = columns.absolute[rows] + _SPREAD_PRIOR * _ABSOLUTE_PRIOR
+        absolute /= columns.readings[rows] + _SPREAD_PRIOR
+        columns.spread[rows] = np.interp(absolute, _ABSOLUTES, _SPREADS)
+
+    def _alone(self, rows: NDArray[np.int64]) -> _Alone:
+        """Estimates of rows that borrow from nobody."""
+        columns, between = self.columns, self._settings.between_cv
+        weight, template_ms = columns.weight[rows], columns.template_ms[rows]
+        square = columns.square[rows] + _SPREAD_PRIOR
+        square /= columns.readings[rows] + _SPREAD_PRIOR
         needed = np.clip(square / between**2, _CREDIBILITY_MIN, _CREDIBILITY_MAX)
-        trust = columns.weight / (columns.weight + needed)
-        has_template = columns.template_ms > 0.0
-        prior = np.where(has_template, columns.template_ms, self._settings.prior_ms)
-        of_group = (prior * needed + columns.total_ms) / (columns.weight + needed)
-        error_of_group = between * np.sqrt(1.0 - trust)
-        borrows = (columns.parent >= 0) & ~has_template
-        prior = np.where(borrows, of_group[columns.parent], prior)
-        prior_error = np.where(borrows, error_of_group[columns.parent], 0.0)
-        columns.mean_ms[:] = (prior * needed + columns.total_ms) / (columns.weight + needed)
-        columns.error[:] = np.hypot(between * np.sqrt(1.0 - trust), (1.0 - trust) * prior_error)
-        columns.cv[:] = np.sqrt(square)
-        columns.spread[:] = np.interp(absolute, _ABSOLUTES, _SPREADS)
+        trust = weight / (weight + needed)
+        prior_ms = np.where(template_ms > 0.0, template_ms, self._settings.prior_ms)
+        mean_ms = (prior_ms * needed + columns.total_ms[rows]) / (weight + needed)
+        return _Alone(prior_ms, needed, trust, mean_ms, np.sqrt(square))

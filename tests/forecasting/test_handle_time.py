@@ -101,6 +101,28 @@ def test_few_contacts_borrow_from_template_then_group_then_stand_alone() -> None
     assert few < 240_000.0 < 380_000.0 < times.estimate().mean_ms[1]
 
 
+def test_rows_that_change_are_settled_as_the_whole_would_be() -> None:
+    """A change settles the rows it touches alone: the next bucket's end finds nothing to mend."""
+    draw = np.random.default_rng(4)
+    times = HandleTimes(6)
+    for row in range(5):
+        feed(times, row, lognormal(100_000.0 * (row + 1), 0.5, 20 * row))
+    for change in (
+        lambda: times.set_group(0, 5),
+        lambda: times.set_group(1, 5),
+        lambda: times.set_template(5, 400_000.0),
+        lambda: times.set_template(2, float(draw.uniform(10_000.0, 90_000.0))),
+        lambda: times.clear(5),
+        lambda: times.set_group(1, -1),
+    ):
+        change()
+        told = times.estimate()
+        times.observe(np.zeros(6, np.int64), np.zeros(6, np.int64))
+        times.close()
+        for found, expected in zip(told, times.estimate(), strict=True):
+            assert found.tolist() == expected.tolist()
+
+
 def test_what_is_exported_goes_on_where_it_was() -> None:
     """A restart in the middle of a bucket loses no contact."""
     times = HandleTimes(2)
