@@ -6,6 +6,7 @@ loop's thread has calls to answer.
 """
 
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Final
@@ -125,7 +126,9 @@ class Feed:
         """Readings of one second; its queues are those of the stream from now on."""
         path = f"readings[{place}]"
         if columns.queue_ids:
-            self._queue_ids = _checked_queues(columns.queue_ids, path)
+            names = tuple(columns.queue_ids)
+            if names != self._queue_ids:
+                self._queue_ids = _checked_queues(names, path)
         count = len(self._queue_ids)
         if count == 0:
             raise invalid(violation(f"{path}.queue_ids", "", "the queues that columns are of"))
@@ -146,13 +149,12 @@ def _checked_source(name: str) -> str:
     return name
 
 
-def _checked_queues(queue_ids: Sequence[str], path: str) -> tuple[str, ...]:
-    names = tuple(queue_ids)
+def _checked_queues(names: tuple[str, ...], path: str) -> tuple[str, ...]:
     if len(names) > _QUEUES_MAX:
         expected = f"at most {_QUEUES_MAX:,} queues"
         raise invalid(violation(f"{path}.queue_ids", len(names), expected))
     if len(set(names)) < len(names):
-        repeated = next(name for place, name in enumerate(names) if name in names[:place])
+        repeated = next(name for name, times in Counter(names).items() if times > 1)
         raise invalid(violation(f"{path}.queue_ids", repeated, "each queue only once"))
     return names
 

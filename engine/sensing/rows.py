@@ -95,12 +95,16 @@ class SensedRows:
     _grouped_at: int
     _told: tuple[Key | None, ...]
     _told_at: int
+    _asked: Sequence[str]
+    _asked_at: int
+    _answered: NDArray[np.int64]
 
     def __init__(self) -> None:
         self.keys, self.profiles, self.changes = [], {}, 0
         self._row_of, self._free = {}, []
         self._groups, self._grouped_at = [], -1
         self._told, self._told_at = (), -1
+        self._asked, self._asked_at, self._answered = (), -1, np.zeros(0, np.int64)
 
     def row_of(self, key: Key) -> int:
         """Row of a key, -1 where there is none."""
@@ -109,6 +113,19 @@ class SensedRows:
     def queue_row(self, queue_id: str) -> int:
         """Row of a queue, -1 where there is none."""
         return self._row_of.get(Key(queue_id), -1)
+
+    def rows_of(self, queue_ids: Sequence[str]) -> NDArray[np.int64]:
+        """
+        Rows of queues, -1 where there is none.
+
+        The very tuple that was asked for last is not looked up again: who tells of many queues
+        tells of the same ones every second.
+        """
+        if queue_ids is not self._asked or self._asked_at != self.changes:
+            found = map(self.queue_row, queue_ids)
+            self._answered = np.fromiter(found, np.int64, len(queue_ids))
+            self._asked, self._asked_at = tuple(queue_ids), self.changes
+        return self._answered
 
     def take(self, key: Key) -> int:
         """Give a key a row."""

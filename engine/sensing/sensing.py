@@ -154,8 +154,7 @@ class Sensing:
         """
         source = self.sources.find(source_name, now_ms)
         self._begin(now_ms // 1_000 - 1 - self.settings.lateness_s)
-        row_of = self.directory.rows.queue_row
-        rows = np.fromiter(map(row_of, batch.queue_ids), np.int64, len(batch.queue_ids))
+        rows = self.directory.rows.rows_of(batch.queue_ids)
         outcome = self._accept(rows, source.number, batch.second, batch.values)
         source.heard(batch.second, now_ms, outcome)
         return outcome
