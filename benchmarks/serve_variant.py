@@ -1,14 +1,16 @@
 """
 `headgate serve`, with what a measurement needs changed and no setting offers.
 
-    python -m benchmarks.serve_variant [--gc default] [--groups-kept N] -- serve ...
+    python -m benchmarks.serve_variant [--gc default] [--groups-kept N] [--core N] -- serve ...
 
 --gc default leaves the collector as Python has it. --groups-kept N has a log in memory keep fewer
 groups for watchers: full, it writes over memory it has instead of asking for more, which a window
-of seconds would otherwise never see.
+of seconds would otherwise never see. --core N is where a pinned loop stands, chosen by the process
+id otherwise.
 """
 
 import argparse
+import os
 import sys
 from functools import partial
 
@@ -21,12 +23,15 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--gc", choices=("frozen", "default"), default="frozen")
     parser.add_argument("--groups-kept", type=int, default=100_000)
+    parser.add_argument("--core", type=int)
     options = parser.parse_args(sys.argv[1:place])
     pin = pinning.pin
 
     def pin_then_change(setting: str) -> str:
         # Only now: importing the server starts gRPC's threads.
         done = pin(setting)
+        if options.core is not None:
+            os.sched_setaffinity(0, {options.core})
         _change(options)
         return done
 
