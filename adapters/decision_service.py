@@ -84,6 +84,7 @@ def decision_message(view: DecisionView) -> pb.Decision:
         agent_id=view.agent_id,
         offer_id=view.offer_id,
         requirements=requirements_message(view.requirements),
+        policies=view.policies,
         relaxation_steps_taken=view.relaxed,
         priority=view.priority,
         routing_age_ms=view.routing_age_ms,

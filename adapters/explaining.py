@@ -79,6 +79,9 @@ def sentences(
         left_ms = max(0, contact.choice.until_ms - engine.now_ms())
         kinds = (item.kind.name.lower().replace("_", " ") for item in contact.choice.choice.options)
         yield f"Its customer may choose for another {_seconds(left_ms)}: {', '.join(kinds)}."
+    acted = engine.cell.contacts.policies_of(engine.cell.contact_row(contact.contact_id))
+    if acted:
+        yield f"Policies have acted on it: {', '.join(acted)}."
     if told.HasField("decision"):
         yield from _of_decision(told.decision)
     elif holder:

@@ -76,9 +76,7 @@ class CellState:
         self.agents = agent_rows.AgentRows(self.store, self.names, agents)
         self.contacts = contact_rows.ContactRows(self.store)
         self.classes = ContactClasses(self.store, self.names, agents)
-        owners = Owners(
-            self.contacts.slots, self.queues.slots, agents, self.classes.requirements_at
-        )
+        owners = Owners(self.contacts, self.queues.slots, agents, self.classes.requirements_at)
         self.decisions = DecisionRows(self.store, owners)
         self._deltas = DeltaTaker(self.store, self.queues, self.agents, self.contacts)
 

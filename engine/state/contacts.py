@@ -108,6 +108,12 @@ class ContactRows:
         """What was said about a contact."""
         return said_in(self.payloads[row])
 
+    def policies_of(self, row: int) -> tuple[str, ...]:
+        """Policies that have acted on a contact; told at once of those that none has."""
+        payload = self.payloads[row]
+        # Attributes come last where neither relaxation nor policies are kept.
+        return () if payload.endswith(b"}]") else said_in(payload).steered.policies
+
     def steps_to_come(self, row: int, said: Said) -> Relaxation:
         """Relaxation steps a contact has not taken."""
         return said.relaxation[int(self._store.columns.contacts.relaxed[row]) :]

@@ -30,7 +30,7 @@ from engine.kernels.side_columns import (
     SCORE_TERMS,
 )
 from engine.lifecycle import DecisionKind, RefusalReason
-from engine.state.contacts import offer_id_of
+from engine.state.contacts import ContactRows, offer_id_of
 from engine.state.slots import Slots
 from engine.state.store import Store
 
@@ -68,6 +68,8 @@ class DecisionView:
         Who came second; empty where nobody, or where an agent was to be filled.
     terms, runner_up_terms
         Of the scores of both; None where there is none.
+    policies
+        Those that had acted on the contact by then.
     claim
         Of the contact on the agent, dimensionless.
     waiting
@@ -88,6 +90,7 @@ class DecisionView:
     offer_id: str
     runner_up_id: str
     requirements: Requirements
+    policies: tuple[str, ...]
     relaxed: int
     priority: int
     routing_age_ms: int
@@ -107,12 +110,13 @@ class _Names(NamedTuple):
     agent_id: str
     runner_up_id: str
     requirements: Requirements
+    policies: tuple[str, ...]
 
 
 class Owners(NamedTuple):
     """Where the names of rows are."""
 
-    contacts: Slots
+    contacts: ContactRows
     queues: Slots
     agents: Slots
     requirements_at: Callable[[int], Requirements]
@@ -147,11 +151,12 @@ class DecisionRows:
             record = fact[place].tolist()
             agent, runner_up = record[D_AGENT], record[D_RUNNER_UP]
             names = _Names(
-                contacts.ids[record[D_CONTACT]],
+                contacts.slots.ids[record[D_CONTACT]],
                 queues.ids[record[D_QUEUE]],
                 agents.ids[agent] if agent >= 0 else "",
                 agents.ids[runner_up] if runner_up >= 0 else "",
                 requirements_at(record[D_REQUIREMENT]),
+                contacts.policies_of(record[D_CONTACT]),
             )
             if place == len(self._names):
                 self._names.append(names)
@@ -230,6 +235,7 @@ class DecisionRows:
             offer_id=offer_id_of(fact[D_OFFER], fact[D_CONTACT]),
             runner_up_id=names.runner_up_id,
             requirements=names.requirements,
+            policies=names.policies,
             relaxed=fact[D_RELAXED],
             priority=fact[D_PRIORITY],
             routing_age_ms=fact[D_AT_MS] - fact[D_SINCE_MS],

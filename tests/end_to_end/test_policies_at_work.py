@@ -12,9 +12,10 @@ from headgate.v1 import activation_pb2 as told
 from headgate.v1 import policy_pb2
 from headgate.v1 import policy_service_pb2 as pb
 from headgate.v1.contact_pb2 import Channel
+from headgate.v1.decision_service_pb2 import ExplainRequest, ListDecisionsRequest
 from headgate.v1.routing_service_pb2 import GetContactRequest, RouteRequest
 from tests.end_to_end.conftest import Serve
-from tests.end_to_end.floor import open_queue, refused
+from tests.end_to_end.floor import open_queue, refused, sign_in
 from tests.end_to_end.serving import Served, headgate
 
 TEXT = """\
@@ -93,6 +94,25 @@ async def test_contacts_that_wait_are_moved_and_accounted(client: Client, name: 
     counts = {item.what: item.contacts for item in ended[0].counts}
     assert counts == {told.ACTIVATION_COUNT_ELIGIBLE: 2, told.ACTIVATION_COUNT_OVERFLOWED: 2}
     assert ended[0].ended_by == told.ACTIVATION_CAUSE_EXIT
+
+
+async def test_records_name_the_policies_that_had_acted_by_then(client: Client, name: str) -> None:
+    """Not those that act later."""
+    await in_force(client, name)
+    ids = [f"{name}-{number}" for number in range(2)]
+    for contact_id in ids:
+        await route(client, contact_id, name)
+    await begun(client, name)
+    async with asyncio.timeout(20):
+        while await queue_of(client, ids[0]) == name:
+            await asyncio.sleep(0.1)
+    await sign_in(client, f"{name}-agent", f"{name}-b")
+    request = ListDecisionsRequest(contact_id=ids[0])
+    listed = (await client.call(client.decisions.ListDecisions, request)).decisions
+    assert [list(item.policies) for item in listed] == [[name], []]
+    asked = ExplainRequest(contact_id=ids[0])
+    sentences = (await client.call(client.decisions.Explain, asked)).sentences
+    assert f"Policies have acted on it: {name}." in sentences
 
 
 async def test_advice_waits_for_approval_and_is_explained(
