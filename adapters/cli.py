@@ -69,15 +69,14 @@ def serve(config: Path | None, settings: tuple[str, ...], print_config: bool, **
     signal after a second one.
     """
     from adapters import settings as settings_module
+    from adapters.one_call import refused
     from adapters.settings_flags import parse_pairs
     from engine.refusals import BadConfiguration
 
     try:
         loaded, origins = settings_module.load(flags, config, pairs=parse_pairs(settings))
     except BadConfiguration as error:
-        for line in str(error).splitlines():
-            click.echo(f"headgate: {line}", err=True)
-        sys.exit(ExitCode.SETTINGS)
+        sys.exit(refused(*str(error).splitlines()))
     if print_config:
         for name, value, origin in origins:
             shown = ",".join(value) if isinstance(value, tuple) else value

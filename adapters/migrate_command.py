@@ -5,8 +5,6 @@ from pathlib import Path
 
 import click
 
-from adapters.exit_code import ExitCode
-
 
 @click.command()
 @click.argument("source", metavar="FROM")
@@ -36,6 +34,7 @@ def migrate(  # noqa: PLR0913  (what the command line says)
     """
     from adapters.migration.command import migrate_cells
     from adapters.migration.opening import settings_of
+    from adapters.one_call import refused
     from adapters.settings_flags import parse_pairs
     from engine.refusals import BadConfiguration
 
@@ -45,7 +44,5 @@ def migrate(  # noqa: PLR0913  (what the command line says)
         reading = settings_of(source, config, pairs, {**flags, "durability": "auto"})
         writing = settings_of(target, config, pairs, {**flags, "durability": durability})
     except BadConfiguration as error:
-        for line in str(error).splitlines():
-            click.echo(f"headgate: {line}", err=True)
-        sys.exit(ExitCode.SETTINGS)
+        sys.exit(refused(*str(error).splitlines()))
     sys.exit(migrate_cells(reading, writing))

@@ -9,6 +9,7 @@ from adapters.commit_log import CommitLogError
 from adapters.exit_code import ExitCode
 from adapters.migration.moving import Contents, move
 from adapters.migration.opening import open_source, open_target
+from adapters.one_call import complain
 from adapters.settings import Settings
 from engine.refusals import BadConfiguration
 
@@ -42,9 +43,7 @@ async def _moved(source_settings: Settings, target_settings: Settings, cell: str
 
 def _stopped(error: Exception, exit_code: ExitCode, left: list[str], source: Settings) -> int:
     """Say why, and which cells are where they were."""
-    click.echo(f"headgate: cell {left[0]!r} was not moved: {error}", err=True)
+    complain(f"cell {left[0]!r} was not moved: {error}")
     if len(left) < len(source.cells):
-        click.echo(
-            f"headgate: the cells before it were; go on with --cells {','.join(left)}", err=True
-        )
+        complain(f"the cells before it were; go on with --cells {','.join(left)}")
     return int(exit_code)

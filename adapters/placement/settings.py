@@ -1,11 +1,11 @@
 """Settings of `headgate serve` that matter where several engines share cells."""
 
-import os
 from typing import Final, Literal
 
 from pydantic import Field, field_validator
 
 from adapters.addresses import is_everywhere, split_address
+from adapters.readable_file import PEM_FILE, readable
 from adapters.redis_log.settings import REDIS_SHAPES, RedisSettings
 from engine.refusals import BadConfiguration
 
@@ -17,7 +17,7 @@ PLACEMENT_SHAPES: Final = {
     "placement": "true or false",
     "advertised_address": "HOST:PORT with a port of 1 to 65535, an IPv6 host in brackets, or "
     "nothing",
-    "relay_ca_file": "the path of a readable PEM file, or nothing",
+    "relay_ca_file": PEM_FILE,
 }
 
 
@@ -58,12 +58,7 @@ class PlacementSettings(RedisSettings):
         description="Certificates to trust in TLS to other engines, PEM; nothing for the system's.",
     )
 
-    @field_validator("relay_ca_file")
-    @classmethod
-    def _check_relay_file(cls, value: str) -> str:
-        if value and not os.access(value, os.R_OK):
-            raise ValueError
-        return value
+    _check_relay_file = field_validator("relay_ca_file")(readable)
 
     @field_validator("advertised_address")
     @classmethod

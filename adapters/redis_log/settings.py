@@ -1,29 +1,28 @@
 """Settings of `headgate serve` that matter where cells or readings are kept in Redis or Valkey."""
 
-import os
 import re
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from adapters.readable_file import PEM_FILE, READABLE_FILE, readable
 from adapters.redis_log.address import EXPECTED, parse_redis_url
 
 _PREFIXES: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _STREAMS: Final = re.compile(r"[A-Za-z0-9._:{}-]{1,128}")
 _GROUPS: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_PEM_FILE: Final = "the path of a readable PEM file, or nothing"
 # What those must be that are neither numbers nor words of a list.
 REDIS_SHAPES: Final = {
     "redis_prefix": "1 to 64 letters, digits, - _ . and :",
-    "redis_password_file": "the path of a readable file, or nothing",
-    "redis_ca_file": _PEM_FILE,
-    "redis_certificate_file": _PEM_FILE,
-    "redis_key_file": _PEM_FILE,
+    "redis_password_file": READABLE_FILE,
+    "redis_ca_file": PEM_FILE,
+    "redis_certificate_file": PEM_FILE,
+    "redis_key_file": PEM_FILE,
     "engine_name": "up to 256 bytes that can be printed",
     "telemetry_stream": EXPECTED.replace("'sqlite'", "nothing"),
     "telemetry_stream_key": "1 to 128 letters, digits, - _ . : { and }",
     "telemetry_stream_group": "1 to 128 letters, digits, - _ . and :",
-    "telemetry_stream_password_file": "the path of a readable file, or nothing",
+    "telemetry_stream_password_file": READABLE_FILE,
 }
 
 
@@ -123,18 +122,13 @@ class RedisSettings(BaseModel):
             raise ValueError
         return value
 
-    @field_validator(
+    _check_redis_files = field_validator(
         "redis_password_file",
         "redis_ca_file",
         "redis_certificate_file",
         "redis_key_file",
         "telemetry_stream_password_file",
-    )
-    @classmethod
-    def _check_file(cls, value: str) -> str:
-        if value and not os.access(value, os.R_OK):
-            raise ValueError
-        return value
+    )(readable)
 
     @field_validator("engine_name")
     @classmethod

@@ -6,7 +6,8 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-_PEM_FILE: Final = "the path of a readable PEM file, or nothing"
+from adapters.readable_file import PEM_FILE, READABLE_FILE, readable
+
 _CLAIM: Final = "the name of a claim, a.b for b within a"
 # Signatures by a private key only. With a shared secret whoever checks tokens could make them, and
 # a public key could be passed off as that secret.
@@ -18,15 +19,15 @@ _CLAIMS: Final = re.compile(r"[^\s.]+(\.[^\s.]+)*")
 # What those must be that are neither numbers nor words of a list.
 SECURITY_SHAPES: Final = {
     "insecure": "true or false",
-    "tls_certificate_file": _PEM_FILE,
-    "tls_key_file": _PEM_FILE,
-    "tls_client_ca_file": _PEM_FILE,
-    "callers_file": "the path of a readable file, or nothing",
+    "tls_certificate_file": PEM_FILE,
+    "tls_key_file": PEM_FILE,
+    "tls_client_ca_file": PEM_FILE,
+    "callers_file": READABLE_FILE,
     "jwt_issuer": "the text of the claim iss, or nothing",
     "jwt_audience": "the text of the claim aud, or nothing",
     "jwt_keys": "https://HOST/PATH, http:// to this machine, the path of a readable file, or "
     "nothing",
-    "jwt_ca_file": _PEM_FILE,
+    "jwt_ca_file": PEM_FILE,
     "jwt_algorithms": f"one or more of {', '.join(ALGORITHMS)}",
     "jwt_tenant_claim": _CLAIM,
     "jwt_roles_claim": _CLAIM,
@@ -106,14 +107,9 @@ class SecuritySettings(BaseModel):
         "more are refused with a delay. 0 for any number.",
     )
 
-    @field_validator(
+    _check_security_files = field_validator(
         "tls_certificate_file", "tls_key_file", "tls_client_ca_file", "callers_file", "jwt_ca_file"
-    )
-    @classmethod
-    def _check_readable(cls, value: str) -> str:
-        if value and not os.access(value, os.R_OK):
-            raise ValueError
-        return value
+    )(readable)
 
     @field_validator("jwt_keys")
     @classmethod
