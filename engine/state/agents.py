@@ -7,7 +7,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from engine.commands import UpsertAgent
 from engine.definitions import AgentSkill, ChannelCapacity
@@ -26,7 +25,7 @@ from engine.lifecycle import AgentKind, Channel, Presence
 from engine.limits import CAPACITY_MAX, ESTIMATE_PRIOR
 from engine.state.lending import Lending
 from engine.state.names import Names
-from engine.state.slots import Slots, Vocabulary
+from engine.state.slots import Slots, Vocabulary, set_member
 from engine.state.store import Store
 
 # Texts of presence reasons at which those no longer needed are first looked for.
@@ -129,17 +128,17 @@ class AgentRows:
             agents.depth[row, item.channel] = _depth_of(item.channel, command.channels)
         served = set(queue_rows)
         for queue_row in served:
-            _add(bitsets.queue_agents[queue_row], row)
-            _add(bitsets.agent_queues[row], queue_row)
+            set_member(bitsets.queue_agents[queue_row], row)
+            set_member(bitsets.agent_queues[row], queue_row)
         for skill in command.skills:
             if skill.proficiency == 0:
                 continue
             number = self._names.skills.intern(skill.skill)
             agents.proficiency[row, number] = skill.proficiency
             for level in range(skill.proficiency):
-                _add(bitsets.skill_agents[number * LEVELS + level], row)
+                set_member(bitsets.skill_agents[number * LEVELS + level], row)
         for tag in command.tags:
-            _add(bitsets.tag_agents[self._names.tags.intern(tag)], row)
+            set_member(bitsets.tag_agents[self._names.tags.intern(tag)], row)
         self._lending.joined(row, command.tags, served)
         self._write_payload(row, command)
 
@@ -317,10 +316,6 @@ def _depth_of(channel: Channel, channels: tuple[ChannelCapacity, ...]) -> int:
 def _shrunk(mean: float, count: int, usual: float) -> float:
     """A mean of `count` values with ESTIMATE_PRIOR usual ones."""
     return (count * mean + ESTIMATE_PRIOR * usual) / (count + ESTIMATE_PRIOR)
-
-
-def _add(bits: NDArray[np.uint64], row: int) -> None:
-    bits[row >> 6] |= np.uint64(1 << (row & 63))
 
 
 def _payload_of(command: UpsertAgent, reason: str) -> bytes:

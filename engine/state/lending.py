@@ -1,9 +1,7 @@
 """Agents who serve queues that are not theirs, for as long as their group is opened to them."""
 
-import numpy as np
-
 from engine.state.names import Names
-from engine.state.slots import members_of
+from engine.state.slots import members_of, set_member
 from engine.state.store import Store
 
 
@@ -66,9 +64,5 @@ class Lending:
 
     def _set(self, queue_row: int, row: int, *, is_member: bool) -> None:
         bitsets = self._store.columns.bitsets
-        for bits, bit in (
-            (bitsets.queue_agents[queue_row], row),
-            (bitsets.agent_queues[row], queue_row),
-        ):
-            mask = np.uint64(1 << (bit & 63))
-            bits[bit >> 6] = bits[bit >> 6] | mask if is_member else bits[bit >> 6] & ~mask
+        set_member(bitsets.queue_agents[queue_row], row, is_member=is_member)
+        set_member(bitsets.agent_queues[row], queue_row, is_member=is_member)

@@ -142,6 +142,12 @@ class Vocabulary:
         self._number_of = kept
 
 
+def set_member(bits: NDArray[np.uint64], row: int, *, is_member: bool = True) -> None:
+    """Put a row into a bit set, or take it out."""
+    mask = np.uint64(1 << (row & 63))
+    bits[row >> 6] = bits[row >> 6] | mask if is_member else bits[row >> 6] & ~mask
+
+
 def members_of(bits: NDArray[np.uint64]) -> NDArray[np.intp]:
     """Rows in a bit set, ascending."""
     return np.flatnonzero(np.unpackbits(bits.view(np.uint8), bitorder="little"))

@@ -1,9 +1,12 @@
-"""Whole numbers at the edge of their types are part of the arithmetic of bits."""
+"""What tests of acting share: a floor played, and words that wrap around."""
 
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
+
+from tests.acting.desk_played import DeskPlayed
+from tests.deciding.deciding_played import a_policy
 
 
 @pytest.fixture(autouse=True)
@@ -11,3 +14,11 @@ def _wrapping_words() -> Iterator[None]:
     """Let words wrap around, as compiled code does."""
     with np.errstate(over="ignore"):
         yield
+
+
+@pytest.fixture
+def played() -> DeskPlayed:
+    """Queues a and b, nobody there; what is on in a moves its contacts to b."""
+    found = DeskPlayed()
+    found.use(a_policy())
+    return found

@@ -40,14 +40,6 @@ B = Subject("surge", 1, "b")
 OFF = Shift(A, PolicyStage.ACTIVE, is_on=False, cause=ActivationCause.EXIT)
 
 
-@pytest.fixture
-def played() -> DeskPlayed:
-    """Queues a and b, nobody there; what is on in a moves its contacts to b."""
-    found = DeskPlayed()
-    found.use(a_policy())
-    return found
-
-
 def test_contacts_that_wait_and_those_that_come_are_moved(played: DeskPlayed) -> None:
     played.route("before")
     played.on(A)

@@ -20,14 +20,6 @@ A = Subject("surge", 1, "a")
 OFF = Shift(A, PolicyStage.ACTIVE, is_on=False, cause=ActivationCause.EXIT)
 
 
-@pytest.fixture
-def played() -> DeskPlayed:
-    """Queues a and b, nobody there; what is on in a moves its contacts to b."""
-    found = DeskPlayed()
-    found.use(a_policy())
-    return found
-
-
 def test_publishing_something_else_does_not_refill_a_minute_budget(played: DeskPlayed) -> None:
     """A budget is of the minute: a new version, of this policy or any, has what is left of it."""
     text = a_policy(more="guards: {contacts_per_minute: 3}")
