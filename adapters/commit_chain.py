@@ -56,6 +56,11 @@ class CommitChain:
         return self._lease is not None and self._lease.is_stalled
 
     @property
+    def is_nearly_full(self) -> bool:
+        """Whether no new contact should come, as far as a leased log can tell."""
+        return self._lease is not None and self._lease.is_nearly_full
+
+    @property
     def is_lapsed(self) -> bool:
         """Whether the cell may be another's; see `LeasedLog.is_lapsed`."""
         return self._lease is not None and self._lease.is_lapsed

@@ -227,6 +227,11 @@ class LeasedLog(CommitLog, Protocol):
         ...
 
     @property
+    def is_nearly_full(self) -> bool:
+        """Whether what is left should be kept for the contacts that are there already."""
+        ...
+
+    @property
     def is_lapsed(self) -> bool:
         """
         Whether another owner may have acquired meanwhile, by our own clock.

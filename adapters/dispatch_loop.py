@@ -53,6 +53,7 @@ from adapters.turn import (
     repeated,
     run_method,
     run_without_waiting,
+    why_shed,
     wrong_id,
 )
 from engine.commands import Expire, Recover
@@ -185,12 +186,10 @@ class DispatchLoop:
             raise unavailable(
                 f"cell {self.cell!r} is not open here: starting, recovering or closing"
             )
-        is_stalled = self._chain.is_stalled and call.adds_work
-        if is_stalled or len(self._inbox) >= call.room_of(self._settings.inbox_max):
+        why = why_shed(call, self._chain, len(self._inbox), self._settings.inbox_max)
+        if why:
             self._metrics.shed.inc()
-            full = f"the inbox of cell {self.cell!r} holds {len(self._inbox)} calls"
-            why = f"the log of cell {self.cell!r} does not answer" if is_stalled else full
-            raise overloaded(why, _RETRY_WHEN_FULL_MS)
+            raise overloaded(f"cell {self.cell!r}: {why}", _RETRY_WHEN_FULL_MS)
         self._inbox.append(call)
         self._schedule_turn()
 

@@ -191,7 +191,7 @@ class _CellFamilies:
         )
         self.shed = Counter(
             "headgate_shed_calls",
-            "Calls refused because the inbox was full, or the log did not answer.",
+            "Calls refused because the inbox or the log was full, or the log did not answer.",
             label,
             registry=registry,
         )
@@ -233,6 +233,13 @@ class _CellFamilies:
             label,
             registry=registry,
         )
+        self.memory_used = Gauge(
+            "headgate_redis_memory_used_ratio",
+            "Share of the primary's maxmemory in use, 0 without a bound or without Redis; from "
+            "0.85 no new contact is taken in.",
+            label,
+            registry=registry,
+        )
 
 
 class CellMetrics:
@@ -251,6 +258,7 @@ class CellMetrics:
         self.commits_in_doubt = families.commits_in_doubt.labels(cell)
         self.groups_repaired = families.groups_repaired.labels(cell)
         self.acknowledged_lost = families.acknowledged_lost.labels(cell)
+        self.memory_used = families.memory_used.labels(cell)
         self._events = {
             kind.value: families.events.labels(cell, kind.name.lower()) for kind in EffectKind
         }

@@ -8,6 +8,7 @@ from typing import Final
 from google.protobuf.message import Message
 from google.rpc import code_pb2
 
+from adapters.commit_chain import CommitChain
 from adapters.commit_log import StoredReply
 from adapters.errors import CallRefused, invalid, refused_by_engine
 from adapters.methods import Method
@@ -88,6 +89,15 @@ def room_for(name: str, limit: int, *, is_write: bool) -> int:
     if name in NEW_CONTACTS:
         return limit
     return 2 * limit if is_write else limit + limit // 4
+
+
+def why_shed(call: Call, chain: CommitChain, waiting: int, limit: int) -> str:
+    """Why there is no room for a call while so many wait; "" where there is."""
+    if chain.is_stalled and call.adds_work:
+        return "its log does not answer"
+    if chain.is_nearly_full and call.method.name in NEW_CONTACTS:
+        return "its log has hardly any memory left, which contacts that are there need"
+    return f"its inbox holds {waiting} calls" if waiting >= call.room_of(limit) else ""
 
 
 @dataclass(slots=True)

@@ -50,6 +50,7 @@ from adapters.redis_log.reading import (
     read_replies,
     read_rows,
 )
+from adapters.redis_log.room import RedisRoom
 from adapters.redis_log.rows import pack_changes
 from adapters.redis_log.scripts import RELEASE, Keys
 from adapters.redis_log.server_check import Tier
@@ -136,6 +137,7 @@ class RedisLog:
         self._kept = kept
         self._claim = RedisClaim(primary, keys, tier, terms)
         self._commits = RedisCommits(primary, keys, terms, counts)
+        self._room = RedisRoom(primary, terms, counts)
         self._reader: RedisConnection | None = None
         self._reading = asyncio.Lock()
         self._reply_groups: deque[ReplyGroup] = deque()
@@ -155,6 +157,7 @@ class RedisLog:
             commits.epoch = b""
             await self._close()
             raise
+        self._room.watch()
         return Ownership(epoch, bytes.fromhex((commits.end_token or token).decode()), sequence)
 
     async def load(self) -> LoadedState:
@@ -215,6 +218,11 @@ class RedisLog:
     def is_lapsed(self) -> bool:
         """Whether the last renewal that succeeded was begun three quarters of its life ago."""
         return self._commits.is_older_than(_SILENT_AFTER)
+
+    @property
+    def is_nearly_full(self) -> bool:
+        """Whether the primary has 85 % of its memory in use."""
+        return self._room.is_nearly_full
 
     async def renew(self) -> None:
         """Renew the lease, and see that the replicas know it too."""
@@ -296,5 +304,6 @@ class RedisLog:
             raise CommitLogError(f"{self._primary}: not acquired; acquire it first")
 
     async def _close(self) -> None:
+        await self._room.close()
         await self._commits.drop()
         await self._drop_reader()

@@ -41,6 +41,14 @@ class Count(Protocol):
         ...
 
 
+class Level(Protocol):
+    """Something that goes up and down."""
+
+    def set(self, value: float) -> None:
+        """Say how high it is."""
+        ...
+
+
 class CommitCounts(Protocol):
     """What an operator wants to know of commits to Redis."""
 
@@ -57,4 +65,9 @@ class CommitCounts(Protocol):
     @property
     def acknowledged_lost(self) -> Count:
         """Times acknowledged groups may be gone for good."""
+        ...
+
+    @property
+    def memory_used(self) -> Level:
+        """Share of the primary's maxmemory in use, 0 without a bound."""
         ...

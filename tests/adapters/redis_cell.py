@@ -45,6 +45,10 @@ class Tally:
         """Count so many more."""
         self.value += int(amount)
 
+    def set(self, value: float) -> None:
+        """Say how high it is, in thousandths."""
+        self.value = int(1_000 * value)
+
 
 @dataclass
 class Tallies:
@@ -53,6 +57,7 @@ class Tallies:
     commits_in_doubt: Tally = field(default_factory=Tally)
     groups_repaired: Tally = field(default_factory=Tally)
     acknowledged_lost: Tally = field(default_factory=Tally)
+    memory_used: Tally = field(default_factory=Tally)
 
 
 class RedisCell:

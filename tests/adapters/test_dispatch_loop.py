@@ -150,7 +150,7 @@ async def test_full_inbox_takes_in_longest_what_frees_agents() -> None:
     for taken, request in ((4, routing("")), (1, read), (3, away)):
         for _ in range(taken):
             waiting.append(put(cell, request))
-        with pytest.raises(CallRefused, match="the inbox of cell 'default' holds"):
+        with pytest.raises(CallRefused, match="cell 'default': its inbox holds"):
             put(cell, request)
     with pytest.raises(CallRefused):
         put(cell, read)

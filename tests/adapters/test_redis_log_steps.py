@@ -183,7 +183,7 @@ async def test_owner_that_was_held_up_asks_before_it_answers(
     now_s = boot_s()
     monkeypatch.setattr("adapters.redis_log.commits.boot_s", lambda: now_s + 60)
     assert not loop.is_open
-    with pytest.raises(CallRefused, match="the log of cell 'default' does not answer"):
+    with pytest.raises(CallRefused, match="cell 'default': its log does not answer"):
         put(loop, GetSnapshotRequest(queue_ids=["q"]))
     queue = UpsertQueueRequest(queue=Queue(queue_id="q2"))
     assert await outcome(put(loop, queue), 2.0) == "UNAVAILABLE"

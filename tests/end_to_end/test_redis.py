@@ -10,9 +10,18 @@ import pytest
 
 from headgate.client import Client
 from headgate.v1.event_service_pb2 import SubscribeRequest
+from headgate.v1.offer_service_pb2 import AcceptOfferRequest, CompleteAssignmentRequest
 from headgate.v1.routing_service_pb2 import RouteRequest
 from tests.end_to_end.conftest import Serve
-from tests.end_to_end.floor import VOICE, contact_of, open_queue, route, sign_in, snapshot_of
+from tests.end_to_end.floor import (
+    VOICE,
+    contact_of,
+    open_queue,
+    refused,
+    route,
+    sign_in,
+    snapshot_of,
+)
 from tests.end_to_end.redis_servers import RedisServer, replicated
 from tests.end_to_end.serving import Served, headgate, start
 
@@ -208,3 +217,37 @@ async def test_redis_that_is_killed_and_comes_back_costs_nothing_acknowledged(
     doubts = [line for line in page.splitlines() if "commits_in_doubt_total{" in line]
     assert float(doubts[0].rpartition(" ")[2]) > 0
     assert 'headgate_acknowledged_lost_total{cell="default"} 0.0' in page
+
+
+async def memory_used(served: Served) -> float:
+    """Share of the memory of Redis that is in use, as the engine tells."""
+    _, page = await asyncio.to_thread(served.get, "/metrics")
+    used = (line for line in page.splitlines() if line.startswith("headgate_redis_memory_used_r"))
+    return float(next(used).rpartition(" ")[2])
+
+
+async def test_nearly_full_redis_takes_no_new_contact_and_lets_the_others_end(
+    pair: list[RedisServer], serve: Serve
+) -> None:
+    """What would fill it up is put off; what makes room goes on."""
+    served = serve(*flags(pair[0]))
+    async with Client(served.address) as client:
+        await open_queue(client, "q", wrap_up_ms=0)
+        await sign_in(client, "ana", "q")
+        offered = await route(client, "q", "c1")
+        used = int(str(pair[0].info("used_memory")))
+        pair[0].run("CONFIG", "SET", "maxmemory", int(used / 0.93))
+        async with asyncio.timeout(20):
+            while await memory_used(served) < 0.85:
+                await asyncio.sleep(0.1)
+        refusal = await refused(
+            client.routing.Route(RouteRequest(request_id="r2", queue_id="q", channel=VOICE))
+        )
+        assert refusal.code == "RESOURCE_EXHAUSTED"
+        accept = AcceptOfferRequest(agent_id="ana", offer_id=offered.offer.offer_id)
+        await client.call(client.offers.AcceptOffer, accept)
+        done = CompleteAssignmentRequest(agent_id="ana", contact_id="c1")
+        await client.call(client.offers.CompleteAssignment, done)
+        pair[0].run("CONFIG", "SET", "maxmemory", 0)
+        # The client comes again by itself, as the refusal says.
+        assert (await route(client, "q", "c2")).agent_id == "ana"
