@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Mapping
 from typing import Final
 
@@ -19,6 +20,8 @@ _log = structlog.get_logger(__name__)
 _CLOSES_AT: Final = 0.85
 _OPENS_BELOW: Final = 0.80
 _ASK_EVERY_S: Final = 1.0
+# After so many, who is primary is looked up again: slots move, primaries become replicas.
+_ASKS_OF_ONE: Final = 30
 
 
 class RedisRoom:
@@ -62,21 +65,20 @@ class RedisRoom:
         await self._drop()
 
     async def _ask_each_second(self) -> None:
-        while True:
+        for number in itertools.count(1):
             try:
                 if self._connection is None:
                     self._connection = await self._primary.connect(self._terms.answer_within_s)
                 told = await self._connection.ask_one(b"INFO", b"MEMORY")
-                role = await self._connection.ask_one(b"ROLE")
             except (RedisUnreachable, RedisRefused):
-                # Commits tell of that; a primary that is new may be another.
+                # Commits tell of that; who is primary next is found anew.
                 await self._drop()
             else:
                 if not isinstance(told, bytes):
                     return
                 self._note(used_share(parse_info(told)))
-                if isinstance(role, list) and role[0] != b"master":
-                    await self._drop()
+            if number % _ASKS_OF_ONE == 0:
+                await self._drop()
             await asyncio.sleep(_ASK_EVERY_S)
 
     def _note(self, share: float) -> None:
