@@ -62,6 +62,8 @@ class RedisRoom:
         if task is not None:
             task.cancel()
             await asyncio.wait((task,))
+            # Who has the cell next tells of its memory.
+            self._counts.memory_used.set(0.0)
         await self._drop()
 
     async def _ask_each_second(self) -> None:

@@ -66,5 +66,7 @@ async def test_new_contacts_stop_before_commits_do(
         await until(log, is_nearly_full=True)
         await log.acquire("a")
         await until(log, is_nearly_full=True)
+        await log.release()
+        assert cell.tallies.memory_used.value == 0
     finally:
         pair[0].run("CONFIG", "SET", "maxmemory", 0)
