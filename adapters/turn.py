@@ -71,7 +71,7 @@ class Call:
     @property
     def adds_work(self) -> bool:
         """Whether it can wait while nothing is committed; what frees agents should not."""
-        return not self.method.is_write or self.method.name == "Route"
+        return not self.method.is_write or self.method.name in NEW_CONTACTS
 
     def room_of(self, limit: int) -> int:
         """As `room_for`, of this call's method."""
