@@ -133,16 +133,16 @@ def headgate(
 ) -> ServerProcess:
     """
     `headgate serve` on any port, with bounds that a window of load reaches, so that what is
-    measured is an engine that has filled what it fills. `pin` is that of the server; "free" for one
-    that may use every core, "loop" for one whose loop has the core to itself, as by default.
+    measured is an engine that has filled what it fills. `pin` is that of the server; "loop" for one
+    whose loop has the core to itself and whose other threads have the others, as by default.
     """
-    is_bound = pin not in ("free", "loop")
+    is_bound = pin != "loop"
     core = ["--core", str(cores()[0])] if pin == "loop" else []
     variant = ["--gc", gc, "--groups-kept", "1000", *core, "--"]
     serve = [
         "serve", "--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0",
         "--durability", durability, "--data-dir", str(data_dir), "--grace-s", "1",
-        "--pin", {"free": "off", "loop": "on"}.get(pin, pin),
+        "--pin", pin if is_bound else "on",
         "--set", "connection_age_s=0", "--set", "replies_max=20000", "--set", "ended_max=10000",
         *extra,
     ]  # fmt: skip
