@@ -19,12 +19,7 @@ def engine_killed(nodes: Nodes, engines: Engines) -> None:
 def engine_paused(nodes: Nodes, engines: Engines) -> None:
     """SIGSTOP of that engine until the other one has the cell, then SIGCONT."""
     owner = engines.owner()
-    owner.pause()
-    try:
-        _await_other(engines, owner)
-        time.sleep(1)
-    finally:
-        owner.resume()
+    _pause(owner, lambda: _await_other(engines, owner))
 
 
 def primary_killed(nodes: Nodes, engines: Engines) -> None:
@@ -38,12 +33,7 @@ def primary_killed(nodes: Nodes, engines: Engines) -> None:
 def primary_paused(nodes: Nodes, engines: Engines) -> None:
     """SIGSTOP of the primary until another has taken its place, then SIGCONT."""
     primary = nodes.primary()
-    primary.pause()
-    try:
-        _await_successor(nodes, primary)
-        time.sleep(1)
-    finally:
-        primary.resume()
+    _pause(primary, lambda: _await_successor(nodes, primary))
 
 
 def primary_restarted(nodes: Nodes, engines: Engines) -> None:
@@ -137,6 +127,16 @@ def _await_successor(nodes: Nodes, old: Node) -> None:
     """Wait until another node has the slot."""
     others = [node for node in nodes.all if node is not old]
     settled(lambda: any(node.is_serving for node in others), "a successor")
+
+
+def _pause(one: ServedEngine | Node, until_replaced: Callable[[], None]) -> None:
+    """SIGSTOP until another has its place, and a second more."""
+    one.pause()
+    try:
+        until_replaced()
+        time.sleep(1)
+    finally:
+        one.resume()
 
 
 def _await_other(engines: Engines, old: ServedEngine) -> None:
