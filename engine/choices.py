@@ -33,6 +33,8 @@ class OptionKind(IntEnum):
     SELF_SERVICE = 4
     # It waits in another queue.
     OTHER_QUEUE = 5
+    # It waits in another cell; no customer is asked.
+    OTHER_CELL = 6
 
 
 # Those after which the contact is DIVERTED.
@@ -140,12 +142,13 @@ class OpenChoice(NamedTuple):
 
 class Diversion(NamedTuple):
     """
-    Where a contact went on that accepted a callback, another channel or self-service.
+    Where a contact went on that accepted a callback, another channel or self-service, or that
+    crosses to another cell.
 
     Attributes
     ----------
     option
-        Place of the option in its choice, 1 for the first.
+        Place of the option in its choice, 1 for the first; 0 where it crosses.
     queue_id, channel
         Where it was to go on, and by which channel.
     from_queue_id, from_channel
@@ -156,6 +159,8 @@ class Diversion(NamedTuple):
         Until when it may come back; 0 = never.
     outcome
         What became of it once it has ended there, 0 = not known.
+    cell
+        Where it crosses to, "" for one that stays in its cell.
     """
 
     policy: str
@@ -170,11 +175,13 @@ class Diversion(NamedTuple):
     since_ms: int
     return_until_ms: int
     outcome: int = 0
+    cell: str = ""
 
     @property
     def text(self) -> str:
-        """What effects are told with: policy/version/activation."""
-        return activation_text(self.policy, self.version, self.activation)
+        """What effects are told with: policy/version/activation, and where it crosses /cell."""
+        text = activation_text(self.policy, self.version, self.activation)
+        return f"{text}/{self.cell}" if self.cell else text
 
 
 class Steered(NamedTuple):
@@ -184,13 +191,15 @@ class Steered(NamedTuple):
     Attributes
     ----------
     hops
-        Moves it accepted, so that policies do not send it in circles.
+        Moves it accepted or was sent on, so that policies do not send it in circles.
     continues_contact_id
         The diverted contact that it continues, "" for none.
     returns
         Times it came back from a diversion.
     policies
         Those that have acted on it, which none does twice.
+    from_cell
+        The cell it came from, "" for none.
     """
 
     choice: OpenChoice | None = None
@@ -199,6 +208,7 @@ class Steered(NamedTuple):
     continues_contact_id: str = ""
     returns: int = 0
     policies: tuple[str, ...] = ()
+    from_cell: str = ""
 
 
 NOT_STEERED: Final = Steered()

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from engine.choices import ChoiceCommand
+from engine.crossing import CrossingCommand
 from engine.definitions import STRATEGY_WEIGHTS, AgentSkill, ChannelCapacity, Hours, ScoreWeights
 from engine.lifecycle import (
     AgentKind,
@@ -388,7 +389,7 @@ Command = (
     | UpsertQueue
     | DeleteQueue
     | SetIntake
-    | (ChoiceCommand | PlanCommand | PolicyCommand | SteeringCommand)
+    | (ChoiceCommand | CrossingCommand | PlanCommand | PolicyCommand | SteeringCommand)
     | Expire
     | Recover
 )

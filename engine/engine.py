@@ -15,7 +15,7 @@ Its owner does this, over and over (etcd/raft's Ready loop is the model):
     wake_at(engine.next_deadline_ms())          # apply(Expire(), now_ms) when it comes
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, Never
 
 from engine.acting.desk import Desk
@@ -53,12 +53,14 @@ from engine.commands import (
     UpsertAgent,
     UpsertQueue,
 )
+from engine.crossing import RecallContact, ReceiveContact, SettleCrossing
 from engine.handlers import (
     agents,
     assignments,
     choices,
     consulting,
     contacts,
+    crossing,
     plans,
     policies,
     queues,
@@ -117,6 +119,9 @@ _HANDLERS: Final[dict[type, Callable[[CellState, Never], Outcome]]] = {
     RefuseChoice: choices.refuse_choice,
     ReturnContact: choices.return_contact,
     ReportDiversionOutcome: choices.report_outcome,
+    ReceiveContact: crossing.receive,
+    RecallContact: crossing.recall,
+    SettleCrossing: crossing.settle,
     PutPlan: plans.put_plan,
     DeletePlan: plans.delete_plan,
     PutDraft: policies.put_draft,
@@ -145,12 +150,15 @@ class Engine:
     ----------
     limits
         Sizes the cell may reach.
+    neighbours
+        Other cells that its contacts may cross to.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, neighbours: Collection[str] = ()) -> None:
         self.cell = CellState(limits or Limits())
         self.read = CellReader(self.cell)
         self.desk = Desk(self.cell)
+        self.neighbours = neighbours
         # Scalars never move, so the view stays good.
         self._scalar = self.cell.store.scalar
 

@@ -8,12 +8,18 @@ from engine.acting.contact_values import WaitingContact
 from engine.choices import Choice, OfferChoice, Option, OptionKind
 from engine.commands import RequeueContact, Requirements, SkillRequirement, UpdateContact
 from engine.effects import EffectKind
-from engine.handlers import choices, contacts
+from engine.handlers import choices, contacts, crossing
 from engine.handlers.closing import keep_steered
 from engine.handlers.outcome import Outcome
 from engine.lifecycle import Channel, EstimateStatus
 from engine.limits import PRIORITY_MAX
-from engine.policy.actions import Action, AnnounceWait, ChangePriority, LowerRequirement
+from engine.policy.actions import (
+    Action,
+    AnnounceWait,
+    ChangePriority,
+    LowerRequirement,
+    Overflow,
+)
 from engine.policy.actions import OfferChoice as PolicyOffer
 from engine.policy.actions import Option as PolicyOption
 from engine.policy.document import Relief
@@ -53,7 +59,7 @@ def deeds_of(actions: Sequence[Action]) -> tuple[Deed, ...]:
     for action in actions:
         if action.offer_choice is not None:
             found.append(Deed(action, Counted.OFFERED, is_move=True))
-        elif action.overflow is not None and action.overflow.queue is not None:
+        elif action.overflow is not None:
             found.append(Deed(action, Counted.OVERFLOWED, is_move=True))
         elif action.lower_requirement is not None or action.change_priority is not None:
             found.append(Deed(action, Counted.CHANGED, is_move=False))
@@ -87,7 +93,7 @@ def perform(contact: WaitingContact, deed: Deed, activation: Activation) -> Outc
     if action.offer_choice is not None:
         return _offer(contact, action.offer_choice, activation)
     if action.overflow is not None:
-        return _overflow(contact, action.overflow.queue or "")
+        return _overflow(contact, action.overflow, activation)
     if action.lower_requirement is not None:
         return _lower(contact, action.lower_requirement)
     if action.change_priority is not None:
@@ -97,8 +103,10 @@ def perform(contact: WaitingContact, deed: Deed, activation: Activation) -> Outc
     return None
 
 
-def _overflow(contact: WaitingContact, queue_id: str) -> Outcome | None:
-    cell = contact.cell
+def _overflow(contact: WaitingContact, to: Overflow, activation: Activation) -> Outcome | None:
+    cell, queue_id = contact.cell, to.queue
+    if to.cell is not None:
+        return crossing.send(cell, contact.row, to.cell, queue_id, activation)
     if cell.queues.slots.ids[contact.queue_row] == queue_id:
         return None
     outcome = contacts.requeue(cell, RequeueContact(contact.contact_id, queue_id))

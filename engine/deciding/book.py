@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.deciding.elsewhere import Reading
 from engine.deciding.moment import Moment, Queues
-from engine.deciding.shares import wanted_shares
+from engine.deciding.shares import bears_unknown, wanted_shares
 from engine.deciding.signals import fill
 from engine.deciding.words import signals_in_words
 from engine.kernels.policy_steps import Seen
@@ -40,6 +41,8 @@ class Book:
         Their conditions, compiled apart by who wants to: set `evaluator`.
     frame, said
         What conditions read, and what people and schedules said of each pair, in the last second.
+    held_back
+        Policies that moved nothing then, for it was not known what their target can bear.
     """
 
     def __init__(self, policies: Sequence[InForce], queues: Queues) -> None:
@@ -55,7 +58,14 @@ class Book:
         self.shares = PolicyShares(compiled, self.machines.pairs, len(queues.ids))
         self.frame: Frame | None = None
         self.said = np.zeros(0, np.int64)
-        self._targets = _targets(compiled, queues)
+        self.held_back: set[str] = set()
+        self._targets: dict[str, int | Reading] = _targets(compiled, queues)
+        # Of policies whose target is in another cell, where it is.
+        self._elsewhere = {
+            item.policy.name: target
+            for item in compiled
+            if (target := item.policy.spec.target) is not None and target.cell
+        }
         self._names = {"policies": [item.name for item in self.policies], "queues": queues.ids}
         self._versions = self._names | {
             "policies": [f"{item.name}/{item.version}" for item in self.policies]
@@ -63,7 +73,7 @@ class Book:
 
     def step(self, moment: Moment, switches: Switches) -> Steer:
         """Step to a second; returns what went on or off, and every share that is not 0."""
-        frame = fill(self.program, moment, self._targets)
+        frame = fill(self.program, moment, self._targets | self._told_of(moment))
         for item in self.policies:
             for name, value in values_in_force(item.compiled.policy):
                 frame.set_param(key_of(item.name, name), value)
@@ -79,6 +89,12 @@ class Book:
         columns = self.shares.columns
         columns.wanted[:] = wanted_shares(self._compiled, pairs, measures, moment, columns.share)
         self.shares.move(pairs, passed_ms / 1_000)
+        at_work = {int(policy) for policy in pairs.policy[pairs.is_on == 1]}
+        self.held_back = {
+            item.policy.name
+            for place, item in enumerate(self._compiled)
+            if place in at_work and bears_unknown(item, moment)
+        }
         return Steer(shifts, self._orders())
 
     def resume(self, begun: Mapping[Subject, int]) -> None:
@@ -110,6 +126,15 @@ class Book:
     def subjects_on(self) -> set[Subject]:
         """What is on."""
         return {self.subject(int(pair)) for pair in np.flatnonzero(self.machines.pairs.is_on)}
+
+    def _told_of(self, moment: Moment) -> dict[str, Reading]:
+        """What other cells tell of the targets of policies that have them there."""
+        found: dict[str, Reading] = {}
+        for name, target in self._elsewhere.items():
+            reading = moment.reading_of(target)
+            if reading is not None:
+                found[name] = reading
+        return found
 
     def _pair_of(self) -> dict[Subject, int]:
         return {self.subject(pair): pair for pair in range(self.machines.count)}
@@ -165,12 +190,12 @@ class Book:
         return Subject(item.name, item.version, self.queues.ids[int(pairs.queue[pair])])
 
 
-def _targets(policies: Sequence[CompiledRelief], queues: Queues) -> dict[str, int]:
-    """Place of each policy's target among the queues."""
+def _targets(policies: Sequence[CompiledRelief], queues: Queues) -> dict[str, int | Reading]:
+    """Place of each policy's target among the queues of this cell."""
     place_of = {queue_id: place for place, queue_id in enumerate(queues.ids)}
-    found: dict[str, int] = {}
+    found: dict[str, int | Reading] = {}
     for compiled in policies:
-        targets = compiled.policy.spec.queues
-        if targets and targets[0] in place_of:
-            found[compiled.policy.name] = place_of[targets[0]]
+        target = compiled.policy.spec.target
+        if target is not None and not target.cell and target.queue in place_of:
+            found[compiled.policy.name] = place_of[target.queue]
     return found

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from engine.deciding.book import Book
+from engine.deciding.elsewhere import NO_READINGS, Readings
 from engine.deciding.moment import Moment, queues_of
 from engine.policies import PolicyStage
 from engine.policy.guards import Switches
@@ -32,10 +33,13 @@ class Deciding:
     ----------
     switches
         What people have said of policies; to be set.
+    readings
+        What other cells have told of their queues; to be set.
     """
 
     def __init__(self) -> None:
         self.switches = Switches()
+        self.readings: Readings = NO_READINGS
         self._policies: tuple[InForce, ...] = ()
         self._books: _Books | None = None
         self._made_of: tuple[object, ...] = ()
@@ -55,7 +59,7 @@ class Deciding:
         ended = self._follow(sensing)
         if self._books is None:
             return Steer(ended)
-        moment = Moment(sensing, self._books.active.queues, now_ms)
+        moment = Moment(sensing, self._books.active.queues, now_ms, self.readings)
         shifts: list[Shift] = list(ended)
         orders: list[Order] = []
         for book in self._books:

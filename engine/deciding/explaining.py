@@ -1,6 +1,6 @@
 """Why a policy is on or off for a queue now, term by term."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -11,6 +11,7 @@ from engine.kernels import policy_steps as kernels
 from engine.kernels.policy_steps import NEVER
 from engine.policies import PolicyStage
 from engine.policy.columns import truth_of
+from engine.policy.compiled import CompiledRelief
 from engine.policy.expression import Expression, Operation, Operator, Term
 from engine.policy.program import Trigger
 from engine.policy.rendering import text_of
@@ -143,11 +144,7 @@ def _reasons(book: Book, pair: int, enter: Truth, now_ms: int) -> list[str]:
     changed_ms = int(pairs.changed_ms[pair])
     for_ms = now_ms - changed_ms
     if pairs.is_on[pair]:
-        if for_ms < spec.guards.dwell_on:
-            return [f"stays on for {in_duration(spec.guards.dwell_on)} at least (dwell_on)"]
-        held = int(pairs.exit_since_ms[pair])
-        needs = spec.exit.for_ if spec.exit is not None else 0
-        return [_held("its exit", held, needs, now_ms)]
+        return list(_while_on(book, pair, now_ms))
     if enter != Truth.TRUE:
         return ["its enter condition is not met"]
     reasons: list[str] = []
@@ -160,6 +157,25 @@ def _reasons(book: Book, pair: int, enter: Truth, now_ms: int) -> list[str]:
     if _is_opposed(book, pair):
         reasons.append("a policy that moves contacts the other way is on (one_direction)")
     return reasons
+
+
+def _while_on(book: Book, pair: int, now_ms: int) -> Iterator[str]:
+    """What keeps a pair on that is, and what keeps it from doing anything."""
+    pairs, item = book.machines.pairs, book.policies[int(book.machines.pairs.policy[pair])]
+    spec = item.compiled.policy.spec
+    if item.name in book.held_back:
+        yield f"moves nothing: what {_whither(item.compiled)} can bear is not known"
+    if now_ms - int(pairs.changed_ms[pair]) < spec.guards.dwell_on:
+        yield f"stays on for {in_duration(spec.guards.dwell_on)} at least (dwell_on)"
+        return
+    needs = spec.exit.for_ if spec.exit is not None else 0
+    yield _held("its exit", int(pairs.exit_since_ms[pair]), needs, now_ms)
+
+
+def _whither(compiled: CompiledRelief) -> str:
+    target = compiled.policy.spec.target
+    assert target is not None
+    return f"queue {target.queue}" + (f" of cell {target.cell}" if target.cell else "")
 
 
 def _held(what: str, since_ms: int, needs_ms: int, now_ms: int) -> str:

@@ -9,12 +9,14 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.deciding.elsewhere import NO_READINGS, Reading, Readings, fresh
 from engine.deciding.waits import Standing, Waits, waits_of
 from engine.forecasting.columns import ratio
 from engine.forecasting.windows import WINDOW_NAMES, Figures
 from engine.kernels import sampling
 from engine.kernels.sensing_columns import BUCKET_S
 from engine.kernels.windows import ABANDONED, AVAILABLE, DAY_WINDOW, WAITING
+from engine.policy.actions import Target
 from engine.policy.program import UNKNOWN
 from engine.sensing.outlook import SEGMENTS, Ahead
 from engine.sensing.rows import Sensed
@@ -93,11 +95,18 @@ class Moment:
         Rows of every column.
     """
 
-    def __init__(self, sensing: Sensing, queues: Queues, now_ms: int) -> None:
+    def __init__(
+        self, sensing: Sensing, queues: Queues, now_ms: int, readings: Readings = NO_READINGS
+    ) -> None:
         self.queues = queues
         self.now_ms = now_ms
         self.sensing = sensing
         self._windows: dict[str, Figures] = {}
+        self._readings = readings
+
+    def reading_of(self, target: Target) -> Reading | None:
+        """What another cell has told of a queue not long ago; None of the queues of this one."""
+        return fresh(self._readings, target, self.now_ms)
 
     @property
     def count(self) -> int:

@@ -1,12 +1,14 @@
 """What share each policy wants: fixed, ramped or just enough, within what its target can bear."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.deciding.moment import Moment
 from engine.kernels.policy_steps import TriggerPairs
+from engine.policy.actions import Target
 from engine.policy.compiled import CompiledRelief
 from engine.policy.share import just_enough, ramp, within_budget
 from engine.policy.signals import RISK_HORIZONS
@@ -76,35 +78,94 @@ def _bounded(
     in_force: Real,
 ) -> Real:
     """
-    At most what keeps the target's risk below its bound.
+    At most what keeps the target's risk below its bound, and nothing to where nothing is known.
+    Where the risk alone is not known, at most as many as somebody there is free for now.
 
     The risk as it is has what is seen to be moved there in it; of that, what the policy moves by
     the shares in force counts once.
     """
     spec = compiled.policy.spec
-    budget = spec.guards.target
-    if budget is None or not spec.queues or moment.ahead is None or not share.any():
+    target, budget = spec.target, spec.guards.target
+    if target is None or not share.any():
         return share
-    if spec.queues[0] not in moment.queues.ids:
+    if target.cell and moment.reading_of(target) is None:
         return np.zeros_like(share)
-    ahead = moment.ahead
-    place = moment.queues.ids.index(spec.queues[0])
-    if np.isnan(ahead.risk[moment.queues.rows[place], 0]):
-        # Nobody knows what the target can bear: one that others staff and nobody tells of.
+    if budget is None:
         return share
-    rows = np.full(len(queues), moment.queues.rows[place])
+    bearing = _bearing(target, RISK_HORIZONS.index(budget.horizon), moment)
+    if moment.ahead is None or not bearing.is_known:
+        waiting = max(int(moment.waiting[queues].sum()), 1)
+        return np.minimum(share, bearing.spare / waiting)
     # What the other queues of the policy send there counts as well.
     moved_per_s = _moved(compiled, queues, moment) * _rate(moment, queues)
-    horizon = RISK_HORIZONS.index(budget.horizon)
-    outlook = moment.sensing.parts.outlook
-    seen_per_s = moment.sensing.own.moved_in_per_s.get(spec.queues[0], 0.0)
-    counted_per_s = min(seen_per_s, float((in_force * moved_per_s).sum()))
+    counted_per_s = min(bearing.moved_in_per_s, float((in_force * moved_per_s).sum()))
 
     def target_risk_at(shares: Real) -> Real:
-        more = np.full(len(queues), float((shares * moved_per_s).sum()) - counted_per_s)
-        return outlook.risk_without(ahead, rows, -more)[:, horizon]
+        more_per_s = float((shares * moved_per_s).sum()) - counted_per_s
+        return np.full(len(queues), bearing.risk_at(more_per_s))
 
     return within_budget(target_risk_at, np.full(len(queues), budget.risk_max), share)
+
+
+def bears_unknown(compiled: CompiledRelief, moment: Moment) -> bool:
+    """Whether a policy moves nothing, for it is not known what its target can bear."""
+    target, budget = compiled.policy.spec.target, compiled.policy.spec.guards.target
+    if target is None:
+        return False
+    if target.cell and moment.reading_of(target) is None:
+        return True
+    if budget is None:
+        return False
+    bearing = _bearing(target, RISK_HORIZONS.index(budget.horizon), moment)
+    return not (bearing.is_known or bearing.spare >= 1.0)
+
+
+class _Bearing(NamedTuple):
+    """
+    What a target can bear.
+
+    Attributes
+    ----------
+    risk_at
+        Its risk if so many more contacts came each second, NaN where it is not known.
+    moved_in_per_s
+        Contacts that policies move there already.
+    spare
+        Contacts that agents there are free for now, beyond those who wait; 0 for not known.
+    """
+
+    risk_at: Callable[[float], float]
+    moved_in_per_s: float
+    spare: float
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its risk is."""
+        return not np.isnan(self.risk_at(0.0))
+
+
+_UNKNOWN: Final = _Bearing(lambda _: np.nan, 0.0, 0.0)
+
+
+def _bearing(target: Target, horizon: int, moment: Moment) -> _Bearing:
+    reading = moment.reading_of(target)
+    if reading is not None:
+        told = reading
+        spare = float(told.signals.get("target.spare_capacity", 0.0))
+        return _Bearing(lambda more: told.risk_at(more, horizon), told.moved_in_per_s, spare)
+    if target.cell or target.queue not in moment.queues.ids:
+        return _UNKNOWN
+    place = moment.queues.ids.index(target.queue)
+    row, ahead = moment.queues.rows[[place]], moment.ahead
+    spare = float(max(moment.available[place] - moment.waiting[place], 0))
+
+    def risk_at(more_per_s: float) -> float:
+        if ahead is None:
+            return np.nan
+        outlook = moment.sensing.parts.outlook
+        return float(outlook.risk_without(ahead, row, np.array([-more_per_s]))[0, horizon])
+
+    return _Bearing(risk_at, moment.sensing.own.moved_in_per_s.get(target.queue, 0.0), spare)
 
 
 def _moved(compiled: CompiledRelief, queues: NDArray[np.int64], moment: Moment) -> Real:

@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from engine.deciding.elsewhere import Reading, coded
 from engine.deciding.moment import Moment, Real, Whole
 from engine.forecasting.anomaly import Anomaly, AnomalyKind
 from engine.forecasting.busyness import Busyness
@@ -18,7 +19,7 @@ from engine.kernels import sampling, windows
 from engine.kernels.sensing_columns import BUCKET_S
 from engine.lifecycle import Channel
 from engine.policy.program import UNKNOWN, Frame, Program
-from engine.policy.signals import BUSYNESS, HORIZONS_S, RISK_HORIZONS
+from engine.policy.signals import BUSYNESS, HORIZONS_S, RISK_HORIZONS, SIGNALS
 from engine.policy.vocabulary import Vocabulary
 
 Column = Whole | Real
@@ -31,7 +32,7 @@ _GRADES: Final[Mapping[int, str]] = MappingProxyType(
     {int(Busyness[name.upper()]): name for name in BUSYNESS}
 )
 # What a target's signals are called of a queue itself.
-_OF_TARGET: Final[Mapping[str, str]] = MappingProxyType(
+OF_TARGET: Final[Mapping[str, str]] = MappingProxyType(
     {
         "target.is_open": "queue.is_open",
         "target.waiting": "queue.waiting",
@@ -45,14 +46,15 @@ _OF_TARGET: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
-def fill(program: Program, moment: Moment, targets: Mapping[str, int]) -> Frame:
+def fill(program: Program, moment: Moment, targets: Mapping[str, int | Reading]) -> Frame:
     """
     A frame with every signal that a program reads.
 
     Parameters
     ----------
     targets
-        Place among the queues of each policy's target; none for policies without.
+        Place among the queues of each policy's target, or what another cell tells of it; none for
+        policies without, and where nothing is known of it.
     """
     frame = program.frame(moment.count)
     signals = Signals(moment, program.vocabulary)
@@ -62,8 +64,13 @@ def fill(program: Program, moment: Moment, targets: Mapping[str, int]) -> Frame:
         policy, _, name = key.rpartition("/")
         if not name.startswith(_TARGET):
             column[:] = signals.column(name)
-        elif policy in targets:
-            column[:] = signals.column(_OF_TARGET.get(name, name))[targets[policy]]
+        elif (target := targets.get(policy)) is None:
+            continue
+        elif isinstance(target, Reading):
+            kind = SIGNALS[name].kind
+            column[:] = coded(target.signals.get(name), kind, program.vocabulary)
+        else:
+            column[:] = signals.column(OF_TARGET.get(name, name))[target]
     return frame
 
 
@@ -82,8 +89,8 @@ class Signals:
         return self._made[name]
 
     def _make(self, name: str) -> Column:
-        if name in _TEXTS:
-            return np.array([self._vocabulary.code(text) for text in _TEXTS[name](self._moment)])
+        if name in TEXTS:
+            return np.array([self._vocabulary.code(text) for text in TEXTS[name](self._moment)])
         if name in _COLUMNS:
             return _COLUMNS[name](self._moment)
         stem, _, span = name.rpartition("_")
@@ -215,7 +222,7 @@ _LOCAL: Final = {
     "minute": lambda local: local.moment.minute,
     "minute_of_day": lambda local: local.minute_of_day,
 }
-_TEXTS: Final[Mapping[str, Callable[[Moment], Texts]]] = MappingProxyType(
+TEXTS: Final[Mapping[str, Callable[[Moment], Texts]]] = MappingProxyType(
     {
         "queue.id": lambda moment: list(moment.queues.ids),
         "queue.channel": _channel,

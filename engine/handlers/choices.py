@@ -67,7 +67,7 @@ def offer_choice(cell: CellState, command: OfferChoice) -> Outcome:
     """Lay a choice over a queued contact, or have it go on at once where it is forced."""
     row = open_contact_row(cell, command.contact_id)
     choice = command.choice
-    _require_customer_waits(cell, row, command.contact_id)
+    require_customer_waits(cell, row, command.contact_id)
     if cell.choices.is_open(row):
         expected = "a contact without an open choice"
         refused = violation("contact_id", command.contact_id, expected)
@@ -85,7 +85,8 @@ def offer_choice(cell: CellState, command: OfferChoice) -> Outcome:
     return _read(cell, row)
 
 
-def _require_customer_waits(cell: CellState, row: int, contact_id: str) -> None:
+def require_customer_waits(cell: CellState, row: int, contact_id: str) -> None:
+    """See that a contact waits, and that it is a customer's; raises ILLEGAL_TRANSITION."""
     contacts = cell.store.columns.contacts
     state = ContactState(int(contacts.state[row]))
     if state is ContactState.QUEUED and contacts.consults_for[row] == -1:
@@ -229,6 +230,7 @@ def return_contact(cell: CellState, command: ReturnContact) -> Outcome:
     """Have a contact wait again on its first channel, with the age it has."""
     # An ended one as well, for it may be told why it comes too late.
     row = cell.contact_row(command.contact_id)
+    cell.crossings.require_none(command.contact_id)
     steered = cell.contacts.said(row).steered
     diversion = _require_return(cell, row, command.contact_id, steered.diversion)
     queue_id = command.queue_id or diversion.from_queue_id
@@ -287,6 +289,7 @@ def _is_away(state: ContactState, diversion: Diversion) -> bool:
 def report_outcome(cell: CellState, command: ReportDiversionOutcome) -> Outcome:
     """End a diverted contact."""
     row = open_contact_row(cell, command.contact_id)
+    cell.crossings.require_none(command.contact_id)
     state = ContactState(int(cell.store.columns.contacts.state[row]))
     if state is not ContactState.DIVERTED:
         expected = f"a contact that is diverted; it is {state.name}"

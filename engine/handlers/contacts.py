@@ -116,6 +116,7 @@ def _route_again(cell: CellState, command: Route, row: int) -> Outcome:
 def update(cell: CellState, command: UpdateContact) -> Outcome:
     """Change an open contact."""
     row = open_contact_row(cell, command.contact_id, command.etag)
+    cell.crossings.require_none(command.contact_id)
     now_ms = cell.store.scalar[NOW_MS]
     contacts = cell.store.columns.contacts
     classes = cell.store.columns.classes
@@ -209,5 +210,6 @@ def cancel(cell: CellState, command: CancelContact) -> Outcome:
     cell.store.request[IN_CONTACT] = open_contact_row(cell, command.contact_id)
     cell.store.request[IN_VALUE] = command.reason
     run(cell, Operation.CANCEL)
+    cell.crossings.leave(command.contact_id)
     out = cell.store.outcome
     return Outcome(state=out[OUT_STATE], contact_id=command.contact_id, wait_ms=out[OUT_WAIT_MS])

@@ -18,6 +18,7 @@ def diverted_row(cell: CellState, contact_id: str) -> int:
     CommandRefused
         UNKNOWN_CONTACT or ILLEGAL_TRANSITION.
     """
+    cell.crossings.require_none(contact_id, "continues_contact_id")
     row = cell.contacts.slots.row_of(contact_id)
     state = ContactState(int(cell.store.columns.contacts.state[row])) if row >= 0 else None
     if state is ContactState.DIVERTED:

@@ -13,6 +13,7 @@ from engine.kernels.requests import (
     OUT_UNTIL_MS,
 )
 from engine.lifecycle import ContactState
+from engine.refusals import Refusal
 from engine.state.cell import CellState
 from engine.state.contacts import offer_id_of
 
@@ -50,6 +51,8 @@ class Outcome(NamedTuple):
         Number of the latest decision about the contact; 0 where none is kept.
     already_known
         Route met a contact id that exists.
+    refusal
+        Why a contact that crosses was not taken in, where it was not rejected at the door.
     """
 
     state: int = 0
@@ -67,6 +70,7 @@ class Outcome(NamedTuple):
     decision: int = 0
     other_offers: tuple[tuple[str, str], ...] = ()
     choice: OpenChoice | None = None
+    refusal: Refusal = Refusal.NONE
 
 
 def where_it_stands(cell: CellState, contact_id: str) -> Outcome:

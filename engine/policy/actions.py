@@ -1,6 +1,6 @@
 """What policies do: each action is a key that names it, its value is the rest."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -9,6 +9,13 @@ from engine.policy.parts import ChannelName, Declared, Id, Long, Ratio, Text
 
 Priority = Annotated[int, Field(strict=True, ge=-PRIORITY_MAX, le=PRIORITY_MAX)]
 Level = Annotated[int, Field(strict=True, ge=0, le=PROFICIENCY_MAX)]
+
+
+class Target(NamedTuple):
+    """A queue that contacts are moved to; `cell` "" for this one."""
+
+    queue: str
+    cell: str = ""
 
 
 class Wait(Declared):
@@ -104,15 +111,17 @@ class OfferChoice(Declared):
 
 
 class Overflow(Declared):
-    """Contacts go to another queue or cell, on the same channel."""
+    """
+    Contacts go to another queue, on the same channel.
 
-    queue: Id | None = None
+    Attributes
+    ----------
+    cell
+        Cell that has the queue; None for this one.
+    """
+
+    queue: Id
     cell: Id | None = None
-
-    @model_validator(mode="after")
-    def _is_one(self) -> Self:
-        self.require_one()
-        return self
 
 
 class OpenAgents(Declared):
@@ -191,11 +200,11 @@ class Action(Declared):
         return self
 
     @property
-    def queues(self) -> tuple[str, ...]:
-        """Queues it may move contacts to, in the order they are named."""
-        if self.overflow is not None and self.overflow.queue is not None:
-            return (self.overflow.queue,)
+    def targets(self) -> tuple[Target, ...]:
+        """Where it may move contacts, in the order they are named."""
+        if self.overflow is not None:
+            return (Target(self.overflow.queue, self.overflow.cell or ""),)
         if self.offer_choice is not None:
             found = (option.queue for option in self.offer_choice.options)
-            return tuple(queue for queue in found if queue is not None)
+            return tuple(Target(queue) for queue in found if queue is not None)
         return ()

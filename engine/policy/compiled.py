@@ -183,7 +183,7 @@ class _Compiling:
             ("spec", "eligible"), spec.eligible, self._scopes.contact
         )
         ramp = self._ramp(spec.share.ramp)
-        if not spec.queues:
+        if spec.target is None:
             self._need_no_target([item for item in (enter, leave, ramp) if item is not None])
         if self.problems or enter is None:
             return None

@@ -16,7 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from engine.durations import in_duration
 from engine.limits import REQUIREMENT_ITEMS_MAX
-from engine.policy.actions import Action, Level, Priority
+from engine.policy.actions import Action, Level, Priority, Target
 from engine.policy.checked import Kind, Place
 from engine.policy.parts import (
     Cel,
@@ -131,10 +131,20 @@ class ReliefSpec(Declared):
     stale: Stale = Stale()
 
     @property
-    def queues(self) -> tuple[str, ...]:
-        """Queues that contacts may be moved to, the first one being the target of `target.*`."""
-        found = (queue for action in self.actions for queue in action.queues)
+    def targets(self) -> tuple[Target, ...]:
+        """Where contacts may be moved, the first one being the target of `target.*`."""
+        found = (target for action in self.actions for target in action.targets)
         return tuple(dict.fromkeys(found))
+
+    @property
+    def target(self) -> Target | None:
+        """The target of `target.*` and of its budget; None where contacts stay."""
+        return next(iter(self.targets), None)
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """Queues of this cell that contacts may be moved to."""
+        return tuple(target.queue for target in self.targets if not target.cell)
 
 
 class DiversionSpec(ReliefSpec):

@@ -62,10 +62,10 @@ def _of_relief(policy: Relief) -> Iterator[tuple[str, Path, str]]:
 
 def _of_action(path: Path, action: Action) -> Iterator[tuple[str, Path, str]]:
     if action.overflow is not None:
-        for what in ("queue", "cell"):
-            given = getattr(action.overflow, what)
-            if given is not None:
-                yield what, (*path, "overflow", what), given
+        to = action.overflow
+        # Of another cell it is not known here which queues it has.
+        what, given = ("queue", to.queue) if to.cell is None else ("cell", to.cell)
+        yield what, (*path, "overflow", what), given
     if action.offer_choice is not None:
         for place, option in enumerate(action.offer_choice.options):
             if option.queue is not None:

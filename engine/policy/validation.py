@@ -1,12 +1,11 @@
 """
 What a set of policies must satisfy as a whole, and what can be told of it before it runs.
 
-Told for certain, as errors: actions that are not carried out yet; names that are not there;
-parameters out of their bounds; two policies of one name; diversion from a queue to itself;
-conditions that can never be true, and rules that an earlier rule always takes (where the conditions
-compare signals with values; `engine.policy.regions` says what is opaque). What is found there is
-so; that nothing is found proves nothing: two signals that never meet, arithmetic and patterns are
-beyond it.
+Told for certain, as errors: names that are not there; parameters out of their bounds; two policies
+of one name; diversion from a queue to itself; conditions that can never be true, and rules that an
+earlier rule always takes (where the conditions compare signals with values; `engine.policy.regions`
+says what is opaque). What is found there is so; that nothing is found proves nothing: two signals
+that never meet, arithmetic and patterns are beyond it.
 
 Told as warnings, for they may be meant: an exit that is met while the policy would enter, circles
 of diversion over several queues (guards stop one contact from going round, not load), policies of
@@ -38,7 +37,7 @@ def validate(policies: Sequence[Compiled], estate: Estate) -> list[Finding]:
         if isinstance(compiled, CompiledRouting):
             found += _rules(compiled)
         else:
-            found += [*_not_carried_out(compiled), *_thresholds(compiled)]
+            found += _thresholds(compiled)
     reliefs = [item for item in policies if isinstance(item, CompiledRelief)]
     found += [*_circles(reliefs, estate.queues), *_conflicts(reliefs)]
     return sorted(found, key=lambda finding: finding.severity is not Severity.ERROR)
@@ -52,16 +51,6 @@ def _same_names(policies: Sequence[Compiled]) -> Iterator[Finding]:
             message = f"another policy is called {name} as well"
             yield Finding(Severity.ERROR, "same-name", name, ("metadata", "name"), message)
         seen.add(name)
-
-
-def _not_carried_out(compiled: CompiledRelief) -> Iterator[Finding]:
-    """Actions that can be written and that the engine does not carry out yet."""
-    for place, action in enumerate(compiled.policy.spec.actions):
-        if action.overflow is None or action.overflow.cell is None:
-            continue
-        path: Path = ("spec", "actions", place, "overflow", "cell")
-        message = "overflow to a cell is not carried out yet: name a queue of this one"
-        yield Finding(Severity.ERROR, "not-carried-out", compiled.policy.name, path, message)
 
 
 def _params(compiled: Compiled) -> Iterator[Finding]:

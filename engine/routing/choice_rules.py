@@ -47,6 +47,8 @@ def _options(checks: Checks, choice: Choice) -> None:
 
 def _option(checks: Checks, option: Option, path: str) -> None:
     checks.member(f"{path}.kind", option.kind, OptionKind)
+    if option.kind is OptionKind.OTHER_CELL:
+        checks.fail(f"{path}.kind", option.kind, "what a customer can choose")
     checks.name(f"{path}.queue_id", option.queue_id, may_be_empty=option.kind not in _NEEDS_QUEUE)
     if option.kind is OptionKind.WAIT and option.queue_id:
         checks.fail(f"{path}.queue_id", option.queue_id, "none for an option to wait")

@@ -42,6 +42,13 @@ from engine.commands import (
     UpsertAgent,
     UpsertQueue,
 )
+from engine.crossing import (
+    HOPS_MAX,
+    CrossingAnswer,
+    RecallContact,
+    ReceiveContact,
+    SettleCrossing,
+)
 from engine.definitions import ChannelCapacity
 from engine.lifecycle import (
     AgentKind,
@@ -265,6 +272,30 @@ def _queue_id(checks: Checks, command: DeleteQueue) -> None:
     checks.name("queue_id", command.queue_id)
 
 
+def _receive_contact(checks: Checks, command: ReceiveContact) -> None:
+    # What is said of the contact is part of the answer: its sender cannot mend it.
+    _crossing(checks, command, "contact.contact_id", command.contact.contact_id)
+    checks.number("hops", command.hops, 0, HOPS_MAX)
+
+
+def _recall_contact(checks: Checks, command: RecallContact) -> None:
+    _crossing(checks, command, "contact_id", command.contact_id)
+
+
+def _crossing(
+    checks: Checks, command: ReceiveContact | RecallContact, field: str, contact_id: str
+) -> None:
+    checks.name("from_cell", command.from_cell)
+    checks.number("number", command.number, 1, NEVER_MS)
+    checks.number("settled_below", command.settled_below, 0, max(command.number, 0))
+    checks.name(field, contact_id)
+
+
+def _settle_crossing(checks: Checks, command: SettleCrossing) -> None:
+    checks.number("number", command.number, 1, NEVER_MS)
+    checks.member("answer", command.answer, CrossingAnswer)
+
+
 def _approve_activation(checks: Checks, command: ApproveActivation) -> None:
     checks.name("author", command.author, may_be_empty=True)
     checks.name("reason", command.reason, may_be_empty=True)
@@ -305,6 +336,9 @@ _RULES: Final[dict[type, Callable[[Checks, Never], None]]] = {
     RefuseChoice: choice_rules.refuse_choice,
     ReturnContact: choice_rules.return_contact,
     ReportDiversionOutcome: choice_rules.report_outcome,
+    ReceiveContact: _receive_contact,
+    RecallContact: _recall_contact,
+    SettleCrossing: _settle_crossing,
     PutPlan: plan_rules.put_plan,
     DeletePlan: plan_rules.delete_plan,
     PutDraft: policy_rules.put_draft,

@@ -19,6 +19,7 @@ from engine.state.acceptance import AcceptanceRows
 from engine.state.activations import ActivationRows
 from engine.state.choices import ChoiceRows
 from engine.state.classes import ContactClasses
+from engine.state.crossings import CrossingRows, ReceivedRows
 from engine.state.decisions import DecisionRows, Owners
 from engine.state.deltas import DeltaTaker
 from engine.state.hours import HoursRows
@@ -71,8 +72,17 @@ class CellState:
         self.activations = ActivationRows()
         self.acceptance = AcceptanceRows()
         self.policies = PolicyRows()
+        self.crossings = CrossingRows()
+        self.received = ReceivedRows()
         # Rows that are values as a whole, without columns.
-        self._values = (self.plans, self.policies, self.activations, self.acceptance)
+        self._values = (
+            self.plans,
+            self.policies,
+            self.activations,
+            self.acceptance,
+            self.crossings,
+            self.received,
+        )
         self.agents = agent_rows.AgentRows(self.store, self.names, agents)
         self.contacts = contact_rows.ContactRows(self.store)
         self.classes = ContactClasses(self.store, self.names, agents)

@@ -21,8 +21,11 @@ from engine.limits import NEVER_MS
 # Deadlines that are no more are thrown away when there are so many more than those that are.
 _STALE_MAX: Final = 1_024
 
-# As JSON has it: an open choice, a diversion, hops, the contact it continues, returns, policies.
-EncodedSteered = tuple[list[object] | None, list[object] | None, int, str, int, tuple[str, ...]]
+# As JSON has it: an open choice, a diversion, hops, the contact it continues, returns, policies,
+# the cell of origin.
+EncodedSteered = tuple[
+    list[object] | None, list[object] | None, int, str, int, tuple[str, ...], str
+]
 
 
 class ChoiceRows:
@@ -150,7 +153,7 @@ class ChoiceRows:
 
 def encoded(steered: Steered) -> EncodedSteered:
     """What policies made of a contact in types that JSON has."""
-    choice, diversion, hops, continues, returns, policies = steered
+    choice, diversion, hops, continues, returns, policies, from_cell = steered
     return (
         None if choice is None else [*_fields(choice.choice), choice.until_ms],
         None if diversion is None else [*diversion],
@@ -158,6 +161,7 @@ def encoded(steered: Steered) -> EncodedSteered:
         continues,
         returns,
         policies,
+        from_cell,
     )
 
 
@@ -167,10 +171,18 @@ def _fields(choice: Choice) -> list[object]:
 
 
 def decoded(kept: EncodedSteered) -> Steered:
-    """What policies made of a contact from what JSON gave; older versions wrote no policies."""
-    choice, diversion, hops, continues, returns, *policies = kept
+    """What policies made of a contact from what JSON gave; older versions wrote fewer parts."""
+    choice, diversion, hops, continues, returns, *more = kept
+    policies: tuple[str, ...] = tuple(more[0]) if more else ()
+    from_cell = str(more[1]) if len(more) > 1 else ""
     return Steered(
-        _choice(choice), _diversion(diversion), hops, continues, returns, *map(tuple, policies)
+        _choice(choice),
+        _diversion(diversion),
+        hops,
+        continues,
+        returns,
+        policies,
+        from_cell,
     )
 
 

@@ -71,6 +71,8 @@ class ContactView:
     hops: int = 0
     # The diverted contact that it continues, "" for none.
     continues_contact_id: str = ""
+    # The cell it came from, "" for none.
+    from_cell: str = ""
 
 
 class Said(NamedTuple):
@@ -181,6 +183,7 @@ class ContactRows:
             diversion=said.steered.diversion,
             hops=said.steered.hops,
             continues_contact_id=said.steered.continues_contact_id,
+            from_cell=said.steered.from_cell,
         )
 
     def _id_of(self, row: int) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +32,8 @@ from engine.limits import ESTIMATE_MEMORY, NEVER_MS
 from engine.state import agents as agent_rows
 from engine.state import contacts as contact_rows
 from engine.state import queues as queue_rows
-from engine.state.acceptance import AcceptanceRows
-from engine.state.activations import ActivationRows
 from engine.state.cell import CellState
 from engine.state.deltas import CELL_WIDTH
-from engine.state.plans import PlanRows
-from engine.state.policies import PolicyRows
 from engine.state.rows import DamagedRow, RowDelta, RowTable
 
 _WIDTHS: Final = {
@@ -88,16 +84,40 @@ def load_rows(cell: CellState, rows: Sequence[RowDelta]) -> None:
     _restore(cell.policies, by_table[RowTable.POLICY])
     _restore(cell.activations, by_table[RowTable.ACTIVATION])
     _restore(cell.acceptance, by_table[RowTable.ACCEPTANCE])
+    _restore(cell.crossings, by_table[RowTable.CROSSING])
+    _restore(cell.received, by_table[RowTable.RECEIVED])
+    cell.crossings.after(cell.store.scalar[NOW_MS])
+    _check_crossings(cell)
     if (broken := cell.policies.broken()) is not None:
         raise DamagedRow(f"policy {broken!r}: a row of it is missing")
 
 
-def _restore(
-    subject: PlanRows | PolicyRows | ActivationRows | AcceptanceRows, deltas: Sequence[RowDelta]
-) -> None:
+class _Values(Protocol):
+    """Rows that are values as a whole, without columns."""
+
+    def restore(self, delta: RowDelta) -> None:
+        """Take one row of the log."""
+        ...
+
+
+def _restore(subject: _Values, deltas: Sequence[RowDelta]) -> None:
     for delta in deltas:
         with _naming(delta):
             subject.restore(delta)
+
+
+def _check_crossings(cell: CellState) -> None:
+    """Refuse a crossing without its contact, and a contact that crosses without its crossing."""
+    contacts = cell.store.columns.contacts
+    crossing = {item.contact_id for item in cell.crossings.open() if not item.has_left}
+    for row in np.flatnonzero(contacts.state == ContactState.DIVERTED).tolist():
+        diversion = cell.contacts.said(row).steered.diversion
+        contact_id = cell.contacts.slots.ids[row]
+        if (diversion is not None and diversion.cell != "") != (contact_id in crossing):
+            raise DamagedRow(f"contact {contact_id!r}, row {row}: it and its crossing disagree")
+        crossing.discard(contact_id)
+    if crossing:
+        raise DamagedRow(f"crossing of {min(crossing)!r}: the contact is not on its way")
 
 
 def _load_queues(cell: CellState, deltas: Sequence[RowDelta]) -> None:

@@ -18,6 +18,7 @@ from engine.plans import (
     PlannedStaffing,
 )
 from engine.refusals import CommandRefused, Refusal, violation
+from engine.state.free_rows import FreeRows
 from engine.state.rows import RowDelta, RowTable
 
 _TYPES: Final[dict[PlanKind, type[Plan]]] = {
@@ -59,8 +60,7 @@ class PlanRows:
     def __init__(self) -> None:
         self._kept: dict[tuple[PlanKind, str], KeptPlan] = {}
         self._counts: Counter[PlanKind] = Counter()
-        self._free: list[int] = []
-        self._next_row = 0
+        self._free = FreeRows()
         self._last_stamp = 0
         # Rows the open commit group must write, with the id of what stands or stood there.
         self._dirty: dict[int, str] = {}
@@ -97,7 +97,7 @@ class PlanRows:
             expected = f"at most {most:,} plans ({name}) in a cell; delete those that are over"
             refused = violation(name, plan.plan_id, expected)
             raise CommandRefused(Refusal.LIMIT_REACHED, refused)
-        row = before.row if before is not None else self._take_row()
+        row = before.row if before is not None else self._free.take()
         version = before.version + 1 if before is not None else 1
         self._last_stamp += 1
         self._place(key, KeptPlan(row, version, self._last_stamp, plan))
@@ -108,7 +108,7 @@ class PlanRows:
         kept = self._kept.pop((kind, plan_id))
         self._counts[kind] -= 1
         del self._by_row[kept.row]
-        self._free.append(kept.row)
+        self._free.give_back(kept.row)
         self._mark(kept.row, plan_id)
 
     def mark_all(self) -> None:
@@ -141,21 +141,13 @@ class PlanRows:
         version, stamp = _RECORD.unpack(delta.record or b"")
         self._place((kind, plan.plan_id), KeptPlan(delta.row, version, stamp, plan))
         self._last_stamp = max(self._last_stamp, stamp)
-        self._free += range(self._next_row, delta.row)
-        self._free = [row for row in self._free if row != delta.row]
-        self._next_row = max(self._next_row, delta.row + 1)
+        self._free.hold(delta.row)
         self.changes += 1
 
     def _place(self, key: tuple[PlanKind, str], kept: KeptPlan) -> None:
         self._counts[key[0]] += key not in self._kept
         self._kept[key] = kept
         self._by_row[kept.row] = kept
-
-    def _take_row(self) -> int:
-        if self._free:
-            return self._free.pop()
-        self._next_row += 1
-        return self._next_row - 1
 
     def _mark(self, row: int, plan_id: str) -> None:
         self._dirty[row] = plan_id

@@ -30,6 +30,7 @@ from engine.policies import (
     Rollout,
 )
 from engine.refusals import CommandRefused, Refusal, violation
+from engine.state.free_rows import FreeRows
 from engine.state.rows import RowDelta, RowTable
 
 _RECORD: Final = struct.Struct("<q")
@@ -86,8 +87,7 @@ class PolicyRows:
         self._overrides: dict[tuple[str, str], Override] = {}
         self._rows: dict[Key, int] = {}
         self._keys: dict[int, Key] = {}
-        self._free: list[int] = []
-        self._next_row = 0
+        self._free = FreeRows()
         # Rows the open commit group must write, with the name of what stands or stood there.
         self._dirty: dict[int, str] = {}
         self._effects: list[tuple[int | str, ...]] = []
@@ -237,9 +237,7 @@ class PolicyRows:
         key = self._restored(delta.payload or b"", etag)
         self._rows[key] = delta.row
         self._keys[delta.row] = key
-        self._free += range(self._next_row, delta.row)
-        self._free = [row for row in self._free if row != delta.row]
-        self._next_row = max(self._next_row, delta.row + 1)
+        self._free.hold(delta.row)
         self.changes += 1
 
     def broken(self) -> str | None:
@@ -277,8 +275,7 @@ class PolicyRows:
 
     def _mark(self, key: Key) -> None:
         if key not in self._rows:
-            row = self._free.pop() if self._free else self._next_row
-            self._next_row = max(self._next_row, row + 1)
+            row = self._free.take()
             self._rows[key] = row
             self._keys[row] = key
         self._dirty[self._rows[key]] = key[0]
@@ -287,7 +284,7 @@ class PolicyRows:
     def _drop(self, key: Key) -> None:
         row = self._rows.pop(key)
         del self._keys[row]
-        self._free.append(row)
+        self._free.give_back(row)
         self._dirty[row] = key[0]
         self.changes += 1
 

@@ -12,7 +12,8 @@ from engine.kernels.columns import AGENT_ROWS, CONTACT_ROWS, ESTIMATE_ROWS, OFFE
 # decisions are numbered from. 4: scheduled and interrupted contacts, consults, and totals of
 # matching windows. 5: plans. 6: policies, activations, choices and diversions.
 # 7: policies that have acted on a contact; agents opened, in what an activation counts.
-SCHEMA_VERSION: Final = 7
+# 8: contacts that cross to other cells.
+SCHEMA_VERSION: Final = 8
 
 
 class RowTable(IntEnum):
@@ -35,6 +36,10 @@ class RowTable(IntEnum):
     ACTIVATION = 8
     # How often what policies offer in a queue is taken.
     ACCEPTANCE = 9
+    # A contact on its way to another cell.
+    CROSSING = 10
+    # What was said of the crossings of another cell, by its name.
+    RECEIVED = 11
 
 
 class DamagedRow(ValueError):

@@ -122,8 +122,8 @@ def test_a_diversion_is_refused_with_its_place(old: str, new: str, problem: str 
          "4:1: spec: expected no action offer_choice; a policy with one is a DiversionPolicy"),
         (OVERFLOW, "OverflowPolicy", "DiversionPolicy",
          "4:1: spec: expected an action offer_choice; a policy without one is an OverflowPolicy"),
-        (OVERFLOW, "{queue: porto}", "{queue: porto, cell: north}",
-         "7:14: spec.actions[0].overflow: expected exactly one of queue, cell"),
+        (OVERFLOW, "{queue: porto}", "{cell: north}",
+         "7:14: spec.actions[0].overflow: expected queue, got none"),
         (OVERFLOW, "overflow: {queue: porto}", "change_priority: {to: 1001}", None),
         (OVERFLOW, "queue.waiting > 4}", "target.waiting < 4}\n  schedule: {periods: [{begins: "
          "24:01, ends: 1:00}]}", None),
