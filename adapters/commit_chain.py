@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import Coroutine
 from typing import Final, TypeVar
 
@@ -12,6 +13,8 @@ from adapters.commit_log import CommitGroup, CommitLog, DoubtRemains, InDoubt, L
 _log = structlog.get_logger(__name__)
 
 _IN_DOUBT_TRIES: Final = 3
+# An append that takes longer keeps new work out: what is taken in behind it waits as long.
+STALLED_AFTER_S: Final = 0.25
 
 Result = TypeVar("Result")
 
@@ -34,6 +37,8 @@ class CommitChain:
         self._lease = log if isinstance(log, LeasedLog) else None
         self._ownership = Ownership(0, b"", 0)
         self._tokens = Tokens()
+        # When the append that is under way began; None for none.
+        self._append_began_s: float | None = None
 
     @property
     def sequence(self) -> int:
@@ -52,7 +57,10 @@ class CommitChain:
 
     @property
     def is_stalled(self) -> bool:
-        """Whether commits do not come through, as far as a lease can tell."""
+        """Whether commits do not come through: one takes long, or as far as a lease can tell."""
+        began_s = self._append_began_s
+        if began_s is not None and time.monotonic() - began_s > STALLED_AFTER_S:
+            return True
         return self._lease is not None and self._lease.is_stalled
 
     @property
@@ -116,6 +124,13 @@ class CommitChain:
         CommitLogError
             The group is not in the log, or nobody knows.
         """
+        self._append_began_s = time.monotonic()
+        try:
+            await self._append(group)
+        finally:
+            self._append_began_s = None
+
+    async def _append(self, group: CommitGroup) -> None:
         token = self._tokens.take()
         cause = ""
         for tried in range(_IN_DOUBT_TRIES):

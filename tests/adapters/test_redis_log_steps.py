@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from adapters.commit_chain import STALLED_AFTER_S
 from adapters.dispatch_loop import DispatchLoop
 from adapters.errors import CallRefused
 from adapters.memory_log import CrashInjected
@@ -188,6 +189,29 @@ async def test_owner_that_was_held_up_asks_before_it_answers(
     queue = UpsertQueueRequest(queue=Queue(queue_id="q2"))
     assert await outcome(put(loop, queue), 2.0) == "UNAVAILABLE"
     assert loop.lost.is_set()
+    await loop.stop()
+
+
+async def test_commit_that_takes_long_keeps_new_work_out(
+    new_cell: NewCell, server: RedisServer
+) -> None:
+    """Long before the lease tells anything: what came in behind it would wait as long."""
+    loop = await started(new_cell(server.url).log(lease_ms=60_000, answer_within_s=30.0))
+    await floor(loop)
+    server.pause()
+    try:
+        waiting = put(loop, routing("c0"))
+        await asyncio.sleep(STALLED_AFTER_S / 5)
+        behind = put(loop, routing("c1"))
+        await asyncio.sleep(STALLED_AFTER_S)
+        with pytest.raises(CallRefused, match="its log does not answer") as caught:
+            put(loop, routing("c2"))
+        assert (caught.value.reason, caught.value.retry_after_ms) == ("OVERLOADED", 50)
+        assert loop.is_open
+    finally:
+        server.resume()
+    await asyncio.wait_for(asyncio.gather(waiting, behind), 5)
+    assert (await send(loop, routing("c2"))).position == 3
     await loop.stop()
 
 
