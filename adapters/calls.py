@@ -20,6 +20,7 @@ from adapters import (
     routing_service,
     telemetry_service,
 )
+from adapters.crossings import service as crossing_service
 from adapters.dispatch_loop import DispatchLoop
 from adapters.errors import CallRefused
 from adapters.methods import Method
@@ -40,6 +41,7 @@ METHODS: Final[tuple[Method, ...]] = (
     *decision_service.METHODS,
     *telemetry_service.METHODS,
     *policy_service.METHODS,
+    *crossing_service.METHODS,
 )
 METHOD_BY_NAME: Final[Mapping[str, Method]] = {method.name: method for method in METHODS}
 WRITES: Final = frozenset(method.name for method in METHODS if method.is_write)

@@ -45,4 +45,5 @@ def diversion_message(diversion: Diversion) -> contact_pb2.Diversion:
         version=diversion.version,
         activation=diversion.activation,
         outcome=diversion.outcome,  # type: ignore[arg-type]
+        cell=diversion.cell,
     )

@@ -245,13 +245,14 @@ def _serve(settings: "Settings") -> int:
 def _run(settings: "Settings", output: "LogOutput") -> int:
     import uvloop
 
-    from adapters.placement.settings import require_shareable
+    from adapters.placement.settings import require_neighbours, require_shareable
     from adapters.security.protection import require_protection
     from engine.refusals import BadConfiguration
 
     try:
         require_protection(settings, settings.address, channelz=settings.channelz)
         require_shareable(settings, settings.log, settings.address)
+        require_neighbours(settings, settings.cells)
     except BadConfiguration as error:
         return _failed(error, ExitCode.SETTINGS)
     # Only now: it has the kernels loaded, or compiled.

@@ -103,7 +103,7 @@ class DispatchLoop:
         self._settings = settings
         self._metrics = metrics
         self._inbox: deque[Call] = deque()
-        self._engine = Engine(settings.limits)
+        self._engine = Engine(settings.limits, settings.neighbours)
         self._clock_not_before = clock_not_before
         self._clock = clock_not_before(0)
         self._replies = ReplyWindow(settings.reply_window_ms, settings.replies_max)

@@ -73,6 +73,9 @@ def sentences(
         yield f"It is put off for another {_seconds(left_ms)}."
     elif contact.diversion is not None and contact.state is ContactState.DIVERTED:
         diversion = contact.diversion
+        if diversion.cell:
+            yield f"It is on its way to queue {diversion.queue_id} of cell {diversion.cell}."
+            return
         channel = diversion.channel.name.lower().replace("_", " ")
         yield f"Its customer went on by {channel} in queue {diversion.queue_id}."
     if contact.choice is not None:

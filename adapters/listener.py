@@ -20,6 +20,7 @@ from grpc_status import rpc_status
 from adapters import streams
 from adapters.calls import METHODS, WRITES, Cells, parse
 from adapters.channel_options import channel_options
+from adapters.crossings.service import TARGET_READS
 from adapters.errors import CallRefused, as_error, as_status, invalid, overloaded, unavailable
 from adapters.grpc_frames import GrpcFrames
 from adapters.methods import Method
@@ -175,7 +176,7 @@ class Listener:
         handlers["RoutingService"]["RouteBatch"] = grpc.unary_unary_rpc_method_handler(
             self._counted("unary", "RoutingService", "RouteBatch", self._route_batch)
         )
-        for read in (*READS, *POLICY_READS):
+        for read in (*READS, *POLICY_READS, *TARGET_READS):
             handlers[read.service][read.name] = grpc.unary_unary_rpc_method_handler(
                 self._counted("unary", read.service, read.name, self._sensed(read))
             )

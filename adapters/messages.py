@@ -5,7 +5,7 @@ from typing import Final
 
 from adapters.choice_messages import choice_message, diversion_message
 from adapters.definitions import agent_definition, queue_definition, weights_message
-from engine.commands import Requirements
+from engine.commands import Relaxation, Requirements
 from engine.effects import Effect, EffectKind
 from engine.engine import Engine, Outcome
 from engine.kernels import columns
@@ -94,6 +94,18 @@ def requirements_message(asked: Requirements) -> contact_pb2.Requirements:
     )
 
 
+def relaxation_messages(steps: Relaxation) -> list[contact_pb2.RelaxationStep]:
+    """What a contact asks for instead, step by step."""
+    return [
+        contact_pb2.RelaxationStep(
+            after_ms=step.after_ms,
+            requirements=requirements_message(step.requirements),
+            priority=step.priority,
+        )
+        for step in steps
+    ]
+
+
 def contact_message(engine: Engine, view: ContactView) -> contact_pb2.Contact:
     """A contact as it stands."""
     cell = engine.cell
@@ -117,14 +129,7 @@ def contact_message(engine: Engine, view: ContactView) -> contact_pb2.Contact:
         rejection_reason=view.rejection_reason.value,  # type: ignore[arg-type]
         offers_failed=view.offers_failed,
         expires_at_ms=view.expires_at_ms,
-        relaxation=[
-            contact_pb2.RelaxationStep(
-                after_ms=step.after_ms,
-                requirements=requirements_message(step.requirements),
-                priority=step.priority,
-            )
-            for step in view.relaxation
-        ],
+        relaxation=relaxation_messages(view.relaxation),
         relaxation_steps_taken=view.relaxation_steps_taken,
         offers=[
             contact_pb2.Offer(
@@ -143,6 +148,7 @@ def contact_message(engine: Engine, view: ContactView) -> contact_pb2.Contact:
         past_agent_ids=[cell.agents.slots.ids[row] for row in view.past_agent_rows],
         hops=view.hops,
         continues_contact_id=view.continues_contact_id,
+        from_cell=view.from_cell,
     )
     if view.choice is not None:
         message.choice.CopyFrom(choice_message(view.choice))

@@ -15,6 +15,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
+from adapters.crossings.metrics import CrossingFamilies
 from adapters.floor_metrics import render_cells, render_queues
 from adapters.hot_histogram import HotHistogramFamily
 from adapters.placement.metrics import PlacementMetrics
@@ -98,6 +99,7 @@ class Metrics:
         )
         self.access = AccessMetrics(self.registry)
         self.placement = PlacementMetrics(self.registry)
+        self.crossings = CrossingFamilies(self.registry)
         self.sensing = SensingFamilies(self.registry)
         self.policies = PolicyFamilies(self.registry)
         self.feeds = FeedFamilies(self.registry)

@@ -18,6 +18,7 @@ import structlog
 from adapters.calls import Cells
 from adapters.clock import wall_ms
 from adapters.commit_log import CommitLog
+from adapters.crossings.opening import carry, neighbours_of, open_links
 from adapters.dispatch_loop import DispatchLoop
 from adapters.memory_log import MemoryLog, MemoryStore
 from adapters.metrics import CellMetrics, Metrics
@@ -87,6 +88,7 @@ class OpenCells:
         self._loops: dict[str, DispatchLoop] = {}
         self._sensing: dict[str, SensingThread] = {}
         self.cells = Cells(self._loops, self._sensing)
+        self._links = open_links(settings, self.cells)
 
     async def open(self, name: str, owner: str) -> DispatchLoop:
         """
@@ -101,7 +103,7 @@ class OpenCells:
         """
         settings, metrics = self._settings, self.metrics.cell(name)
         log = _open_log(settings, name, metrics)
-        loop = DispatchLoop(name, log, _loop_settings(settings), metrics)
+        loop = DispatchLoop(name, log, _loop_settings(settings, name), metrics)
         cell = self._open[name] = OpenCell(loop)
         try:
             await loop.start(owner)
@@ -123,7 +125,8 @@ class OpenCells:
             told = self.metrics.sensing.of(loop.cell)
             cell.sensing = open_sensing(settings, loop, told, self._cores)
         following = await follow_policies(settings, loop, self.metrics, cell.sensing)
-        cell.tasks += [asyncio.create_task(work) for work in following]
+        carrying = carry(loop, self._links, self.metrics.crossings.of(loop.cell), cell.sensing)
+        cell.tasks += [asyncio.create_task(work) for work in (*following, *carrying)]
         if cell.sensing is not None:
             await cell.sensing.start()
 
@@ -150,6 +153,7 @@ class OpenCells:
         """Give every cell up, those that are still being opened as well."""
         for name in list(self._open):
             await self.close(name)
+        await self._links.close()
 
 
 def path_of(settings: Settings, cell: str) -> Path:
@@ -169,14 +173,16 @@ async def warm_up(settings: Settings) -> None:
     )
     opened = OpenCells(idle, Metrics(), ())
     cell = OpenCell(
-        DispatchLoop("", MemoryLog(MemoryStore()), _loop_settings(idle), opened.metrics.cell(""))
+        DispatchLoop(
+            "", MemoryLog(MemoryStore()), _loop_settings(idle, ""), opened.metrics.cell("")
+        )
     )
     await cell.loop.start("")
     await opened.begin(cell)
     await opened.end(cell)
 
 
-def _loop_settings(settings: Settings) -> LoopSettings:
+def _loop_settings(settings: Settings, cell: str) -> LoopSettings:
     limits = Limits(
         contacts_max=settings.contacts_max,
         agents_max=settings.agents_max,
@@ -190,6 +196,7 @@ def _loop_settings(settings: Settings) -> LoopSettings:
         settings.inbox_max,
         settings.reply_window_ms,
         settings.replies_max,
+        neighbours_of(settings, cell),
         loads_beside=settings.placement,
     )
 

@@ -44,7 +44,8 @@ async def check(
         return await in_thread(_check, texts, [], Estate())
     others = [Source(item.name, item.text) for item in _in_force(engine) if item.name != but]
     skills, tags = engine.read.names_of_agents()
-    estate = Estate(queues=frozenset(engine.read.queue_ids()), groups=tags, skills=skills)
+    queues, cells = frozenset(engine.read.queue_ids()), frozenset(engine.neighbours)
+    estate = Estate(queues=queues, groups=tags, cells=cells, skills=skills)
     return await in_thread(_check, texts, others, estate)
 
 

@@ -27,7 +27,7 @@ async def recovered(
 
 
 def _recovered(state: LoadedState, cell: str, settings: LoopSettings) -> tuple[Engine, ReplyWindow]:
-    engine = Engine(settings.limits)
+    engine = Engine(settings.limits, settings.neighbours)
     try:
         engine.load(state.rows)
     except DamagedRow as damaged:

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, NamedTuple, get_args, get_origin
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from adapters.addresses import split_address
+from adapters.cell_names import is_cell
 from adapters.placement.settings import PLACEMENT_SHAPES, PlacementSettings
 from adapters.policy_files.settings import POLICY_SHAPES, PolicySettings
 from adapters.redis_log.address import EXPECTED, parse_redis_url, redacted
@@ -185,7 +186,7 @@ class Settings(TelemetrySettings, PolicySettings, PlacementSettings, SecuritySet
     @field_validator("cells")
     @classmethod
     def _check_cells(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value or len(set(value)) < len(value) or not all(map(_is_cell, value)):
+        if not value or len(set(value)) < len(value) or not all(map(is_cell, value)):
             raise ValueError
         return value
 
@@ -229,10 +230,6 @@ _PARTS: Final = (
     *PlacementSettings.model_fields,
 )
 _LISTED: Final = (*(name for name in Settings.model_fields if name not in _PARTS), *_PARTS)
-
-
-def _is_cell(name: str) -> bool:
-    return name.isascii() and name.replace("-", "").replace("_", "").isalnum()
 
 
 class BadSettings(BadConfiguration):

@@ -33,6 +33,8 @@ class LoopSettings:
         How long replies are kept for retries, milliseconds.
     replies_max
         How many replies are kept for retries.
+    neighbours
+        Other cells that contacts may cross to.
     loads_beside
         Whether the cell is made of its rows beside the loop: other cells of the process go on.
     """
@@ -41,11 +43,12 @@ class LoopSettings:
     inbox_max: int = 4_096
     reply_window_ms: int = 600_000
     replies_max: int = 1_000_000
+    neighbours: tuple[str, ...] = ()
     loads_beside: bool = False
 
 
 # Methods that bring contacts.
-NEW_CONTACTS: Final = ("Route", "RouteBatch")
+NEW_CONTACTS: Final = ("Route", "RouteBatch", "ReceiveContact")
 
 
 @dataclass(slots=True)

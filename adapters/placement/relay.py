@@ -15,10 +15,10 @@ from google.rpc import code_pb2, status_pb2
 from grpc_status import rpc_status
 
 from adapters.errors import CallRefused, unavailable
+from adapters.placement.access import access_to_engines
 from adapters.placement.metrics import PlacementMetrics
 from adapters.security.door import Admission
 from adapters.settings import Settings
-from headgate.access import Access
 from headgate.engines import OPTIONS
 from headgate.v1.error_pb2 import NotOwner
 
@@ -62,14 +62,8 @@ class Relay:
     def __init__(self, settings: Settings, metrics: PlacementMetrics) -> None:
         self._settings = settings
         self._metrics = metrics
-        # A certificate is shown where one is asked for; who calls, the caller's own token says.
-        shows = bool(settings.tls_client_ca_file)
-        self._access = Access(
-            tls=settings.is_encrypted,
-            ca_file=settings.relay_ca_file,
-            certificate_file=settings.tls_certificate_file if shows else "",
-            key_file=settings.tls_key_file if shows else "",
-        )
+        # Who calls, the caller's own token says.
+        self._access = access_to_engines(settings)
         self._channels: dict[str, grpc.aio.Channel] = {}
 
     def around(self, path: str, handle: Handle) -> Handle:

@@ -1,11 +1,12 @@
-"""Settings of `headgate serve` that matter where several engines share cells."""
+"""Settings of `headgate serve` that matter where engines share cells, or contacts cross them."""
 
 from typing import Final, Literal
 
 from pydantic import Field, field_validator
 
 from adapters.addresses import is_everywhere, split_address
-from adapters.readable_file import PEM_FILE, readable
+from adapters.cell_names import is_cell
+from adapters.readable_file import PEM_FILE, READABLE_FILE, readable
 from adapters.redis_log.settings import REDIS_SHAPES, RedisSettings
 from engine.refusals import BadConfiguration
 
@@ -18,6 +19,8 @@ PLACEMENT_SHAPES: Final = {
     "advertised_address": "HOST:PORT with a port of 1 to 65535, an IPv6 host in brackets, or "
     "nothing",
     "relay_ca_file": PEM_FILE,
+    "neighbours": "cells, each once, some as NAME=HOST:PORT",
+    "neighbour_token_file": READABLE_FILE,
 }
 
 
@@ -58,7 +61,37 @@ class PlacementSettings(RedisSettings):
         description="Certificates to trust in TLS to other engines, PEM; nothing for the system's.",
     )
 
-    _check_relay_file = field_validator("relay_ca_file")(readable)
+    neighbours: tuple[str, ...] = Field(
+        (),
+        description="Cells that policies may send contacts to, comma-separated: names of cells, or "
+        "NAME=HOST:PORT of another engine's, or of one of several that share it.",
+    )
+    neighbour_token_file: str = Field(
+        "", description="Token to show to the engines of other neighbours; its role is engine."
+    )
+
+    _check_relay_file = field_validator("relay_ca_file", "neighbour_token_file")(readable)
+
+    @field_validator("neighbours", mode="before")
+    @classmethod
+    def _split_neighbours(cls, value: object) -> object:
+        return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
+
+    @field_validator("neighbours")
+    @classmethod
+    def _check_neighbours(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = [item.partition("=")[0] for item in value]
+        addresses = [item.partition("=")[2] for item in value if "=" in item]
+        are_addresses = all(split_address(address)[1] for address in addresses)
+        if len(set(names)) < len(names) or not (are_addresses and all(map(is_cell, names))):
+            raise ValueError
+        return value
+
+    @property
+    def neighbour_addresses(self) -> dict[str, str]:
+        """Where to ask for each neighbour, "" for those of this engine or of its fleet."""
+        parts = (item.partition("=") for item in self.neighbours)
+        return {name: address for name, _, address in parts}
 
     @field_validator("advertised_address")
     @classmethod
@@ -66,6 +99,21 @@ class PlacementSettings(RedisSettings):
         if value and split_address(value)[1] == 0:
             raise ValueError
         return value
+
+
+def require_neighbours(settings: PlacementSettings, cells: tuple[str, ...]) -> None:
+    """
+    See whether it is known where each neighbour is.
+
+    Raises
+    ------
+    BadConfiguration
+        One has no address and is no cell of this engine.
+    """
+    for name, address in settings.neighbour_addresses.items():
+        if not address and name not in cells:
+            expected = f"{name}=HOST:PORT, or one of the cells {', '.join(cells)}"
+            raise BadConfiguration("neighbours", name, expected)
 
 
 def require_shareable(settings: PlacementSettings, log: str, address: str) -> None:

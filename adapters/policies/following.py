@@ -8,7 +8,7 @@ engine as one command a second; what could not be brought is brought with the ne
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final
@@ -26,6 +26,7 @@ from adapters.turn import Call
 from engine.acting.rulebook import Rulebook
 from engine.deciding.deciding import Deciding
 from engine.engine import Engine
+from engine.policy.actions import Target
 from engine.policy.guards import Switches
 from engine.steering import Shift, Steer
 
@@ -64,6 +65,7 @@ class PolicyFollower:
         self._seen: tuple[Engine | None, int] = (None, -1)
         self._following = asyncio.Lock()
         self._has_resumed = False
+        self._targets: Collection[Target] = ()
         # What has not reached the engine yet, and whether anything was on when it last did.
         self._shifts: list[Shift] = []
         self._was_on = False
@@ -87,6 +89,10 @@ class PolicyFollower:
             switches.load(policies.switches())
             self._hand(partial(_set_switches, switches))
             await self._compile(engine)
+
+    def targets(self) -> Collection[Target]:
+        """Queues of other cells that policies in force would move contacts to."""
+        return self._targets
 
     def show_compiled(self, *, are_compiled: bool) -> None:
         """Show whether kernels evaluate the conditions in force."""
@@ -138,6 +144,8 @@ class PolicyFollower:
     def _use(self, prepared: Prepared) -> None:
         engine = self._cell.engine
         engine.desk.use(Rulebook(prepared.policies, prepared.routing))
+        found = (item.compiled.policy.spec.target for item in prepared.policies)
+        self._targets = {target for target in found if target is not None and target.cell}
         self._metrics.show(prepared)
         begun = {item.subject: item.began_ms for item in engine.cell.activations.open()}
         resumes, self._has_resumed = not self._has_resumed, True

@@ -24,6 +24,8 @@ class Role(enum.StrEnum):
     AUTHOR = "author"
     # Sees all, changes nothing.
     READER = "reader"
+    # The engine of another cell, which brings contacts that cross to this one.
+    ENGINE = "engine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,9 @@ class Rule:
 
 
 NOBODY: Final = Rule(frozenset())
-_ALL: Final = Rule(frozenset(Role))
+_ENGINE: Final = Rule(frozenset({Role.ENGINE}))
+# Engines are told of what crosses, and of nothing else.
+_ALL: Final = Rule(frozenset(Role) - {Role.ENGINE})
 _GATEWAY: Final = Rule(frozenset({Role.GATEWAY}))
 _FLOOR: Final = Rule(frozenset({Role.GATEWAY, Role.OPERATOR}))
 _AUTHOR_AUDITED: Final = Rule(frozenset({Role.AUTHOR}), is_audited=True)
@@ -78,6 +82,9 @@ RULES: Final[Mapping[str, Rule]] = {
     "ChoiceService/RefuseChoice": _GATEWAY,
     "ChoiceService/ReturnContact": _GATEWAY,
     "ChoiceService/ReportDiversionOutcome": _GATEWAY,
+    "CrossingService/ReceiveContact": _ENGINE,
+    "CrossingService/RecallContact": _ENGINE,
+    "CrossingService/GetTarget": _ENGINE,
     # Gateways tell who has signed in with which skills.
     "AgentService/UpsertAgent": _SIGN_IN_AUDITED,
     "AgentService/GetAgent": _ALL,

@@ -72,7 +72,7 @@ class Client:
         self.routing, self.offers, self.choices = home.routing, home.offers, home.choices
         self.agents, self.queues, self.decisions = home.agents, home.queues, home.decisions
         self.events, self.telemetry, self.gateway = home.events, home.telemetry, home.gateway
-        self.policies = home.policies
+        self.policies, self.crossings = home.policies, home.crossings
 
     async def __aenter__(self) -> Self:
         return self

@@ -17,6 +17,7 @@ from headgate.access import Access, channel_to
 from headgate.v1 import (
     agent_service_pb2_grpc,
     choice_service_pb2_grpc,
+    crossing_service_pb2_grpc,
     decision_service_pb2_grpc,
     error_pb2,
     event_service_pb2_grpc,
@@ -55,6 +56,7 @@ class Stubs:
         self.channel = channel
         self.routing = routing_service_pb2_grpc.RoutingServiceStub(channel)
         self.offers = offer_service_pb2_grpc.OfferServiceStub(channel)
+        self.crossings = crossing_service_pb2_grpc.CrossingServiceStub(channel)
         self.choices = choice_service_pb2_grpc.ChoiceServiceStub(channel)
         self.agents = agent_service_pb2_grpc.AgentServiceStub(channel)
         self.queues = queue_service_pb2_grpc.QueueServiceStub(channel)

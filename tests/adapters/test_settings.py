@@ -81,6 +81,8 @@ OTHER_VALUES: dict[str, tuple[str, str, object]] = {
     "heartbeat_expiry_ms": ("777", "777", 777),
     "relay": ("on", '"on"', "on"),
     "relay_ca_file": (__file__, f'"{__file__}"', __file__),
+    "neighbours": ("a,b=h:1", '["a", "b=h:1"]', ("a", "b=h:1")),
+    "neighbour_token_file": (__file__, f'"{__file__}"', __file__),
     "telemetry_stream": ("redis://h:1", '"redis://h:1"', "redis://h:1"),
     "telemetry_stream_key": ("a:{b}", '"a:{b}"', "a:{b}"),
     "telemetry_stream_group": ("a:b", '"a:b"', "a:b"),
@@ -112,6 +114,11 @@ BAD_VALUES = [
     ("advertised_address", '"h"', "HOST:PORT"),  # no port
     ("relay", '"yes"', "'off', 'asked' or 'on'"),  # unknown word
     ("relay_ca_file", '"/nowhere.pem"', "readable PEM file"),
+    ("neighbours", '["a", "a=h:1"]', "each once"),  # twice
+    ("neighbours", '["a=h"]', "NAME=HOST:PORT"),  # no port
+    ("neighbours", '["a=h:0"]', "NAME=HOST:PORT"),  # nobody listens there
+    ("neighbours", '["a/b=h:1"]', "NAME=HOST:PORT"),  # no cell
+    ("neighbour_token_file", '"/nowhere"', "readable file"),
     ("heartbeat_ms", "10", "a whole number of 50 to 60000"),  # a flood
     ("telemetry_stream", '"h:1"', "nothing, or redis://HOST:PORT"),  # no scheme
     ("telemetry_stream", '"sqlite"', "nothing, or redis://HOST:PORT"),  # only log may be that

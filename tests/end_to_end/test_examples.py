@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.conftest import Serve
 from tests.end_to_end.serving import Served
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -115,6 +116,19 @@ def test_callers_of_the_example_choose_the_chat_and_one_comes_back(server: Serve
         assert told == (
             f"{asked}{asked}Ada is in advice-chat, after 1 hop\n"
             "Ben is back: CONTACT_STATE_QUEUED in advice\n"
+        )
+
+
+def test_call_of_the_example_is_answered_in_another_cell(serve: Serve) -> None:
+    """In an engine with two cells, as its head says; again, with all there already."""
+    settings = ("--cells", "north,south", "--set", "neighbours=north,south")
+    served = serve("--durability", "memory", *settings)
+    for told in told_twice("other_cell.py", served):
+        assert told == (
+            "Ada calls north, where nobody is\n"
+            "in north it is over: DIVERSION_OUTCOME_CONTINUED, in cell south\n"
+            "in south it is CONTACT_STATE_OFFERED, from cell north\n"
+            "sofia has answered\n"
         )
 
 

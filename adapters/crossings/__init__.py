@@ -1,0 +1,1 @@
+"""Contacts that cross to other cells: brought there, received here, and what is asked before."""
