@@ -23,7 +23,7 @@ from adapters.errors import CallRefused, overloaded, unavailable
 from adapters.security.audit import AuditTrail
 from adapters.security.callers import ANYBODY, NO_CALLERS, Caller, read_callers
 from adapters.security.certificates import ServerCertificate, names_of
-from adapters.security.key_set import KeySet
+from adapters.security.key_set import KeySet, source_of
 from adapters.security.metrics import AccessMetrics
 from adapters.security.refusals import Failure, NotKnown, not_let_in
 from adapters.security.roles import rule_of
@@ -156,7 +156,7 @@ class Door:
         self._web_tokens: WebTokens | None = None
         if settings.jwt_issuer:
             forget = self._known.clear
-            self._keys = KeySet(settings.jwt_keys, settings.jwt_ca_file, forget)
+            self._keys = KeySet(source_of(settings), settings.jwt_ca_file, forget)
             self._web_tokens = WebTokens(_terms(settings), self._keys)
         self._certificate: ServerCertificate | None = None
         if settings.is_encrypted:

@@ -1,9 +1,9 @@
 """
-Keys of the issuer of JSON Web Tokens: a JWKS in a file, or behind a URL.
+Keys of the issuer of JSON Web Tokens: a JWKS in a file, behind a URL, or where the issuer says.
 
-Behind a URL it is fetched again every few minutes, and at once when a token names a key that is not
-known, though not more often than `_AT_MOST_EVERY_S`. While it cannot be fetched the keys that are
-known go on counting, for a day.
+What is not in a file is fetched again every few minutes, and at once when a token names a key that
+is not known, though not more often than `_AT_MOST_EVERY_S`. While it cannot be fetched the keys
+that are known go on counting, for a day.
 """
 
 import asyncio
@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import aiohttp
 import jwt
 import structlog
 
-from adapters.security.settings import is_url
+from adapters.security.discovery import fetched, keys_url
+from adapters.security.settings import SecuritySettings, is_url
 from adapters.security.watched_files import WatchedFiles
 from engine.refusals import BadConfiguration
 
@@ -29,7 +30,6 @@ _FETCH_EVERY_S: Final = 300.0
 _AT_MOST_EVERY_S: Final = 10.0
 _STALE_S_MAX: Final = 86_400.0
 _TIMEOUT_S: Final = 5.0
-_BYTES_MAX: Final = 1_048_576
 _RSA: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 # Kind and curve of a key -> what it may sign with.
 _FITTING: Final[Mapping[tuple[str, str], frozenset[str]]] = {
@@ -96,6 +96,35 @@ def _key(entry: dict[str, object]) -> Key | None:
         return None
 
 
+class Source(NamedTuple):
+    """
+    Where keys are.
+
+    Attributes
+    ----------
+    place
+        Path of a file, or a URL; "" to ask the issuer, as `adapters.security.discovery`.
+    issuer
+        Who is asked then.
+    """
+
+    place: str
+    issuer: str = ""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether they are fetched."""
+        return not self.place or is_url(self.place)
+
+    def __str__(self) -> str:
+        return self.place or self.issuer
+
+
+def source_of(settings: SecuritySettings) -> Source:
+    """Where the settings have the issuer's keys."""
+    return Source(settings.jwt_keys, settings.jwt_issuer)
+
+
 class KeySet:
     """
     The issuer's keys, as far as they are known.
@@ -103,9 +132,9 @@ class KeySet:
     Parameters
     ----------
     source
-        Path of a file, or a URL.
+        Where they are.
     ca_file
-        Whom to trust at the URL, PEM; "" for whom the system trusts.
+        Whom to trust there, PEM; "" for whom the system trusts.
     forget
         Called when the keys are others than before: what was checked with those counts no more.
 
@@ -116,19 +145,19 @@ class KeySet:
     """
 
     def __init__(
-        self, source: str, ca_file: str = "", forget: Callable[[], None] = lambda: None
+        self, source: Source, ca_file: str = "", forget: Callable[[], None] = lambda: None
     ) -> None:
         self._source = source
         self._forget = forget
         self._keys: dict[str, Key] = {}
         self._fetched_s = self._tried_s = -_STALE_S_MAX
         self._fetching: asyncio.Task[bool] | None = None
-        self._file = WatchedFiles(() if is_url(source) else (source,))
-        if is_url(source):
+        self._file = WatchedFiles(() if source.is_remote else (source.place,))
+        if source.is_remote:
             self._tls = _trusting(ca_file)
         else:
             try:
-                self._keys = read_keys(Path(source).read_bytes())
+                self._keys = read_keys(Path(source.place).read_bytes())
             except (OSError, ValueError) as error:
                 what = f"a JWKS ({error})"
                 raise BadConfiguration(f"jwt_keys {source}", "something else", what) from None
@@ -136,7 +165,7 @@ class KeySet:
     @property
     def are_known(self) -> bool:
         """Whether tokens can be checked now."""
-        is_fresh = not is_url(self._source) or self._age_s() < _STALE_S_MAX
+        is_fresh = not self._source.is_remote or self._age_s() < _STALE_S_MAX
         return is_fresh and bool(self._keys)
 
     def find(self, key_id: str) -> Key | None:
@@ -150,7 +179,7 @@ class KeySet:
         Fetch the keys for the sake of one that is not known, unless they have just been; True when
         they are others now.
         """
-        if not is_url(self._source):
+        if not self._source.is_remote:
             return False
         if self._fetching is None:
             if time.monotonic() - self._tried_s < _AT_MOST_EVERY_S:
@@ -160,7 +189,7 @@ class KeySet:
 
     async def refresh(self) -> bool:
         """Read the file or fetch the URL where that is due; True when the keys are others now."""
-        if not is_url(self._source):
+        if not self._source.is_remote:
             return self._file.have_changed() and self._reread()
         pause_s = _FETCH_EVERY_S if self.are_known else _AT_MOST_EVERY_S
         return time.monotonic() - self._tried_s >= pause_s and await self.look_again()
@@ -170,25 +199,24 @@ class KeySet:
 
     def _reread(self) -> bool:
         try:
-            return self._take(Path(self._source).read_bytes())
+            return self._take(Path(self._source.place).read_bytes())
         except (OSError, ValueError) as error:
-            _log.warning("keys_not_reloaded", path=self._source, error=str(error))
+            _log.warning("keys_not_reloaded", path=self._source.place, error=str(error))
             return False
 
     async def _fetch(self) -> bool:
         self._tried_s = time.monotonic()
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
         try:
-            async with (
-                aiohttp.ClientSession(timeout=timeout, trust_env=True) as session,
-                session.get(self._source, ssl=self._tls, allow_redirects=False) as response,
-            ):
-                if response.status != 200:
-                    raise ValueError(f"status {response.status}")
-                is_changed = self._take(await response.content.read(_BYTES_MAX))
+            async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session:
+                place = self._source.place
+                url = place or await keys_url(session, self._source.issuer, self._tls)
+                is_changed = self._take(await fetched(session, url, self._tls))
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
             why = str(error) or type(error).__name__
-            _log.warning("keys_not_fetched", url=self._source, error=why, known=len(self._keys))
+            _log.warning(
+                "keys_not_fetched", url=str(self._source), error=why, known=len(self._keys)
+            )
             return False
         finally:
             self._fetching = None
@@ -203,7 +231,7 @@ class KeySet:
         self._keys = keys
         if is_changed:
             self._forget()
-            _log.info("keys_loaded", source=self._source, keys=sorted(keys))
+            _log.info("keys_loaded", source=str(self._source), keys=sorted(keys))
         return is_changed
 
 

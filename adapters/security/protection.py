@@ -8,8 +8,8 @@ from typing import Final
 from adapters.addresses import split_address
 from adapters.security.callers import read_callers
 from adapters.security.certificates import ServerCertificate
-from adapters.security.key_set import KeySet
-from adapters.security.settings import SecuritySettings
+from adapters.security.key_set import KeySet, source_of
+from adapters.security.settings import SecuritySettings, is_trusted_url
 from engine.refusals import BadConfiguration
 
 _EXPOSED: Final = (
@@ -36,7 +36,7 @@ def require_protection(settings: SecuritySettings, address: str, *, channelz: bo
     if settings.callers_file:
         read_callers(Path(settings.callers_file))
     if settings.jwt_issuer:
-        KeySet(settings.jwt_keys, settings.jwt_ca_file)
+        KeySet(source_of(settings), settings.jwt_ca_file)
     if settings.is_encrypted:
         ServerCertificate(
             settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file
@@ -56,12 +56,14 @@ def _require_pairs(settings: SecuritySettings) -> None:
         ("tls_key_file", "tls_certificate_file"),
         ("tls_client_ca_file", "tls_certificate_file"),
         ("jwt_issuer", "jwt_audience"),
-        ("jwt_issuer", "jwt_keys"),
         ("jwt_audience", "jwt_issuer"),
         ("jwt_keys", "jwt_issuer"),
     ):
         if getattr(settings, name) and not getattr(settings, other):
             raise BadConfiguration(other, "", f"a value, as {name} has one")
+    if settings.discovers_keys and not is_trusted_url(settings.jwt_issuer):
+        expected = "a value, as jwt_issuer is no https:// URL at which keys could be asked for"
+        raise BadConfiguration("jwt_keys", "", expected)
     if settings.tls_client_ca_file and not settings.asks_who_calls:
         expected = "a file that says what each certificate may do, as tls_client_ca_file is set"
         raise BadConfiguration("callers_file", "", expected)

@@ -14,7 +14,7 @@ _CLAIM: Final = "the name of a claim, a.b for b within a"
 ALGORITHMS: Final = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
 )  # fmt: skip
-_KEYS: Final = re.compile(r"https://\S+|http://(localhost|127\.0\.0\.1|\[::1\])[:/]\S*")
+_URL: Final = re.compile(r"https://\S+|http://(localhost|127\.0\.0\.1|\[::1\])[:/]\S*")
 _CLAIMS: Final = re.compile(r"[^\s.]+(\.[^\s.]+)*")
 # What those must be that are neither numbers nor words of a list.
 SECURITY_SHAPES: Final = {
@@ -39,6 +39,11 @@ SECURITY_SHAPES: Final = {
 def is_url(keys: str) -> bool:
     """Whether `jwt_keys` names a URL."""
     return "://" in keys
+
+
+def is_trusted_url(url: str) -> bool:
+    """Whether only who is meant can answer at a URL: by TLS, or on this machine."""
+    return _URL.fullmatch(url) is not None
 
 
 class SecuritySettings(BaseModel):
@@ -67,7 +72,11 @@ class SecuritySettings(BaseModel):
     )
     jwt_issuer: str = Field("", description="Issuer whose JSON Web Tokens are taken.")
     jwt_audience: str = Field("", description="Audience that those tokens must be for.")
-    jwt_keys: str = Field("", description="Where the issuer's keys are, a JWKS: URL or file.")
+    jwt_keys: str = Field(
+        "",
+        description="Where the issuer's keys are, a JWKS: URL or "
+        "file; nothing to ask the issuer, where it is a URL.",
+    )
     jwt_ca_file: str = Field(
         "", description="Certificates to trust at that URL, PEM; nothing for the system's."
     )
@@ -114,7 +123,7 @@ class SecuritySettings(BaseModel):
     @field_validator("jwt_keys")
     @classmethod
     def _check_keys(cls, value: str) -> str:
-        is_right = _KEYS.fullmatch(value) if is_url(value) else os.access(value, os.R_OK)
+        is_right = is_trusted_url(value) if is_url(value) else os.access(value, os.R_OK)
         if value and not is_right:
             raise ValueError
         return value
@@ -142,6 +151,11 @@ class SecuritySettings(BaseModel):
     def is_encrypted(self) -> bool:
         """Whether the gRPC port speaks TLS."""
         return bool(self.tls_certificate_file)
+
+    @property
+    def discovers_keys(self) -> bool:
+        """Whether the issuer itself is asked where its keys are."""
+        return bool(self.jwt_issuer and not self.jwt_keys)
 
     @property
     def asks_who_calls(self) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from adapters.security import key_set
-from adapters.security.key_set import KeySet
+from adapters.security.key_set import KeySet, Source
 from adapters.security.refusals import Failure
 from adapters.security.web_tokens import Terms, WebTokens
 from engine.refusals import BadConfiguration
@@ -26,6 +26,17 @@ class Published:
         self.body: bytes | None = None
         self.asked = 0
         self.url = ""
+        self.discovered: dict[str, object] = {}
+
+    @property
+    def name(self) -> str:
+        """The issuer, as a URL below which it tells of itself."""
+        return self.url.removesuffix("/keys")
+
+    async def tell(self, _: web.Request) -> web.Response:
+        """Say where the keys are."""
+        told = {"issuer": self.name, "jwks_uri": self.url} | self.discovered
+        return web.json_response(told, status=self.status)
 
     async def answer(self, _: web.Request) -> web.Response:
         """Give the keys."""
@@ -40,6 +51,7 @@ async def published(tmp_path: Path) -> AsyncIterator[Published]:
     found = Published(Issuer(tmp_path / "keys.json"))
     app = web.Application()
     app.router.add_get("/keys", found.answer)
+    app.router.add_get("/.well-known/openid-configuration", found.tell)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -56,10 +68,42 @@ def tokens_of(keys: KeySet) -> WebTokens:
 
 async def test_keys_are_fetched_when_first_needed_and_then_known(published: Published) -> None:
     """One fetch serves every token after it."""
-    tokens = tokens_of(KeySet(published.url))
+    tokens = tokens_of(KeySet(Source(published.url)))
     for _ in range(3):
         assert (await tokens.caller_of(published.issuer.token())).name == "crm"
     assert published.asked == 1
+
+
+@pytest.mark.parametrize("ending", ["", "/"])
+async def test_keys_are_where_the_issuer_says(published: Published, ending: str) -> None:
+    """Of a provider only its name need be known."""
+    issuer = published.name + ending
+    published.discovered = {"issuer": issuer}
+    tokens = WebTokens(Terms(issuer, AUDIENCE, ("RS256",)), KeySet(Source("", issuer)))
+    assert (await tokens.caller_of(published.issuer.token(iss=issuer))).name == "crm"
+    assert published.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [
+        ({"issuer": "https://other.example"}, 200),
+        ({"issuer": None}, 200),
+        ({"jwks_uri": "http://elsewhere.example/keys"}, 200),  # anybody could answer
+        ({"jwks_uri": "file:///etc/passwd"}, 200),
+        ({"jwks_uri": None}, 200),
+        ({}, 404),
+        ({}, 302),
+    ],
+)
+async def test_issuer_that_says_something_else_is_not_believed(
+    published: Published, wrong: dict[str, object], status: int
+) -> None:
+    published.discovered, published.status = wrong, status
+    keys = KeySet(Source("", published.name))
+    assert not await keys.look_again()
+    assert not keys.are_known
+    assert published.asked == 0
 
 
 async def test_key_that_is_not_known_is_looked_for_but_not_at_every_call(
@@ -67,7 +111,7 @@ async def test_key_that_is_not_known_is_looked_for_but_not_at_every_call(
 ) -> None:
     """After a rotation the first token finds the new key; forged ids do not flood the issuer."""
     forgotten: list[bool] = []
-    tokens = tokens_of(KeySet(published.url, forget=lambda: forgotten.append(True)))
+    tokens = tokens_of(KeySet(Source(published.url), forget=lambda: forgotten.append(True)))
     await tokens.caller_of(published.issuer.token())
     published.issuer.rotate("second")
     for _ in range(5):
@@ -84,7 +128,7 @@ async def test_key_that_was_withdrawn_counts_no_more(
     published: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next fetch forgets it."""
-    keys = KeySet(published.url)
+    keys = KeySet(Source(published.url))
     before = published.issuer.token()
     await tokens_of(keys).caller_of(before)
     published.issuer.rotate("second", keep=False)
@@ -115,7 +159,7 @@ async def test_answer_that_is_no_key_set_leaves_keys_as_they_are(
     """Calls go on while the issuer has trouble; who was never heard is not believed."""
     monkeypatch.setattr(key_set, "_FETCH_EVERY_S", 0.0)
     monkeypatch.setattr(key_set, "_AT_MOST_EVERY_S", 0.0)
-    keys, never = KeySet(published.url), KeySet(published.url)
+    keys, never = KeySet(Source(published.url)), KeySet(Source(published.url))
     assert await keys.refresh()
     published.status, published.body = status, body
     assert not await keys.refresh()
@@ -129,7 +173,7 @@ async def test_keys_that_are_a_day_old_count_no_more(
     published: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever keeps the issuer away must not keep a withdrawn key alive."""
-    keys = KeySet(published.url)
+    keys = KeySet(Source(published.url))
     await keys.refresh()
     monkeypatch.setattr(key_set, "_STALE_S_MAX", 0.0)
     found = await failure(tokens_of(keys), published.issuer.token())
@@ -139,7 +183,7 @@ async def test_keys_that_are_a_day_old_count_no_more(
 async def test_file_of_keys_is_read_again_when_it_changes(tmp_path: Path) -> None:
     """And left as it was when it becomes something else."""
     issuer = Issuer(tmp_path / "keys.json")
-    keys = KeySet(str(issuer.path))
+    keys = KeySet(Source(str(issuer.path)))
     assert not await keys.refresh()
     issuer.rotate("second", keep=False)
     assert await keys.refresh()
@@ -155,7 +199,7 @@ def test_file_that_is_no_key_set_is_refused_at_the_start(text: str, tmp_path: Pa
     path = tmp_path / "keys"
     path.write_text(text)
     with pytest.raises(BadConfiguration, match=f"jwt_keys {path}: expected a JWKS"):
-        KeySet(str(path))
+        KeySet(Source(str(path)))
 
 
 def test_authorities_that_are_none_are_refused(tmp_path: Path) -> None:
@@ -163,7 +207,7 @@ def test_authorities_that_are_none_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "ca.pem"
     path.write_text("nothing")
     with pytest.raises(BadConfiguration, match="jwt_ca_file"):
-        KeySet("https://issuer.example/keys", str(path))
+        KeySet(Source("https://issuer.example/keys"), str(path))
 
 
 def test_private_parts_and_encryption_keys_are_passed_over() -> None:

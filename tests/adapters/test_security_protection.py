@@ -71,6 +71,13 @@ def test_name_nobody_knows_is_left_to_be_told_when_it_is_listened_on() -> None:
     assert not is_exposed("no-such-host.invalid:1")
 
 
+def test_issuer_that_is_no_url_cannot_be_asked_for_its_keys() -> None:
+    """One that is says itself where they are."""
+    told = refusal(jwt_issuer="acme", jwt_audience="headgate")
+    assert told.startswith("jwt_keys: expected a value, as jwt_issuer is no https:// URL")
+    check(jwt_issuer="https://issuer.example", jwt_audience="headgate")
+
+
 @pytest.mark.parametrize(
     ("given", "missing"),
     [
@@ -78,7 +85,6 @@ def test_name_nobody_knows_is_left_to_be_told_when_it_is_listened_on() -> None:
         (("tls_key_file",), "tls_certificate_file"),
         (("tls_client_ca_file",), "tls_certificate_file"),
         (("jwt_issuer",), "jwt_audience"),
-        (("jwt_issuer", "jwt_audience"), "jwt_keys"),
         (("jwt_audience",), "jwt_issuer"),
         (("jwt_keys",), "jwt_issuer"),
     ],

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from adapters.security.callers import Caller
-from adapters.security.key_set import KeySet
+from adapters.security.key_set import KeySet, Source
 from adapters.security.refusals import Failure, NotKnown
 from adapters.security.roles import Role
 from adapters.security.web_tokens import Terms, WebTokens
@@ -32,7 +32,7 @@ def issuer(tmp_path_factory: pytest.TempPathFactory) -> Issuer:
 def web_tokens(issuer: Issuer, **terms: Any) -> WebTokens:
     """What takes its tokens."""
     given = {"algorithms": ("RS256", "ES256")} | terms
-    return WebTokens(Terms(ISSUER, AUDIENCE, **given), KeySet(str(issuer.path)))
+    return WebTokens(Terms(ISSUER, AUDIENCE, **given), KeySet(Source(str(issuer.path))))
 
 
 async def failure(tokens: WebTokens, token: str) -> Failure:
