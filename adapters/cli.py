@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from adapters.audit_command.options import audit
 from adapters.cells_command.options import cells
 from adapters.engine_options import reaches_engine
 from adapters.exit_code import ExitCode
@@ -35,7 +36,7 @@ def main() -> None:
     deal with the configuration of a cell as a file, `policy` with its policies, `migrate` with
     where it is kept. `history` teaches it what came before, and `forecast` tells what it expects.
     `cells` tells which engine has which cell, and moves them. `simulate` tries out a contact
-    centre. `token` makes tokens for callers, `warm` compiles ahead.
+    centre. `token` makes tokens for callers, `audit` tells who changed what, `warm` compiles ahead.
     """
 
 
@@ -217,6 +218,7 @@ main.add_command(history)
 main.add_command(forecast)
 main.add_command(policy)
 main.add_command(cells)
+main.add_command(audit)
 
 
 def _serve(settings: "Settings") -> int:

@@ -24,7 +24,7 @@ def token() -> None:
 @click.option("--tenant", required=True, help="On whose behalf.")
 @click.option(
     "--roles", required=True, callback=_words, metavar="ROLE,...",
-    help="Some of gateway, operator, author, reader.",
+    help="Some of gateway, operator, author, reader, engine.",
 )  # fmt: skip
 @click.option(
     "--cells", default="default", show_default=True, callback=_words, metavar="CELL,...",

@@ -1,0 +1,1 @@
+"""`headgate audit`: audit records as tables, with what each change was before."""
