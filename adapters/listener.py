@@ -9,7 +9,7 @@ tables and pass the same conformance tests.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import grpc
 import grpc.aio
@@ -19,14 +19,16 @@ from grpc_status import rpc_status
 
 from adapters import streams
 from adapters.calls import METHODS, WRITES, Cells, parse
+from adapters.calls_in_flight import CallsInFlight
 from adapters.channel_options import channel_options
 from adapters.crossings.service import TARGET_READS
-from adapters.errors import CallRefused, as_error, as_status, invalid, overloaded, unavailable
+from adapters.errors import CallRefused, as_status, overloaded, unavailable
 from adapters.grpc_frames import GrpcFrames
 from adapters.methods import Method
 from adapters.metrics import Metrics
 from adapters.placement.relay import Relay
 from adapters.policies.explaining import POLICY_READS
+from adapters.route_batch import route_batch
 from adapters.security.door import Admission, Door
 from adapters.security.refusals import LEFT
 from adapters.security.roles import rule_of
@@ -38,7 +40,6 @@ from adapters.session import Session
 from adapters.settings import Settings
 from adapters.stream_endings import CLOSING, Reply, StreamEndings
 from adapters.turn import room_for
-from engine.refusals import violation
 from headgate.v1 import (
     event_service_pb2,
     offer_service_pb2,
@@ -49,7 +50,6 @@ from headgate.v1 import (
 
 _log = structlog.get_logger(__name__)
 
-BATCH_MAX: Final = 1_024
 _RETRY_MS: Final = 100
 _CODE_NAMES: Final = {code.value[0]: code.name for code in grpc.StatusCode}
 
@@ -78,6 +78,21 @@ _STREAMS: Final[tuple[tuple[str, str, type[Message], _ServerStream], ...]] = (
 )
 
 
+class _Kind(NamedTuple):
+    """
+    A unary method, as its calls are let in.
+
+    Attributes
+    ----------
+    in_flight_max
+        Calls in flight, of whatever method, with which there is room for one of this.
+    """
+
+    full_name: str
+    in_flight_max: int
+    handle: Callable[[bytes, Any, Admission], Awaitable[bytes]]
+
+
 class Listener:
     """
     The gRPC server and what it counts.
@@ -99,7 +114,7 @@ class Listener:
         self.door = Door(settings, cells, metrics.access)
         self._histories = HistoryImports()
         self._relay = Relay(settings, metrics.placement)
-        self._in_flight = 0
+        self._in_flight = CallsInFlight(settings.weight_of_tenant, metrics)
         self._streams = 0
         self._is_closing = asyncio.Event()
         self._may_refuse = asyncio.Event()
@@ -132,7 +147,7 @@ class Listener:
     @property
     def calls_in_flight(self) -> int:
         """Unary calls not yet answered."""
-        return self._in_flight
+        return self._in_flight.count
 
     @property
     def streams_open(self) -> int:
@@ -174,7 +189,7 @@ class Listener:
                 self._server_stream(service, name, request, stream)
             )
         handlers["RoutingService"]["RouteBatch"] = grpc.unary_unary_rpc_method_handler(
-            self._counted("unary", "RoutingService", "RouteBatch", self._route_batch)
+            self._counted("unary", "RoutingService", "RouteBatch", route_batch)
         )
         for read in (*READS, *POLICY_READS, *TARGET_READS):
             handlers[read.service][read.name] = grpc.unary_unary_rpc_method_handler(
@@ -242,19 +257,13 @@ class Listener:
         seconds = self._metrics.handling_seconds.labels(*labels)
         handled_ok = self._metrics.handled.labels(*labels, "OK")
         in_flight_max = room_for(name, self._settings.calls_in_flight_max, is_write=name in WRITES)
+        call = _Kind(full_name, in_flight_max, handle)
 
         async def wrapped(raw: bytes, context: Any) -> bytes:
             started.inc()
             begun_s = time.perf_counter()
-            self._in_flight += 1
             try:
-                if self._in_flight > in_flight_max:
-                    self._metrics.refused_over_limit.labels("calls_in_flight_max").inc()
-                    raise overloaded(f"{self._in_flight} calls are in flight", _RETRY_MS)
-                if self._is_closing.is_set():
-                    raise await self._when_told()
-                cells = await self.door.admit(full_name, context)
-                reply = await handle(raw, context, cells)
+                reply = await self._let_in(call, raw, context)
             except CallRefused as refused:
                 self._metrics.handled.labels(*labels, _CODE_NAMES[refused.code]).inc()
                 await context.abort_with_status(rpc_status.to_status(as_status(refused)))
@@ -267,38 +276,27 @@ class Listener:
                 await _abort_on_bug(context, name)
                 raise
             finally:
-                self._in_flight -= 1
                 seconds.observe(time.perf_counter() - begun_s)
             handled_ok.inc()
             return reply
 
         return wrapped
 
-    async def _route_batch(self, raw: bytes, context: Any, cells: Admission) -> bytes:
-        request = parse(routing_service_pb2.RouteBatchRequest, raw)
-        if not (1 <= len(request.requests) <= BATCH_MAX):
-            expected = f"1 to {BATCH_MAX:,} requests"
-            raise invalid(violation("requests", len(request.requests), expected))
-        for place, item in enumerate(request.requests):
-            if item.cell and item.cell != (request.cell or "default"):
-                expected = "empty, or the batch's cell"
-                raise invalid(violation(f"requests[{place}].cell", item.cell, expected))
-        cell = cells.find(request.cell)
-        route = next(method for method in METHODS if method.name == "Route")
-        timeout_s = context.time_remaining()
-        results = await asyncio.gather(
-            *(cells.ask(cell, route, item, timeout_s) for item in request.requests),
-            return_exceptions=True,
-        )
-        response = routing_service_pb2.RouteBatchResponse()
-        for result in results:
-            if isinstance(result, bytes):
-                response.results.add().response.ParseFromString(result)
-            elif isinstance(result, CallRefused):
-                response.results.add().error.CopyFrom(as_error(result))
-            else:
-                raise result
-        return response.SerializeToString()
+    async def _let_in(self, call: _Kind, raw: bytes, context: Any) -> bytes:
+        """Have a call handled that there is room for, by who may make it."""
+        try:
+            self._in_flight.enter(call.in_flight_max)
+            if self._is_closing.is_set():
+                raise await self._when_told()
+            cells = await self.door.admit(call.full_name, context)
+            tenant = cells.caller.tenant
+            try:
+                self._in_flight.begin(tenant, call.in_flight_max)
+                return await call.handle(raw, context, cells)
+            finally:
+                self._in_flight.end(tenant)
+        finally:
+            self._in_flight.leave()
 
     def _server_stream(
         self, service: str, name: str, request_type: type[Message], stream: _ServerStream

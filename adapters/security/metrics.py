@@ -42,8 +42,9 @@ class AccessMetrics:
 
         self._held_back = Counter(
             "headgate_tenant_contacts_refused",
-            "Contacts beyond tenant_contacts_per_s, by tenant; those of tenants after the first "
-            "hundred are counted together, as others.",
+            "Contacts beyond tenant_contacts_per_s, and calls beyond a tenant's part of those in "
+            "flight, by tenant; those of tenants after the first hundred are counted together, as "
+            "others.",
             ("tenant",),
             registry=registry,
         )

@@ -33,6 +33,7 @@ SECURITY_SHAPES: Final = {
     "jwt_roles_claim": _CLAIM,
     "jwt_cells_claim": _CLAIM,
     "audit_file": "the path of a file, or nothing",
+    "tenant_weights": "tenants, each once, as TENANT=NUMBER with a number of 0.001 to 1000",
 }
 
 
@@ -115,6 +116,11 @@ class SecuritySettings(BaseModel):
         description="New contacts that one tenant may bring each second, in bursts of as many; "
         "more are refused with a delay. 0 for any number.",
     )
+    tenant_weights: tuple[str, ...] = Field(
+        (),
+        description="Weights of tenants, TENANT=NUMBER, comma-separated; 1 for others. While more "
+        "than half of calls_in_flight_max are in flight, each that calls may have its part.",
+    )
 
     _check_security_files = field_validator(
         "tls_certificate_file", "tls_key_file", "tls_client_ca_file", "callers_file", "jwt_ca_file"
@@ -134,6 +140,26 @@ class SecuritySettings(BaseModel):
         if not _CLAIMS.fullmatch(value):
             raise ValueError
         return value
+
+    @field_validator("tenant_weights", mode="before")
+    @classmethod
+    def _split_weights(cls, value: object) -> object:
+        return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
+
+    @field_validator("tenant_weights")
+    @classmethod
+    def _check_weights(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        parts = [item.rpartition("=") for item in value]
+        are_right = all(name and 0.001 <= float(weight) <= 1_000 for name, _, weight in parts)
+        if not are_right or len({name for name, _, _ in parts}) < len(parts):
+            raise ValueError
+        return value
+
+    @property
+    def weight_of_tenant(self) -> dict[str, float]:
+        """Weights by tenant."""
+        parts = (item.rpartition("=") for item in self.tenant_weights)
+        return {name: float(weight) for name, _, weight in parts}
 
     @field_validator("jwt_algorithms", mode="before")
     @classmethod

@@ -62,6 +62,7 @@ OTHER_VALUES: dict[str, tuple[str, str, object]] = {
     "audit_file": ("/tmp/x", '"/tmp/x"', "/tmp/x"),
     "connection_streams_max": ("7", "7", 7),
     "caller_streams_max": ("7", "7", 7),
+    "tenant_weights": ("a=2,b=0.5", '["a=2", "b=0.5"]', ("a=2", "b=0.5")),
     "tenant_contacts_per_s": ("0.5", "0.5", 0.5),
     "redis_replicas": ("7", "7", 7),
     "redis_prefix": ("a:b", '"a:b"', "a:b"),
@@ -113,6 +114,11 @@ BAD_VALUES = [
     ("advertised_address", '"h:0"', "a port of 1 to 65535"),  # nobody could reach it
     ("advertised_address", '"h"', "HOST:PORT"),  # no port
     ("relay", '"yes"', "'off', 'asked' or 'on'"),  # unknown word
+    ("tenant_weights", '["a=0"]', "0.001 to 1000"),  # would never be let in
+    ("tenant_weights", '["a=x"]', "TENANT=NUMBER"),
+    ("tenant_weights", '["a=nan"]', "TENANT=NUMBER"),
+    ("tenant_weights", '["a=1", "a=2"]', "each once"),
+    ("tenant_weights", '["=1"]', "TENANT=NUMBER"),  # of nobody
     ("relay_ca_file", '"/nowhere.pem"', "readable PEM file"),
     ("neighbours", '["a", "a=h:1"]', "each once"),  # twice
     ("neighbours", '["a=h"]', "NAME=HOST:PORT"),  # no port

@@ -152,3 +152,32 @@ async def test_tenant_beyond_its_rate_is_refused_with_a_delay_and_others_are_not
     _, page = await asyncio.to_thread(served.get, "/metrics")
     assert 'headgate_tenant_contacts_refused_total{tenant="storm"}' in page
     assert 'tenant="shop"' not in page
+
+
+async def test_tenant_that_floods_leaves_others_their_part(serve: Serve, tmp_path: Path) -> None:
+    """Of the calls in flight; whoever has less than its part is let in, however many there are."""
+    callers = CallersFile(tmp_path / "callers")
+    tokens = [callers.add(name, "gateway author", "*", tenant=name) for name in ("storm", "shop")]
+    served = serve(
+        "--durability", "memory", "--callers-file", str(callers.path),
+        "--set", "calls_in_flight_max=16", "--set", "tenant_weights=shop=2",
+    )  # fmt: skip
+    async with (
+        Client(served.address, Access(token=tokens[0])) as client,
+        Client(served.address, Access(token=tokens[1])) as other,
+    ):
+        await open_queue(client, "q")
+        refusals = 0
+        for turn in range(5):
+            storming = asyncio.create_task(storm(client, 400))
+            for number in range(20):
+                request = RouteRequest(request_id=f"{turn}-{number}", queue_id="q", channel=VOICE)
+                try:
+                    await other.routing.Route(request, timeout=10)
+                except grpc.aio.AioRpcError:
+                    refusals += 1
+            await storming
+        assert refusals == 0
+        _, page = served.get("/metrics")
+        assert 'headgate_tenant_contacts_refused_total{tenant="storm"}' in page
+        assert 'headgate_tenant_contacts_refused_total{tenant="shop"}' not in page
