@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from engine.state.rows import RowDelta
+from engine.state.rows import SCHEMA_WRITTEN, RowDelta
 
 
 class StoredReply(NamedTuple):
@@ -53,11 +53,14 @@ class CommitGroup:
         Rows to write or delete, at most one per row.
     replies
         Replies to keep.
+    schema
+        Version that reads the rows: versions before it are kept from the cell from then on.
     """
 
     events: bytes
     row_deltas: Sequence[RowDelta]
     replies: Sequence[StoredReply]
+    schema: int = SCHEMA_WRITTEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class LoadedState:
     Attributes
     ----------
     schema_version
-        Version whose form the rows have, or an older one's.
+        Version that reads all the rows.
     rows
         Every row, in order of table, then row; `record` is never None, `payload` is b"" where none
         was written.

@@ -32,7 +32,6 @@ from adapters.alarm import Alarm
 from adapters.clock import Clock
 from adapters.commit_chain import CommitChain
 from adapters.commit_log import (
-    CommitGroup,
     CommitLog,
     CommitLogError,
     Fenced,
@@ -53,6 +52,7 @@ from adapters.turn import (
     repeated,
     run_method,
     run_without_waiting,
+    to_commit,
     why_shed,
     wrong_id,
 )
@@ -296,7 +296,7 @@ class DispatchLoop:
     async def _is_committed(self, turn: Turn, group: Group) -> bool:
         """Steps 3 and 4; False when the log refused and the turn was dropped."""
         started_ns = time.perf_counter_ns()
-        append = self._chain.append(CommitGroup(group.events, group.row_deltas, turn.kept))
+        append = self._chain.append(to_commit(group, turn.kept))
         if not await self._is_logged(append, turn):
             return False
         self._metrics.commit_seconds.observe((time.perf_counter_ns() - started_ns) * 1e-9)
@@ -384,7 +384,7 @@ class DispatchLoop:
         engine.apply(Recover(), clock.now_ms())
         group = engine.take_group()
         if group.row_deltas:
-            await self._chain.append(CommitGroup(group.events, group.row_deltas, ()))
+            await self._chain.append(to_commit(group))
         self._engine, self._clock, self._replies = engine, clock, replies
         self.hub.publish(self._chain.sequence, group.effects)
 

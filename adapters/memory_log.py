@@ -25,7 +25,7 @@ from adapters.commit_log import (
     StoredReply,
     TokenConflict,
 )
-from engine.state.rows import SCHEMA_VERSION, RowDelta, RowTable
+from engine.state.rows import SCHEMA_VERSION, SCHEMA_WRITTEN, RowDelta, RowTable
 
 # Stands for the last group's token while there is no group.
 EMPTY_TOKEN: Final = bytes(16)
@@ -115,7 +115,7 @@ class MemoryStore:
         self._groups_kept = groups_kept
         self._events_bytes_max = events_bytes_max
         self._history: list[tuple[bytes, CommitGroup]] | None = [] if is_rewindable else None
-        self.schema_version = SCHEMA_VERSION
+        self.schema_version = SCHEMA_WRITTEN
         self.epoch = 0
         self._empty()
 
@@ -134,6 +134,7 @@ class MemoryStore:
 
     def append(self, token: bytes, group: CommitGroup) -> None:
         """Write a group that was checked; O(rows + replies)."""
+        self.schema_version = max(self.schema_version, group.schema)
         tables = self._tables
         for delta in group.row_deltas:
             table, row, _, record, payload = delta
@@ -274,7 +275,7 @@ class MemoryLog:
                 f"memory: written with schema {store.schema_version}, this version reads up to "
                 f"{SCHEMA_VERSION}; run the version that wrote it, or a later one"
             )
-        store.schema_version = SCHEMA_VERSION
+        store.schema_version = max(store.schema_version, SCHEMA_WRITTEN)
         store.epoch += 1
         self._epoch = store.epoch
         return Ownership(store.epoch, store.token, store.sequence)

@@ -19,7 +19,7 @@ from adapters.commit_log import (
     SchemaTooNew,
     StoredReply,
 )
-from engine.state.rows import SCHEMA_VERSION
+from engine.state.rows import SCHEMA_WRITTEN
 
 Durability = Literal["full", "normal"]
 
@@ -131,7 +131,7 @@ def create_tables(connection: sqlite3.Connection, cell: str) -> None:
     """Make the tables of an empty log, within the caller's transaction."""
     for statement in _TABLES:
         connection.execute(statement)
-    connection.execute(_FIRST_META, (cell, SCHEMA_VERSION, EMPTY_TOKEN))
+    connection.execute(_FIRST_META, (cell, SCHEMA_WRITTEN, EMPTY_TOKEN))
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {LAYOUT_VERSION}")
 

@@ -50,7 +50,7 @@ from adapters.sqlite_file import (
     unpack_replies,
 )
 from adapters.sqlite_rows import READ_ROWS, rows_of, write_rows
-from engine.state.rows import SCHEMA_VERSION
+from engine.state.rows import SCHEMA_VERSION, SCHEMA_WRITTEN
 
 # Every 16th commit deletes what is too old; doing it in each cost 40 of 110 us. No commit is to pay
 # for a long idle night, so it ends after 256 groups, or after 4 MiB because long values are freed
@@ -132,6 +132,8 @@ class SqliteLog:
         self._lease: int | None = None
         self._connection: sqlite3.Connection | None = None
         self._epoch = 0
+        # As stored when the cell was acquired.
+        self._schema = 0
 
     async def acquire(self, owner: str) -> Ownership:
         """Take the lock file, open or make the database and begin a new epoch."""
@@ -227,9 +229,10 @@ class SqliteLog:
                 )
             if version > SCHEMA_VERSION:
                 raise too_new(self._path, f"schema {version}", SCHEMA_VERSION)
-            # Rows of this version's form may follow from now on, which an older one would misread.
+            # Rows of that form may follow from now on, which an older version would misread.
             statement = "UPDATE meta SET epoch = epoch + 1, owner = ?, schema_version = ?"
-            connection.execute(statement, (owner, SCHEMA_VERSION))
+            self._schema = max(version, SCHEMA_WRITTEN)
+            connection.execute(statement, (owner, self._schema))
             meta = self._read_meta(connection)
             connection.execute("COMMIT")
         finally:
@@ -276,6 +279,8 @@ class SqliteLog:
             meta = self._prune_replies(connection, meta)
             meta = self._prune_log(connection, meta)
         connection.execute(_WRITE_META, meta[1:])
+        if group.schema > self._schema:
+            connection.execute("UPDATE meta SET schema_version = ?", (group.schema,))
 
     def _prune_replies(self, connection: sqlite3.Connection, meta: _Meta) -> _Meta:
         since_ms = meta.newest_at_ms - self._reply_window_ms

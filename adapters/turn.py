@@ -1,7 +1,7 @@
 """What a dispatch loop's turns are made of: calls, their answers, tokens, digests, bounds."""
 
 import hashlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2
 
 from adapters.commit_chain import CommitChain
-from adapters.commit_log import StoredReply
+from adapters.commit_log import CommitGroup, StoredReply
 from adapters.errors import CallRefused, invalid, refused_by_engine
 from adapters.methods import Method
 from engine.engine import Engine
@@ -168,3 +168,8 @@ def run_without_waiting(work: Coroutine[None, None, None]) -> None:
     except StopIteration:
         return
     raise AssertionError("a log that answers at once has suspended")
+
+
+def to_commit(group: Group, replies: Sequence[StoredReply] = ()) -> CommitGroup:
+    """What is committed of a sealed group, and of the replies to keep with it."""
+    return CommitGroup(group.events, group.row_deltas, replies, group.schema)

@@ -19,7 +19,7 @@ from adapters.redis_log.primary import RedisPrimary
 from adapters.redis_log.scripts import ACQUIRE, LAYOUT_VERSION, Keys
 from adapters.redis_log.server_check import Tier, check_server
 from adapters.redis_log.terms import Terms
-from engine.state.rows import SCHEMA_VERSION
+from engine.state.rows import SCHEMA_VERSION, SCHEMA_WRITTEN
 
 _log = structlog.get_logger(__name__)
 
@@ -78,8 +78,8 @@ class RedisClaim:
         terms = self._terms
         connection = await commits.connected(terms.answer_within_s)
         await self._check(connection)
-        versions = (b"%d" % SCHEMA_VERSION, b"%d" % LAYOUT_VERSION)
-        arguments = (commits.owner, b"%d" % terms.lease_ms, *versions)
+        versions = (SCHEMA_VERSION, LAYOUT_VERSION, SCHEMA_WRITTEN)
+        arguments = (commits.owner, b"%d" % terms.lease_ms, *(b"%d" % item for item in versions))
         wait = (b"WAIT", b"%d" % terms.wait_replicas, b"%d" % terms.wait_ms)
         begun_s = boot_s()
         answer, replicas = await connection.ask(

@@ -38,6 +38,7 @@ from adapters.group_ring import SentGroup
 from adapters.redis_log.claim import RedisClaim
 from adapters.redis_log.commits import RedisCommits, evaluated
 from adapters.redis_log.connection import (
+    Answer,
     RedisConnection,
     RedisRefused,
     RedisUnreachable,
@@ -56,7 +57,6 @@ from adapters.redis_log.scripts import RELEASE, Keys
 from adapters.redis_log.server_check import Tier
 from adapters.redis_log.terms import CommitCounts, Terms
 from adapters.sqlite_file import pack_replies
-from engine.state.rows import SCHEMA_VERSION
 
 _log = structlog.get_logger(__name__)
 
@@ -170,18 +170,18 @@ class RedisLog:
             stored = await read_replies(connection, keys, self._renew_when_due)
             # Making an engine of the rows takes a while, too, and nobody can renew meanwhile.
             await commits.renew(longer_ms=len(rows) // _ROWS_PER_MS)
-            found = await connection.ask_one(b"HGET", keys.meta, b"epoch")
+            found = await connection.ask_one(b"HMGET", keys.meta, b"epoch", b"schema")
         except (RedisUnreachable, RedisRefused) as error:
             await commits.drop()
             raise CommitLogError(f"{self._primary}: cannot be read: {error}") from error
-        if found != commits.epoch:
+        if not isinstance(found, list) or found[0] != commits.epoch:
             raise Fenced(f"{self._primary}: acquired again while its rows were read")
         self._reply_groups = deque(stored.groups)
         self._replies_count = len(stored.replies)
         newest_ms = max((group.at_ms for group in stored.groups), default=0)
         since_ms = newest_ms - self._kept.reply_window_ms
         replies = [reply for reply in stored.replies if reply.at_ms >= since_ms]
-        return LoadedState(SCHEMA_VERSION, rows, replies[-self._kept.replies_max :])
+        return LoadedState(_schema_of(found), rows, replies[-self._kept.replies_max :])
 
     async def commit(self, expected_token: bytes, new_token: bytes, group: CommitGroup) -> int:
         """Append a group; tries until its fate is known or the time for that is up."""
@@ -255,6 +255,7 @@ class RedisLog:
             pack_replies(group.replies),
             b"%d" % keep_from,
             b"%d" % (kept.reply_window_ms + REPLIES_OUTLIVE_MS),
+            b"%d" % group.schema,
         )
 
     def _kept_from(self, at_ms: int, added: int) -> int:
@@ -307,3 +308,9 @@ class RedisLog:
         await self._room.close()
         await self._commits.drop()
         await self._drop_reader()
+
+
+def _schema_of(meta: Sequence[Answer]) -> int:
+    schema = meta[1]
+    assert isinstance(schema, bytes)
+    return int(schema)

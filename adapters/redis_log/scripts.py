@@ -65,7 +65,7 @@ class Script:
 
 
 # KEYS meta lease log rows payloads replies
-# ARGV owner, lease ms, schema version, layout version
+# ARGV owner, lease ms, schema and layout up to which this version reads, schema it writes
 ACQUIRE: Final = Script.of(
     """
 #!lua
@@ -97,7 +97,9 @@ redis.call('HSETNX', KEYS[1], 'sequence', 0)
 redis.call('HSETNX', KEYS[1], 'token', string.rep('0', 32))
 redis.call('HSETNX', KEYS[1], 'bytes', 0)
 local epoch = redis.call('HINCRBY', KEYS[1], 'epoch', 1)
-redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'schema', ARGV[3], 'layout', ARGV[4])
+local schema = math.max(tonumber(m[2] or 0), tonumber(ARGV[5]))
+redis.call('HSET', KEYS[1],
+  'owner', ARGV[1], 'schema', string.format('%d', schema), 'layout', ARGV[4])
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 local at = redis.call('HMGET', KEYS[1], 'sequence', 'token')
 return {epoch, tonumber(at[1]), at[2]}
@@ -107,12 +109,12 @@ return {epoch, tonumber(at[1]), at[2]}
 # KEYS meta lease log rows payloads replies
 # ARGV 1 epoch, 2 expected token, 3 new token, 4 owner, 5 lease ms, 6 groups kept, 7 bytes of events
 #      kept, 8 events, 9 changes, 10 replies, 11 first group whose replies are kept, 12 life of the
-#      replies in ms
+#      replies in ms, 13 schema that reads the changes
 # Changes are a msgpack list of three lists: rows to set, payloads to set (each field, value, ...),
 # fields gone.
 COMMIT: Final = Script.of(f"""
 #!lua
-local m = redis.call('HMGET', KEYS[1], 'epoch', 'token', 'sequence', 'bytes')
+local m = redis.call('HMGET', KEYS[1], 'epoch', 'token', 'sequence', 'bytes', 'schema')
 if m[1] ~= ARGV[1] then return redis.error_reply('FENCED ' .. tostring(m[1])) end
 if m[2] == ARGV[3] then
   redis.call('HSET', KEYS[1], 'token', ARGV[3])
@@ -139,6 +141,7 @@ redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[6], sequence .. '-0',
   't', ARGV[3], 'n', string.format('%.0f', total), 'e', ARGV[8])
 redis.call('HSET', KEYS[1],
   'sequence', sequence, 'token', ARGV[3], 'bytes', string.format('%.0f', total))
+if tonumber(ARGV[13]) > tonumber(m[5]) then redis.call('HSET', KEYS[1], 'schema', ARGV[13]) end
 redis.call('SET', KEYS[2], ARGV[4], 'PX', ARGV[5])
 call_in_chunks('HSET', KEYS[4], rows)
 call_in_chunks('HSET', KEYS[5], payloads)

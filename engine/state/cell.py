@@ -26,7 +26,7 @@ from engine.state.hours import HoursRows
 from engine.state.names import Names
 from engine.state.plans import PlanRows
 from engine.state.policies import PolicyRows
-from engine.state.rows import RowDelta
+from engine.state.rows import SCHEMA_OF, SCHEMA_WRITTEN, RowDelta
 from engine.state.slots import Slots
 from engine.state.store import Store
 
@@ -51,11 +51,14 @@ class Group(NamedTuple):
         The same, encoded for the log; b"" when there are none.
     row_deltas
         Changed rows, at most one per row.
+    schema
+        Version that reads them, SCHEMA_WRITTEN at the least.
     """
 
     effects: list[tuple[int | str, ...]]
     events: bytes
     row_deltas: list[RowDelta]
+    schema: int = SCHEMA_WRITTEN
 
 
 class CellState:
@@ -217,11 +220,14 @@ class CellState:
         """Hand over effects and changed rows; free the rows of what is gone."""
         effects = self._take_effects() + self.policies.take_effects()
         deltas = self._deltas.take()
+        schema = SCHEMA_WRITTEN
         for values in self._values:
-            deltas += values.take_deltas()
+            if found := values.take_deltas():
+                schema = max(schema, SCHEMA_OF.get(found[0].table, SCHEMA_WRITTEN))
+                deltas += found
         for rows in (self.queues, self.agents, self.contacts):
             rows.slots.reclaim()
-        return Group(effects, encode_effects(effects), deltas)
+        return Group(effects, encode_effects(effects), deltas, schema)
 
     def mark_all(self) -> None:
         """Have the next group write every row."""

@@ -24,7 +24,7 @@ _STALE_MAX: Final = 1_024
 # As JSON has it: an open choice, a diversion, hops, the contact it continues, returns, policies,
 # the cell of origin.
 EncodedSteered = tuple[
-    list[object] | None, list[object] | None, int, str, int, tuple[str, ...], str
+    list[object] | None, list[object] | None, int, str, int, tuple[str, ...], *tuple[str, ...]
 ]
 
 
@@ -154,15 +154,21 @@ class ChoiceRows:
 def encoded(steered: Steered) -> EncodedSteered:
     """What policies made of a contact in types that JSON has."""
     choice, diversion, hops, continues, returns, policies, from_cell = steered
-    return (
+    kept = (
         None if choice is None else [*_fields(choice.choice), choice.until_ms],
-        None if diversion is None else [*diversion],
+        None if diversion is None else _kept(diversion),
         hops,
         continues,
         returns,
         policies,
-        from_cell,
     )
+    # The release before reads what has nothing of other cells.
+    return (*kept, from_cell) if from_cell else kept
+
+
+def _kept(diversion: Diversion) -> list[object]:
+    *fields, cell = diversion
+    return [*fields, cell] if cell else fields
 
 
 def _fields(choice: Choice) -> list[object]:
@@ -174,7 +180,7 @@ def decoded(kept: EncodedSteered) -> Steered:
     """What policies made of a contact from what JSON gave; older versions wrote fewer parts."""
     choice, diversion, hops, continues, returns, *more = kept
     policies: tuple[str, ...] = tuple(more[0]) if more else ()
-    from_cell = str(more[1]) if len(more) > 1 else ""
+    from_cell = "".join(map(str, more[1:]))
     return Steered(
         _choice(choice),
         _diversion(diversion),

@@ -1,12 +1,14 @@
 """Rows as the commit log keeps them."""
 
+from collections.abc import Mapping
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from engine.kernels.columns import AGENT_ROWS, CONTACT_ROWS, ESTIMATE_ROWS, OFFER_ROWS, QUEUE_ROWS
 
-# Version of every record and payload below; raise it with any change of their meaning. What older
-# versions wrote is read as well.
+# Version of every record and payload below, up to which they are read; raise it with any change of
+# their meaning. What older versions wrote is read as well.
 # 1: as first released. 2: relaxation of contacts, in their payload and beside their failed offers.
 # 3: occupancy and estimates of agents, outcomes of queues, several offers of one contact, and where
 # decisions are numbered from. 4: scheduled and interrupted contacts, consults, and totals of
@@ -14,6 +16,9 @@ from engine.kernels.columns import AGENT_ROWS, CONTACT_ROWS, ESTIMATE_ROWS, OFFE
 # 7: policies that have acted on a contact; agents opened, in what an activation counts.
 # 8: contacts that cross to other cells.
 SCHEMA_VERSION: Final = 8
+# Version that reads what is written where nothing of a later one is used: the release before this
+# one can take a cell back until then.
+SCHEMA_WRITTEN: Final = 7
 
 
 class RowTable(IntEnum):
@@ -40,6 +45,12 @@ class RowTable(IntEnum):
     CROSSING = 10
     # What was said of the crossings of another cell, by its name.
     RECEIVED = 11
+
+
+# Version with which the rows of a table came, of those after SCHEMA_WRITTEN.
+SCHEMA_OF: Final[Mapping[RowTable, int]] = MappingProxyType(
+    {RowTable.CROSSING: 8, RowTable.RECEIVED: 8}
+)
 
 
 class DamagedRow(ValueError):

@@ -4,7 +4,14 @@ from collections.abc import Callable
 
 import pytest
 
-from engine.choices import DiversionOutcome, OptionKind, ReportDiversionOutcome, ReturnContact
+from engine.choices import (
+    Diversion,
+    DiversionOutcome,
+    OptionKind,
+    ReportDiversionOutcome,
+    ReturnContact,
+    Steered,
+)
 from engine.commands import (
     AcceptOffer,
     CancelContact,
@@ -28,7 +35,8 @@ from engine.crossing import (
 from engine.effects import EffectKind
 from engine.lifecycle import CancelReason, Channel, ContactState, Intake
 from engine.refusals import CommandRefused, Refusal
-from engine.state.rows import DamagedRow, RowTable
+from engine.state.choices import decoded, encoded
+from engine.state.rows import SCHEMA_VERSION, SCHEMA_WRITTEN, DamagedRow, RowTable
 from engine.steering import Counted, Order
 from tests.acting.two_cells import SUBJECT, TO_SOUTH, Brought, TwoCells, restarted
 
@@ -375,3 +383,31 @@ def test_damaged_rows_are_named(
             cell.rows[key] = delta._replace(payload=change)
     with pytest.raises(DamagedRow, match=message):
         restarted(cell)
+
+
+def test_release_before_reads_what_has_nothing_of_other_cells(cells: TwoCells) -> None:
+    """It can take a cell back until the first contact has crossed; from then on it must not."""
+    north, south = cells.north, cells.south
+    north.use(TO_SOUTH.replace("name: south", "name: hold"))
+    north.route("stays")
+    north.engine.apply(UpdateContact("stays", priority=1), north.now_ms)
+    assert north.engine.take_group().schema == SCHEMA_WRITTEN
+    north.use(TO_SOUTH)
+    north.engine.apply(Route("c", "a", Channel.VOICE), north.now_ms)
+    north.engine.take_group()
+    north.on(SUBJECT)
+    north.engine.apply(Route("d", "a", Channel.VOICE), north.now_ms)
+    assert north.engine.take_group().schema == SCHEMA_VERSION
+    command = ReceiveContact("north", 5, 5, Route("e", "b", Channel.VOICE))
+    south.engine.apply(command, south.now_ms)
+    assert south.engine.take_group().schema == SCHEMA_VERSION
+    steered = Steered(hops=1, policies=("p",))
+    assert len(encoded(steered)) == 6
+    assert decoded(encoded(steered)) == steered
+    assert decoded(encoded(steered._replace(from_cell="x"))).from_cell == "x"
+    diversion = Diversion("p", 1, "a1", OptionKind.OTHER_QUEUE, 1, "b", Channel.VOICE, "a",
+                          Channel.VOICE, 1, 2)  # fmt: skip
+    for item in (diversion, diversion._replace(cell="south")):
+        kept = encoded(Steered(diversion=item))
+        assert len(kept[1] or ()) == (12 if not item.cell else 13)
+        assert decoded(kept).diversion == item

@@ -1,6 +1,7 @@
 """The contract of `CommitLog`, over every implementation."""
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from adapters.commit_log import (
     LoggedGroup,
     TokenConflict,
 )
-from engine.state.rows import SCHEMA_VERSION, RowDelta, RowTable
+from engine.state.rows import SCHEMA_VERSION, SCHEMA_WRITTEN, RowDelta, RowTable
 from tests.adapters.commit_log_contract import (
     HARNESSES,
     NOW_MS,
@@ -65,10 +66,26 @@ async def test_load_of_new_log_is_empty(cell: LogHarness) -> None:
     loaded = await log.load()
     assert (owned.sequence, len(owned.token)) == (0, 16)
     assert (loaded.schema_version, list(loaded.rows), list(loaded.replies)) == (
-        SCHEMA_VERSION,
+        SCHEMA_WRITTEN,
         [],
         [],
     )
+
+
+async def test_schema_rises_with_the_first_group_that_needs_it(cell: LogHarness) -> None:
+    """Until then the release before this one may take the cell back; from then on it may not."""
+    log = cell.log()
+    owned = await log.acquire("a")
+    sequence = await log.commit(owned.token, b"1" * 16, group(rows=[contact(1, b"r", b"p")]))
+    await log.acquire("a")
+    assert (await log.load()).schema_version == SCHEMA_WRITTEN
+    newer = replace(group(rows=[contact(2, b"r", b"p")]), schema=SCHEMA_VERSION)
+    assert await log.commit(b"1" * 16, b"2" * 16, newer) == sequence + 1
+    older = group(rows=[contact(3, b"r", b"p")])
+    assert await log.commit(b"2" * 16, b"3" * 16, older) == sequence + 2
+    await log.acquire("a")
+    assert (await log.load()).schema_version == SCHEMA_VERSION
+    await log.release()
 
 
 async def test_acquire_again_raises_epoch(cell: LogHarness) -> None:

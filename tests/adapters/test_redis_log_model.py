@@ -34,20 +34,20 @@ def run_commit(server: RedisServer, cell: RedisCell, epoch: int, group: Group) -
     """Ask for a group as an owner of an epoch does."""
     changes = pack_changes([contact(group.contact, b"r", b"p")])
     tokens = token(group.expected).hex(), token(group.token).hex()
-    texts = (epoch, *tokens, "a", 5_000, 100, 1_000, b"e", changes, b"", 0, 1_000)
+    texts = (epoch, *tokens, "a", 5_000, 100, 1_000, b"e", changes, b"", 0, 1_000, 1)
     return asked(server, COMMIT, cell.keys, *texts)
 
 
 async def test_script_answers_as_the_model_does(new_cell: NewCell, pair: list[RedisServer]) -> None:
     """A search of something else than what runs would prove nothing."""
     server, cell = pair[0], new_cell(pair[0].url)
-    asked(server, ACQUIRE, cell.keys, "a", 5_000, 1, 1)
+    asked(server, ACQUIRE, cell.keys, "a", 5_000, 1, 1, 1)
     log: tuple[Entry, ...] = (Entry(1, OWNER),)
     for group in KNOWN:
         assert run_commit(server, cell, 1, group) == "appended"
         log = (*log, Entry(1, OWNER, group))
     asked(server, RELEASE, cell.keys[:2], 1)
-    asked(server, ACQUIRE, cell.keys, "b", 5_000, 1, 1)
+    asked(server, ACQUIRE, cell.keys, "b", 5_000, 1, 1, 1)
     log = (*log, Entry(2, NOBODY), Entry(3, OWNER))
     answers = set()
     for epoch, expected, new in itertools.product(EPOCHS, TOKENS, TOKENS):

@@ -21,7 +21,7 @@ from adapters.commit_log import (
     SchemaTooNew,
 )
 from adapters.sqlite_log import SqliteLog
-from engine.state.rows import SCHEMA_VERSION, RowDelta
+from engine.state.rows import SCHEMA_VERSION, SCHEMA_WRITTEN, RowDelta
 from tests.adapters.commit_log_contract import (
     NOW_MS,
     answered,
@@ -143,10 +143,10 @@ async def test_file_of_an_older_version_is_taken_over(log: SqliteLog, path: Path
     await log.release()
     execute(path, "UPDATE meta SET schema_version = 1")
     await log.acquire("a")
-    assert (await log.load()).schema_version == SCHEMA_VERSION
+    assert (await log.load()).schema_version == SCHEMA_WRITTEN
     await log.release()
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT schema_version FROM meta").fetchone()[0] == SCHEMA_VERSION
+        assert connection.execute("SELECT schema_version FROM meta").fetchone()[0] == SCHEMA_WRITTEN
 
 
 async def test_file_of_another_cell_is_refused(log: SqliteLog, path: Path) -> None:

@@ -45,15 +45,21 @@ class Engines:
         self.cells = cells
         self._running: dict[str, Served] = {}
 
-    def start(self, name: str, *flags: str) -> Served:
-        """Start one, and wait until it is ready."""
+    def start(self, name: str, *flags: str, before: Path | None = None) -> Served:
+        """Start one, of the release before where its source is given; wait until it is ready."""
         shared = (
             *("--log", self._server.url, "--durability", "relaxed"),
             *("--cells", ",".join(self.cells), "--set", "placement=true"),
             *("--set", f"engine_name={name}", "--set", "lease_ms=1000"),
             *("--set", "heartbeat_ms=100", "--set", "heartbeat_expiry_ms=1000"),
         )
-        served = start(self._directory, *shared, *flags, name=name)
+        if before is None:
+            served = start(self._directory, *shared, *flags, name=name)
+        else:
+            # Compiling its kernels would take minutes.
+            env = {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(before / "proto")}
+            flags = (*flags, "--set", "sensing=false")
+            served = start(self._directory, *shared, *flags, env=env, name=name, source=before)
         self._running[name] = served
         return served.until_ready()
 

@@ -96,10 +96,17 @@ class Served:
 
 
 def start(
-    directory: Path, *flags: str, env: Mapping[str, str] | None = None, name: str = "server"
+    directory: Path,
+    *flags: str,
+    env: Mapping[str, str] | None = None,
+    name: str = "server",
+    source: Path = ROOT,
 ) -> Served:
-    """Start a server whose log goes into a folder; does not wait until it is ready."""
-    return _started(directory / f"{name}.log", ("serve", *PLAIN, *flags), env)
+    """
+    Start a server whose log goes into a folder, of this checkout or of another source; does not
+    wait until it is ready.
+    """
+    return _started(directory / f"{name}.log", ("serve", *PLAIN, *flags), env, source)
 
 
 def start_forwarder(directory: Path, *flags: str, name: str = "forwarder") -> Served:
@@ -107,11 +114,16 @@ def start_forwarder(directory: Path, *flags: str, name: str = "forwarder") -> Se
     return _started(directory / f"{name}.log", ("forward", *flags), None)
 
 
-def _started(log_path: Path, arguments: Sequence[str], env: Mapping[str, str] | None) -> Served:
+def _started(
+    log_path: Path,
+    arguments: Sequence[str],
+    env: Mapping[str, str] | None,
+    source: Path = ROOT,
+) -> Served:
     command = (sys.executable, "-m", "adapters.cli", *arguments)
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=_environment(env), stdout=subprocess.DEVNULL, stderr=log
+            command, cwd=source, env=_environment(env), stdout=subprocess.DEVNULL, stderr=log
         )
     return Served(process, log_path)
 
