@@ -74,6 +74,11 @@ class Measured(NamedTuple):
         return float(self.found["server_cpu_s"] / self.found["routes"] * 1e6)
 
     @property
+    def shed_per_s(self) -> float:
+        """Calls refused for want of room, per second."""
+        return float(self.found.get("shed", 0) / self.found["seconds"])
+
+    @property
     def own_share(self) -> float:
         """Share of a core the generator used: near 1 it is the bottleneck."""
         return float(self.found["own_cpu_s"] / self.found["seconds"])
@@ -114,7 +119,7 @@ class Generator:
             else f"load by the Python generator, slower than the server; install {_PACKAGES}"
         )
 
-    def run(
+    def run(  # noqa: PLR0913  (what a window of load may be)
         self,
         server: ServerProcess,
         load: Load,
@@ -122,10 +127,12 @@ class Generator:
         *,
         rate: float = 0,
         goes_first: bool = False,
+        waiting: int = 0,
     ) -> Measured:
         """
         Send for a while after a first slice that is not measured; `rate` commands per second, or as
-        fast as answers come.
+        fast as answers come. With `waiting`, so many calls may be in flight in an open loop, and
+        those that the server sheds are counted and are no errors.
 
         A generator that goes first is not kept waiting for its core by what runs there for the
         server, where the system lets it.
@@ -142,6 +149,8 @@ class Generator:
             "rate": rate, "seconds": seconds, "slice_s": SLICE_S, "pid": server.pid,
             "core": cores()[1],
         }  # fmt: skip
+        if waiting:
+            options |= {"waiting": waiting, "refusals": 1}
         done = subprocess.run(
             [*self._command, *(f"{name}={value}" for name, value in options.items())],
             cwd=ROOT,

@@ -14,6 +14,8 @@
 //   lanes      unary calls, or streams
 //   window     calls or frames in flight per lane in a closed loop
 //   rate       0: closed loop; else commands per second, Poisson, latency from the time they were due
+//   refusals   1: RESOURCE_EXHAUSTED and UNAVAILABLE are counted as shed, not as an error, and has no latency (unary)
+//   waiting    calls in flight in an open loop, beyond which those that are due are dropped; 2,000
 //   slice_s    how long to measure before contacts are cancelled; one slice before the first is not measured
 //   seconds, pid (of the server, for its CPU time), core
 //
@@ -124,12 +126,12 @@ struct Step {
 struct Counts {
   double seconds = 0, server_s = 0, own_s = 0;
   long sent[4] = {0, 0, 0, 0};
-  long commands = 0, frames = 0, offered = 0, queued = 0, errors = 0, dropped = 0;
+  long commands = 0, frames = 0, offered = 0, queued = 0, errors = 0, dropped = 0, shed = 0;
 };
 
 std::map<string, string> options;
 std::vector<string> bodies;
-bool is_echo, is_cycle, is_unary;
+bool is_echo, is_cycle, is_unary, may_shed;
 string tag;
 uint64_t serial = 0;
 pid_t server;
@@ -246,10 +248,14 @@ struct Call : Completion {
   }
   void done(bool) override {
     in_flight--;
-    if (step.kind == ROUTE) note_latency(since_ns);
+    auto code = status.error_code();
+    bool is_shed = may_shed && (code == grpc::StatusCode::RESOURCE_EXHAUSTED || code == grpc::StatusCode::UNAVAILABLE);
+    if (step.kind == ROUTE && !is_shed) note_latency(since_ns);
     Step next;
     bool has_next = false;
-    if (!status.ok()) {
+    if (is_shed) {
+      counts.shed += is_recording;
+    } else if (!status.ok()) {
       if (counts.errors++ < 3) fprintf(stderr, "%d %s\n", status.error_code(), status.error_message().c_str());
     } else if (is_echo) {
       if (is_recording) counts.commands++, counts.sent[ROUTE]++;
@@ -422,7 +428,7 @@ void connect() {
 }
 // Send at the times of a Poisson process until the slice ends; what is late counts from when it was due.
 void pace(double per_s, uint64_t seed) {
-  const long IN_FLIGHT_MAX = 2'000;
+  const long IN_FLIGHT_MAX = long(number("waiting", 2'000));
   std::mt19937_64 random(seed);
   std::exponential_distribution<double> gap_s(per_s);
   double due_ns = double(now_ns());
@@ -513,6 +519,7 @@ int main(int count, char** given) {
   is_echo = text("content") == "echo";
   is_cycle = text("content") == "cycle";
   is_unary = text("shape") == "unary";
+  may_shed = number("refusals") != 0;
   tag = text("tag");
   server = pid_t(number("pid"));
   double rate = number("rate"), seconds = number("seconds", 2), slice_s = number("slice_s", 0.5);
@@ -532,10 +539,10 @@ int main(int count, char** given) {
   std::sort(latencies_us.begin(), latencies_us.end());
   printf(
       "{\"generator\": \"C++\", \"seconds\": %.3f, \"commands\": %ld, \"frames\": %ld, \"routes\": %ld, "
-      "\"offered\": %ld, \"queued\": %ld, \"errors\": %ld, \"dropped\": %ld, \"left\": %ld, \"server_cpu_s\": %.6f, "
+      "\"offered\": %ld, \"queued\": %ld, \"errors\": %ld, \"dropped\": %ld, \"shed\": %ld, \"left\": %ld, \"server_cpu_s\": %.6f, "
       "\"own_cpu_s\": %.6f, \"latencies\": %zu, \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f}\n",
       counts.seconds, counts.commands, counts.frames, counts.sent[ROUTE], counts.offered, counts.queued,
-      counts.errors, counts.dropped, in_flight, counts.server_s, counts.own_s, latencies_us.size(), at_share(0.5),
+      counts.errors, counts.dropped, counts.shed, in_flight, counts.server_s, counts.own_s, latencies_us.size(), at_share(0.5),
       at_share(0.99), at_share(0.999));
   fflush(stdout);
   _exit(0);
