@@ -249,6 +249,14 @@ def said_in(payload: bytes) -> Said:
     )
 
 
+def asked_alone(payload: bytes) -> bytes | None:
+    """What a contact asks, as JSON, where nothing else is kept but attributes; None for others."""
+    asked, attributes, *more = orjson.loads(payload)
+    if more or type(attributes) is not dict:
+        return None
+    return orjson.dumps(asked)
+
+
 def _decoded(asked: _Asked | None) -> Requirements:
     if asked is None:
         return Requirements()

@@ -222,31 +222,68 @@ def _check_steps(cell: CellState, delta: RowDelta) -> None:
 
 
 def _load_classes(cell: CellState, deltas: Sequence[RowDelta]) -> None:
-    """Give open contacts their classes; what they ask for may be held by no agent any more."""
+    """
+    Give open contacts their classes; what they ask for may be held by no agent any more.
+
+    Most ask for the same in the same queues: of those that nothing else is kept of, one is looked
+    at, and the others go with it.
+    """
     contacts = cell.store.columns.contacts
+    rows = np.array([delta.row for delta in deltas], np.int64)
+    alike = (contacts.queue, contacts.channel, contacts.priority, contacts.fell_back)
+    facts = zip(*(column[rows].tolist() for column in alike), strict=True)
+    is_diverted = (contacts.state[rows] == ContactState.DIVERTED).tolist()
     known: set[Requirements] = set()
-    for delta in deltas:
-        row = delta.row
-        with _naming(delta):
-            said = contact_rows.said_in(delta.payload or b"")
-        _restore_steered(cell, row, said.steered)
-        requirements = contact_rows.asked_after(said, int(contacts.relaxed[row]))
-        to_come = cell.contacts.steps_to_come(row, said)
-        asked = {requirements, *(step.requirements for step in to_come)}
-        if not asked <= known:
-            cell.require_names_asked(asked)
-            known |= asked
-        class_row = cell.classes.row_of(
-            int(contacts.queue[row]),
-            requirements,
-            Channel(int(contacts.channel[row])),
-            int(contacts.priority[row]),
-            to_come,
-            fell_back=bool(contacts.fell_back[row]),
-        )
-        contacts.class_row[row] = class_row
-        # At once, or making room for the next one's class might sweep this one.
-        cell.store.columns.classes.references[class_row] += 1
+    class_of: dict[tuple[bytes, ...], int] = {}
+    found: list[int] = []
+    repeats: list[int] = []
+    for delta, fact, must_say in zip(deltas, facts, is_diverted, strict=True):
+        with_what = None if must_say else _alone(delta)
+        if with_what is None:
+            found.append(_load_class(cell, delta, known))
+            continue
+        key = (with_what, *fact)
+        class_row = class_of.get(key)
+        if class_row is None:
+            class_of[key] = class_row = _load_class(cell, delta, known)
+        else:
+            repeats.append(class_row)
+        found.append(class_row)
+    contacts.class_row[rows] = found
+    np.add.at(cell.store.columns.classes.references, repeats, 1)
+
+
+def _alone(delta: RowDelta) -> bytes | None:
+    """What a contact asks, where nothing is kept of it besides its attributes."""
+    try:
+        return contact_rows.asked_alone(delta.payload or b"")
+    except (ValueError, TypeError) as error:
+        raise _unreadable(delta, error) from error
+
+
+def _load_class(cell: CellState, delta: RowDelta, known: set[Requirements]) -> int:
+    """The class of one contact, which refers to it from now on."""
+    contacts, row = cell.store.columns.contacts, delta.row
+    with _naming(delta):
+        said = contact_rows.said_in(delta.payload or b"")
+    _restore_steered(cell, row, said.steered)
+    requirements = contact_rows.asked_after(said, int(contacts.relaxed[row]))
+    to_come = cell.contacts.steps_to_come(row, said)
+    asked = {requirements, *(step.requirements for step in to_come)}
+    if not asked <= known:
+        cell.require_names_asked(asked)
+        known |= asked
+    class_row = cell.classes.row_of(
+        int(contacts.queue[row]),
+        requirements,
+        Channel(int(contacts.channel[row])),
+        int(contacts.priority[row]),
+        to_come,
+        fell_back=bool(contacts.fell_back[row]),
+    )
+    # At once, or making room for the next one's class might sweep this one.
+    cell.store.columns.classes.references[class_row] += 1
+    return class_row
 
 
 def _restore_steered(cell: CellState, row: int, steered: Steered) -> None:
@@ -323,8 +360,11 @@ def _naming(delta: RowDelta) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, KeyError, IndexError) as error:
-        message = f"{_name(delta)}: its definition cannot be read ({error})"
-        raise DamagedRow(message) from error
+        raise _unreadable(delta, error) from error
+
+
+def _unreadable(delta: RowDelta, error: Exception) -> DamagedRow:
+    return DamagedRow(f"{_name(delta)}: its definition cannot be read ({error})")
 
 
 def _name(delta: RowDelta) -> str:
