@@ -11,6 +11,7 @@ import click
 
 from adapters.audit_command.options import audit
 from adapters.cells_command.options import cells
+from adapters.crossings.options import crossings
 from adapters.engine_options import reaches_engine
 from adapters.exit_code import ExitCode
 from adapters.forecast_command import forecast
@@ -35,7 +36,8 @@ def main() -> None:
     `serve` runs the engine, `forward` sends its events to a webhook. `export`, `apply` and `import`
     deal with the configuration of a cell as a file, `policy` with its policies, `migrate` with
     where it is kept. `history` teaches it what came before, and `forecast` tells what it expects.
-    `cells` tells which engine has which cell, and moves them. `simulate` tries out a contact
+    `cells` tells which engine has which cell, and moves them; `crossings` which contacts are on
+    their way to other cells. `simulate` tries out a contact
     centre. `token` makes tokens for callers, `audit` tells who changed what, `warm` compiles ahead.
     """
 
@@ -219,6 +221,7 @@ main.add_command(forecast)
 main.add_command(policy)
 main.add_command(cells)
 main.add_command(audit)
+main.add_command(crossings)
 
 
 def _serve(settings: "Settings") -> int:
@@ -247,6 +250,7 @@ def _serve(settings: "Settings") -> int:
 def _run(settings: "Settings", output: "LogOutput") -> int:
     import uvloop
 
+    from adapters.placement.access import require_access
     from adapters.placement.settings import require_neighbours, require_shareable
     from adapters.security.protection import require_protection
     from engine.refusals import BadConfiguration
@@ -255,6 +259,7 @@ def _run(settings: "Settings", output: "LogOutput") -> int:
         require_protection(settings, settings.address, channelz=settings.channelz)
         require_shareable(settings, settings.log, settings.address)
         require_neighbours(settings, settings.cells)
+        require_access(settings)
     except BadConfiguration as error:
         return _failed(error, ExitCode.SETTINGS)
     # Only now: it has the kernels loaded, or compiled.

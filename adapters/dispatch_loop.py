@@ -113,6 +113,7 @@ class DispatchLoop:
         self._is_closing = False
         self._turn_is_due = False
         self._turn_runs = False
+        self._under_way: Turn | None = None
         self._alarm = Alarm(self._schedule_turn)
         self._tasks: set[asyncio.Task[None]] = set()
         metrics.show(inbox_calls=lambda: len(self._inbox), kept_replies=lambda: len(self._replies))
@@ -167,10 +168,10 @@ class DispatchLoop:
             async with asyncio.timeout(timeout_s):
                 while (self._inbox or self._turn_runs) and self._is_open:
                     await asyncio.sleep(0.001)
-        self._is_open = False
         self._alarm.cancel()
         for task in self._tasks:
             task.cancel()
+        self._close(self._under_way or Turn(now_ms=0), f"cell {self.cell!r} is closing")
         await self._log.release()
 
     def submit(self, call: Call) -> None:
@@ -207,7 +208,7 @@ class DispatchLoop:
         if self._chain.is_lapsed:
             self._spawn(self._renew())
             return
-        turn = Turn(now_ms=self._clock.now_ms())
+        self._under_way = turn = Turn(now_ms=self._clock.now_ms())
         try:
             self._run_calls(turn)
             group = self._engine.take_group()
@@ -275,7 +276,7 @@ class DispatchLoop:
 
     def _go_on(self) -> None:
         """Let the next turn begin when there is something to run."""
-        self._turn_runs = False
+        self._turn_runs, self._under_way = False, None
         self._arm()
         if self._inbox:
             self._schedule_turn()
@@ -348,7 +349,7 @@ class DispatchLoop:
             call.answer(refusal)
         while self._inbox:
             self._inbox.popleft().answer(refusal)
-        self._turn_runs = False
+        self._turn_runs, self._under_way = False, None
 
     async def _reopen(self) -> None:
         """Load the cell from the log until that works; end for good when another owner has it."""

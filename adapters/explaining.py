@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from engine.choices import Diversion, DiversionOutcome
 from engine.engine import Engine
 from engine.lifecycle import ContactState, Intake
 from engine.state.contacts import ContactView
@@ -71,13 +72,8 @@ def sentences(
     elif contact.state is ContactState.SCHEDULED:
         left_ms = max(0, contact.schedule.due_at_ms - engine.now_ms())
         yield f"It is put off for another {_seconds(left_ms)}."
-    elif contact.diversion is not None and contact.state is ContactState.DIVERTED:
-        diversion = contact.diversion
-        if diversion.cell:
-            yield f"It is on its way to queue {diversion.queue_id} of cell {diversion.cell}."
-            return
-        channel = diversion.channel.name.lower().replace("_", " ")
-        yield f"Its customer went on by {channel} in queue {diversion.queue_id}."
+    elif contact.diversion is not None:
+        yield from _where_it_went(contact.state, contact.diversion)
     if contact.choice is not None:
         left_ms = max(0, contact.choice.until_ms - engine.now_ms())
         kinds = (item.kind.name.lower().replace("_", " ") for item in contact.choice.choice.options)
@@ -91,6 +87,18 @@ def sentences(
         yield "No decision about it is kept any more."
     if agent_id and agent_id != holder:
         yield from _why_not(agent_id, contact, told)
+
+
+def _where_it_went(state: ContactState, diversion: Diversion) -> Iterator[str]:
+    """Where a contact is that went on elsewhere, or has ended there."""
+    place = f"queue {diversion.queue_id}" + (f" of cell {diversion.cell}" * bool(diversion.cell))
+    if diversion.outcome == DiversionOutcome.CONTINUED:
+        yield f"It went on to {place}."
+    elif state is ContactState.DIVERTED and diversion.cell:
+        yield f"It is on its way to {place}."
+    elif state is ContactState.DIVERTED:
+        channel = diversion.channel.name.lower().replace("_", " ")
+        yield f"Its customer went on by {channel} in {place}."
 
 
 def _why_waiting(engine: Engine, contact: ContactView, told: ExplainResponse) -> Iterator[str]:

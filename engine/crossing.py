@@ -19,9 +19,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from engine.commands import Route
 
-# Crossings of a cell that no answer has come for, and cells that may send to one.
+# Crossings to one cell that no answer has come for, and cells that may send to one.
 CROSSINGS_MAX: Final = 1_024
 SENDERS_MAX: Final = 1_024
+# Answers to one sender that it may still ask for; and how long others are kept all the same, for a
+# sender whose log lost its last commits, and how many.
+ASKED_MAX: Final = 4 * CROSSINGS_MAX
+KEPT_MS: Final = 3_600_000
+KEPT_MAX: Final = 16 * CROSSINGS_MAX
 # Moves that a contact may have behind it.
 HOPS_MAX: Final = 1_000
 # Numbers of crossings in a millisecond: they go on from the time, so that a cell whose log was lost
@@ -36,6 +41,24 @@ class CrossingAnswer(IntEnum):
     TAKEN = 1
     # It is not, and never will be by this crossing.
     REFUSED = 2
+    # It was answered, long ago; its sender had told that it would not ask again.
+    FORGOTTEN = 3
+
+
+class Sender(NamedTuple):
+    """
+    A cell that sends.
+
+    Attributes
+    ----------
+    cell
+        Its name.
+    origin
+        Random name of its numbers, made once: other cells may have the same name.
+    """
+
+    cell: str
+    origin: str
 
 
 class Crossing(NamedTuple):
@@ -50,8 +73,8 @@ class Crossing(NamedTuple):
         Where it goes.
     since_ms
         When it left, milliseconds since the Unix epoch.
-    has_left
-        Whether its customer has left, and the contact has ended here.
+    left
+        Why the contact has ended here meanwhile; 0 where it has not.
     """
 
     number: int
@@ -59,7 +82,12 @@ class Crossing(NamedTuple):
     queue_id: str
     contact_id: str
     since_ms: int
-    has_left: bool = False
+    left: int = 0
+
+    @property
+    def has_left(self) -> bool:
+        """Whether the contact has ended here meanwhile."""
+        return self.left > 0
 
 
 class ReceiveContact(NamedTuple):
@@ -68,7 +96,7 @@ class ReceiveContact(NamedTuple):
 
     Attributes
     ----------
-    from_cell, number
+    sender, number
         Whose crossing, and which.
     settled_below
         Numbers that the sending cell will never bring again.
@@ -76,7 +104,7 @@ class ReceiveContact(NamedTuple):
         Moves it has behind it, this one among them.
     """
 
-    from_cell: str
+    sender: Sender
     number: int
     settled_below: int
     contact: "Route"
@@ -89,15 +117,16 @@ class RecallContact(NamedTuple):
 
     Attributes
     ----------
-    has_left
-        Whether its customer has left: where the contact waits in the receiving cell it ends.
+    left
+        Why the contact has ended where it came from: where it waits in the receiving cell it ends
+        likewise; 0 where it has not.
     """
 
-    from_cell: str
+    sender: Sender
     number: int
     settled_below: int
     contact_id: str
-    has_left: bool = False
+    left: int = 0
 
 
 class SettleCrossing(NamedTuple):
@@ -115,4 +144,10 @@ class SettleCrossing(NamedTuple):
     knew: bool = False
 
 
-CrossingCommand = ReceiveContact | RecallContact | SettleCrossing
+class NameOrigin(NamedTuple):
+    """Give the numbers of a cell's crossings their name, unless they have one."""
+
+    origin: str
+
+
+CrossingCommand = ReceiveContact | RecallContact | SettleCrossing | NameOrigin

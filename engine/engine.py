@@ -53,7 +53,7 @@ from engine.commands import (
     UpsertAgent,
     UpsertQueue,
 )
-from engine.crossing import RecallContact, ReceiveContact, SettleCrossing
+from engine.crossing import NameOrigin, RecallContact, ReceiveContact, SettleCrossing
 from engine.handlers import (
     agents,
     assignments,
@@ -121,6 +121,7 @@ _HANDLERS: Final[dict[type, Callable[[CellState, Never], Outcome]]] = {
     ReportDiversionOutcome: choices.report_outcome,
     ReceiveContact: crossing.receive,
     RecallContact: crossing.recall,
+    NameOrigin: crossing.name_origin,
     SettleCrossing: crossing.settle,
     PutPlan: plans.put_plan,
     DeletePlan: plans.delete_plan,

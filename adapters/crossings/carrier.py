@@ -12,7 +12,9 @@ what it said before.
 
 import asyncio
 import uuid
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
@@ -30,6 +32,7 @@ from adapters.methods import Method
 from engine.crossing import (
     Crossing,
     CrossingAnswer,
+    NameOrigin,
     RecallContact,
     ReceiveContact,
     SettleCrossing,
@@ -66,10 +69,15 @@ class Carrier:
         self._cell = cell
         self._links = links
         self._metrics = metrics
-        self._room = asyncio.Semaphore(_AT_A_TIME)
+        self._rooms: defaultdict[str, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(_AT_A_TIME)
+        )
+        # Who asks a cell that does not answer, one after the other.
+        self._probes: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._on_their_way: dict[int, asyncio.Task[None]] = {}
         # Cells that did not answer last, so that it is told once.
         self._silent: set[str] = set()
+        self._forgotten: set[int] = set()
         metrics.show(self._count, self._oldest_s)
 
     async def run(self) -> None:
@@ -89,9 +97,17 @@ class Carrier:
         for crossing in engine.cell.crossings.open():
             number = crossing.number
             if number not in self._on_their_way:
+                self._require_neighbour(crossing)
                 task = asyncio.get_running_loop().create_task(self._bring(crossing))
                 self._on_their_way[number] = task
                 task.add_done_callback(partial(self._end, number))
+
+    def _require_neighbour(self, crossing: Crossing) -> None:
+        """Say that a contact is on its way to a cell that the settings do not name any more."""
+        to_cell = crossing.cell
+        if to_cell not in self._cell.engine.neighbours and to_cell not in self._silent:
+            told = {"to_cell": to_cell, "contact_id": crossing.contact_id}
+            _log.warning("crossing_to_no_neighbour", cell=self._cell.cell, **told)
 
     def _end(self, number: int, task: asyncio.Task[None]) -> None:
         del task, self._on_their_way[number]
@@ -101,19 +117,33 @@ class Carrier:
         pause_s, recalls = _PAUSE_S, False
         while True:
             try:
-                async with self._room:
-                    settled = await self._try(crossing, recalls=recalls)
-                if settled:
-                    return
-            except (Unreachable, CallRefused) as error:
+                async with self._turn_of(crossing.cell):
+                    if await self._try(crossing, recalls=recalls):
+                        return
+                # Its customer left in between, or the other cell has forgotten it.
+                recalls = True
+            except Unreachable as error:
                 self._note_silence(crossing, error)
                 recalls = True
+            except CallRefused as error:
+                # Our own cell: it is being loaded again, or closes.
+                _log.debug("crossing_waits", cell=self._cell.cell, error=str(error))
             except Exception:
                 # A bug of ours: the contact is not to be forgotten for it.
                 _log.exception("crossing_failed", cell=self._cell.cell, number=crossing.number)
                 recalls = True
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _PAUSE_MAX_S)
+
+    @asynccontextmanager
+    async def _turn_of(self, to_cell: str) -> AsyncIterator[None]:
+        """Wait for a turn: many at a time, and one where nobody has answered."""
+        async with self._rooms[to_cell]:
+            if to_cell not in self._silent:
+                yield
+                return
+            async with self._probes[to_cell]:
+                yield
 
     async def _try(self, crossing: Crossing, *, recalls: bool) -> bool:
         """Whether nothing is left to be done for a crossing, after asking once."""
@@ -123,7 +153,10 @@ class Carrier:
         answer = await self._ask(command, crossing.cell)
         self._silent.discard(crossing.cell)
         self._metrics.brought(crossing.cell, answer.name.lower())
-        knew = isinstance(command, RecallContact) and command.has_left
+        if answer is CrossingAnswer.FORGOTTEN:
+            self._tell_forgotten(crossing)
+            return False
+        knew = isinstance(command, RecallContact) and command.left > 0
         settle = SettleCrossing(crossing.number, answer, knew)
 
         def tell(engine: Engine, now_ms: int) -> None:
@@ -131,7 +164,20 @@ class Carrier:
 
         await self._do(tell)
         # It is open still where its customer left in between.
-        return crossing.number not in {item.number for item in self._open()}
+        return self._cell.engine.cell.crossings.find(crossing.number) is None
+
+    def _tell_forgotten(self, crossing: Crossing) -> None:
+        if crossing.number not in self._forgotten:
+            self._forgotten.add(crossing.number)
+            _log.error(
+                "crossing_forgotten",
+                cell=self._cell.cell,
+                to_cell=crossing.cell,
+                number=crossing.number,
+                contact_id=crossing.contact_id,
+                why="this cell's log has lost what came of it; see where the contact is, and "
+                "settle it",
+            )
 
     async def _ask(self, command: ReceiveContact | RecallContact, to_cell: str) -> CrossingAnswer:
         request_id = uuid.uuid4().hex
@@ -159,6 +205,8 @@ class Carrier:
         found: list[ReceiveContact | RecallContact] = []
 
         def read(engine: Engine, now_ms: int) -> None:
+            if not engine.cell.crossings.origin:
+                engine.apply(NameOrigin(uuid.uuid4().hex), now_ms)
             crossing = engine.cell.crossings.find(number)
             if crossing is not None:
                 name = self._cell.cell

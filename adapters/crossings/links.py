@@ -3,6 +3,7 @@ How other cells are asked: in this process, through the engine that has them in 
 address that the settings name.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final, TypeVar
 
@@ -19,6 +20,8 @@ from headgate.v1 import crossing_service_pb2 as pb
 
 # How long another cell may take to answer, seconds.
 _ANSWER_S: Final = 2.0
+# Connections kept; of more the oldest is let go.
+_CLIENTS_MAX: Final = 64
 
 Asked = pb.ReceiveContactRequest | pb.RecallContactRequest | pb.GetTargetRequest
 R = TypeVar("R", bound=Message)
@@ -61,6 +64,10 @@ class Links:
         """Ask a cell how a queue stands; raises Unreachable."""
         return await self._ask(request, "GetTarget", pb.GetTargetResponse)
 
+    def is_here(self, cell: str) -> bool:
+        """Whether a cell is asked in this process."""
+        return not self._addresses.get(cell, "") and cell in self._cells.loops
+
     async def close(self) -> None:
         """Close every connection."""
         clients, self._clients = self._clients, {}
@@ -69,10 +76,14 @@ class Links:
 
     async def _ask(self, request: Asked, name: str, reply: type[R]) -> R:
         try:
-            if request.cell in self._cells.loops:
-                return reply.FromString(await self._ask_here(request))
-            client = self._client_of(request.cell)
-            found = await client.call(getattr(client.crossings, name), request, _ANSWER_S)
+            # Of the whole of it: a cell here may take the call and never come to its end.
+            async with asyncio.timeout(2 * _ANSWER_S):
+                if self.is_here(request.cell):
+                    return reply.FromString(await self._ask_here(request))
+                client = self._client_of(request.cell)
+                found = await client.call(getattr(client.crossings, name), request, _ANSWER_S)
+        except TimeoutError:
+            raise Unreachable(f"cell {request.cell!r}: no answer in time") from None
         except CallRefused as refused:
             raise Unreachable(f"cell {request.cell!r}: {refused}") from None
         except grpc.aio.AioRpcError as error:
@@ -98,6 +109,9 @@ class Links:
         client = self._clients.get(address)
         if client is None:
             client = self._clients[address] = Client(address, self._access)
+            if len(self._clients) > _CLIENTS_MAX:
+                # Its connection closes with its last call.
+                del self._clients[next(iter(self._clients))]
         return client
 
     def _owner_of(self, cell: str) -> str:

@@ -5,8 +5,9 @@ import numpy as np
 from adapters.messages import relaxation_messages, requirements_message
 from adapters.translation import member, route_command
 from engine.commands import Route
-from engine.crossing import CrossingAnswer, RecallContact, ReceiveContact
+from engine.crossing import Crossing, CrossingAnswer, RecallContact, ReceiveContact, Sender
 from engine.deciding.elsewhere import LADDER_PER_S, Reading, Value
+from engine.lifecycle import CancelReason
 from engine.policy.signals import RISK_HORIZONS
 from headgate.v1 import contact_pb2, routing_service_pb2
 from headgate.v1 import crossing_service_pb2 as pb
@@ -19,7 +20,8 @@ def receive_request(
     return pb.ReceiveContactRequest(
         cell=to_cell,
         request_id=request_id,
-        from_cell=command.from_cell,
+        from_cell=command.sender.cell,
+        origin=command.sender.origin,
         number=command.number,
         settled_below=command.settled_below,
         hops=command.hops,
@@ -34,11 +36,12 @@ def recall_request(
     return pb.RecallContactRequest(
         cell=to_cell,
         request_id=request_id,
-        from_cell=command.from_cell,
+        from_cell=command.sender.cell,
+        origin=command.sender.origin,
         number=command.number,
         settled_below=command.settled_below,
         contact_id=command.contact_id,
-        has_left=command.has_left,
+        left=int(command.left),  # type: ignore[arg-type]
     )
 
 
@@ -62,19 +65,30 @@ def _route_request(contact: Route) -> routing_service_pb2.RouteRequest:
 def receive_command(request: pb.ReceiveContactRequest) -> ReceiveContact:
     """Command of a request; a contact without an id has none."""
     contact = route_command(request.contact)._replace(contact_id=request.contact.contact_id)
-    return ReceiveContact(
-        request.from_cell, request.number, request.settled_below, contact, request.hops
-    )
+    sender = Sender(request.from_cell, request.origin)
+    return ReceiveContact(sender, request.number, request.settled_below, contact, request.hops)
 
 
 def recall_command(request: pb.RecallContactRequest) -> RecallContact:
     """Command of a request."""
     return RecallContact(
-        request.from_cell,
+        Sender(request.from_cell, request.origin),
         request.number,
         request.settled_below,
         request.contact_id,
-        request.has_left,
+        member(CancelReason, request.left) if request.left else 0,
+    )
+
+
+def crossing_message(crossing: Crossing) -> pb.Crossing:
+    """A contact on its way."""
+    return pb.Crossing(
+        number=crossing.number,
+        to_cell=crossing.cell,
+        queue_id=crossing.queue_id,
+        contact_id=crossing.contact_id,
+        since_ms=crossing.since_ms,
+        left=crossing.left,  # type: ignore[arg-type]
     )
 
 

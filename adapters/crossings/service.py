@@ -4,11 +4,18 @@ from typing import Final
 
 from google.protobuf.message import Message
 
-from adapters.crossings.messages import recall_command, receive_command, target_message
-from adapters.errors import refused_by_engine
+from adapters.crossings.messages import (
+    crossing_message,
+    recall_command,
+    receive_command,
+    target_message,
+)
+from adapters.errors import invalid, refused_by_engine
 from adapters.methods import Method
 from adapters.sensing.reads import Read
 from adapters.sensing.thread import SensingThread
+from adapters.translation import member
+from engine.crossing import CrossingAnswer, Sender, SettleCrossing
 from engine.deciding.telling import read_queue
 from engine.engine import Engine
 from engine.lifecycle import ContactState, RejectionReason
@@ -33,6 +40,26 @@ def recall_contact(engine: Engine, request: pb.RecallContactRequest, now_ms: int
     return pb.RecallContactResponse(answer=_said(engine, request))
 
 
+def list_crossings(engine: Engine, request: pb.ListCrossingsRequest, now_ms: int) -> Message:
+    """List the contacts that are on their way to other cells."""
+    del request, now_ms
+    crossings = map(crossing_message, engine.cell.crossings.open())
+    return pb.ListCrossingsResponse(crossings=crossings)
+
+
+def settle_crossing(engine: Engine, request: pb.SettleCrossingRequest, now_ms: int) -> Message:
+    """Say what came of a crossing that no answer will come for."""
+    answer = member(CrossingAnswer, request.answer)
+    if answer not in (CrossingAnswer.TAKEN, CrossingAnswer.REFUSED):
+        expected = "CROSSING_ANSWER_TAKEN or CROSSING_ANSWER_REFUSED"
+        raise invalid(violation("answer", request.answer, expected))
+    if engine.cell.crossings.find(request.number) is None:
+        refused = violation("number", request.number, "the number of a crossing that is open")
+        raise refused_by_engine(CommandRefused(Refusal.UNKNOWN_CONTACT, refused))
+    engine.apply(SettleCrossing(request.number, answer, knew=True), now_ms)
+    return pb.SettleCrossingResponse()
+
+
 async def get_target(thread: SensingThread, request: pb.GetTargetRequest) -> Message:
     """Tell how a queue stands; raises CallRefused where it is not known."""
     now_ms = thread.cell.now_ms()
@@ -47,7 +74,8 @@ def _said(
     engine: Engine, request: pb.ReceiveContactRequest | pb.RecallContactRequest
 ) -> pb.CrossingAnswer.ValueType:
     """What has just been said of a crossing."""
-    answer = engine.cell.received.find(request.from_cell, request.number)
+    sender = Sender(request.from_cell, request.origin)
+    answer = engine.cell.received.find(sender, request.number)
     assert answer is not None
     return answer.value  # type: ignore[return-value]
 
@@ -58,5 +86,10 @@ RECEIVE: Final = Method(
 RECALL: Final = Method(
     "CrossingService", "RecallContact", pb.RecallContactRequest, recall_contact, True
 )
-METHODS: Final = (RECEIVE, RECALL)
+METHODS: Final = (
+    RECEIVE,
+    RECALL,
+    Method("CrossingService", "ListCrossings", pb.ListCrossingsRequest, list_crossings),
+    Method("CrossingService", "SettleCrossing", pb.SettleCrossingRequest, settle_crossing, True),
+)
 TARGET_READS: Final = (Read("GetTarget", pb.GetTargetRequest, get_target, "CrossingService"),)

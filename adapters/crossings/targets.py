@@ -19,6 +19,7 @@ from headgate.v1.crossing_service_pb2 import GetTargetRequest
 _log = structlog.get_logger(__name__)
 
 _EVERY_S: Final = 1.0
+_TOLD_AFTER: Final = 3
 
 
 class TargetWatch:
@@ -53,21 +54,27 @@ class TargetWatch:
         self._hand = hand
         self._metrics = metrics
         self._readings: dict[Target, Reading] = {}
-        self._told: set[Target] = set()
+        # How often in a row nothing was told of each.
+        self._silent_for: dict[Target, int] = {}
 
     async def run(self) -> None:
         """Ask for as long as the cell is here."""
+        had_any = False
         while True:
             targets = self._targets()
             try:
-                if targets or self._readings:
+                if targets or had_any:
                     await self._look(targets)
+                had_any = bool(targets)
             except Exception:
                 # A bug of ours: what was told of last grows old, and nothing is moved there.
                 _log.exception("targets_not_read", cell=self._cell.cell)
             await asyncio.sleep(_EVERY_S)
 
     async def _look(self, targets: Collection[Target]) -> None:
+        self._silent_for = {
+            target: seconds for target, seconds in self._silent_for.items() if target in targets
+        }
         found = await asyncio.gather(*map(self._ask, targets))
         news = {target: reading for target, reading in zip(targets, found, strict=True) if reading}
         kept = {target: self._readings[target] for target in targets if target in self._readings}
@@ -84,15 +91,18 @@ class TargetWatch:
     async def _ask(self, target: Target) -> Reading | None:
         """What is told of a queue, None for nothing; why that is, is told once."""
         try:
+            if target.cell not in self._cell.engine.neighbours:
+                raise Unreachable(f"cell {target.cell!r} is not among the neighbours")
             reply = await self._links.target(
                 GetTargetRequest(cell=target.cell, queue_id=target.queue)
             )
             reading = reading_of(reply, self._cell.now_ms())
         except (Unreachable, ValueError) as error:
-            if target not in self._told:
-                self._told.add(target)
+            self._silent_for[target] = self._silent_for.get(target, 0) + 1
+            # Not at once: the other cell may be about to open.
+            if self._silent_for[target] == _TOLD_AFTER:
                 told = {"to_cell": target.cell, "queue": target.queue, "error": str(error)}
                 _log.warning("target_unknown", cell=self._cell.cell, **told)
             return None
-        self._told.discard(target)
+        self._silent_for.pop(target, None)
         return reading

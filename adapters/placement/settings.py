@@ -114,6 +114,9 @@ def require_neighbours(settings: PlacementSettings, cells: tuple[str, ...]) -> N
         if not address and name not in cells:
             expected = f"{name}=HOST:PORT, or one of the cells {', '.join(cells)}"
             raise BadConfiguration("neighbours", name, expected)
+        if address and name in cells:
+            expected = f"{name} alone: it is a cell of this engine"
+            raise BadConfiguration("neighbours", f"{name}={address}", expected)
 
 
 def require_shareable(settings: PlacementSettings, log: str, address: str) -> None:

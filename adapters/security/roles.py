@@ -85,6 +85,8 @@ RULES: Final[Mapping[str, Rule]] = {
     "CrossingService/ReceiveContact": _ENGINE,
     "CrossingService/RecallContact": _ENGINE,
     "CrossingService/GetTarget": _ENGINE,
+    "CrossingService/ListCrossings": _ALL,
+    "CrossingService/SettleCrossing": _OPERATOR_AUDITED,
     # Gateways tell who has signed in with which skills.
     "AgentService/UpsertAgent": _SIGN_IN_AUDITED,
     "AgentService/GetAgent": _ALL,

@@ -210,6 +210,6 @@ def cancel(cell: CellState, command: CancelContact) -> Outcome:
     cell.store.request[IN_CONTACT] = open_contact_row(cell, command.contact_id)
     cell.store.request[IN_VALUE] = command.reason
     run(cell, Operation.CANCEL)
-    cell.crossings.leave(command.contact_id)
+    cell.crossings.leave(command.contact_id, command.reason)
     out = cell.store.outcome
     return Outcome(state=out[OUT_STATE], contact_id=command.contact_id, wait_ms=out[OUT_WAIT_MS])

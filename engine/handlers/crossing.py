@@ -7,8 +7,10 @@ from engine.commands import CancelContact, Route, Schedule
 from engine.crossing import (
     Crossing,
     CrossingAnswer,
+    NameOrigin,
     RecallContact,
     ReceiveContact,
+    Sender,
     SettleCrossing,
 )
 from engine.effects import EffectKind
@@ -26,7 +28,14 @@ from engine.kernels.requests import (
     IN_ROW,
     Operation,
 )
-from engine.lifecycle import HAS_ENDED, CancelReason, Channel, ContactState
+from engine.lifecycle import (
+    HAS_ENDED,
+    CancelReason,
+    Channel,
+    ContactState,
+    Intake,
+    RejectionReason,
+)
 from engine.limits import FORTNIGHT_MS, NEVER_MS
 from engine.refusals import CommandRefused, Refusal, violation
 from engine.routing.validation import validate
@@ -92,7 +101,8 @@ def send(cell: CellState, row: int, to_cell: str, queue_id: str, activation: Act
 def settle(cell: CellState, command: SettleCrossing) -> Outcome:
     """End a contact that has crossed, or have one that was refused wait again in its place."""
     crossing = cell.crossings.find(command.number)
-    if crossing is None:
+    if crossing is None or command.answer is CrossingAnswer.FORGOTTEN:
+        # Of what was settled and is asked again, nobody knows but who looks: it stays open.
         return Outcome()
     if crossing.has_left and command.answer is CrossingAnswer.TAKEN and not command.knew:
         # Its customer left while the answer was on its way: the receiving cell is still to know.
@@ -133,29 +143,39 @@ def receive(cell: CellState, command: ReceiveContact) -> Outcome:
 
     What keeps it out is no error of the caller's: it is the answer, and kept.
     """
-    cell.received.require_room(command.from_cell)
-    answer = cell.received.find(command.from_cell, command.number)
     outcome = Outcome(contact_id=command.contact.contact_id)
-    if answer is None:
+    if not _was_answered(cell, command, outcome.contact_id):
         outcome = _taken_in(cell, command)
         is_in = outcome.state not in (_FREE, _REJECTED)
         answer = CrossingAnswer.TAKEN if is_in else CrossingAnswer.REFUSED
-    _keep(cell, command, answer)
+        cell.received.keep(command.sender, command.number, answer, outcome.contact_id)
+    cell.received.settle(command.sender, command.settled_below, cell.store.scalar[NOW_MS])
     return outcome
 
 
 def recall(cell: CellState, command: RecallContact) -> Outcome:
     """Have a crossing that was not taken yet never be taken."""
-    cell.received.require_room(command.from_cell)
-    answer = cell.received.find(command.from_cell, command.number) or CrossingAnswer.REFUSED
-    if answer is CrossingAnswer.TAKEN and command.has_left:
+    sender, number, contact_id = command.sender, command.number, command.contact_id
+    if not _was_answered(cell, command, contact_id):
+        cell.received.keep(sender, number, CrossingAnswer.REFUSED, contact_id)
+    elif command.left and cell.received.find(sender, number) is CrossingAnswer.TAKEN:
         _end(cell, command)
-    _keep(cell, command, answer)
-    return Outcome(contact_id=command.contact_id)
+    cell.received.settle(sender, command.settled_below, cell.store.scalar[NOW_MS])
+    return Outcome(contact_id=contact_id)
 
 
-def _keep(cell: CellState, command: ReceiveContact | RecallContact, answer: CrossingAnswer) -> None:
-    cell.received.keep(command.from_cell, command.number, answer, command.settled_below)
+def _was_answered(
+    cell: CellState, command: ReceiveContact | RecallContact, contact_id: str
+) -> bool:
+    """Whether something was said of a crossing; raises CommandRefused where nothing may be."""
+    cell.received.require_room(command.sender, command.number, contact_id)
+    return cell.received.find(command.sender, command.number) is not None
+
+
+def name_origin(cell: CellState, command: NameOrigin) -> Outcome:
+    """Give the numbers of this cell's crossings their name."""
+    cell.crossings.name(command.origin)
+    return Outcome()
 
 
 def _taken_in(cell: CellState, command: ReceiveContact) -> Outcome:
@@ -167,23 +187,42 @@ def _taken_in(cell: CellState, command: ReceiveContact) -> Outcome:
             refused = violation("contact_id", contact_id, "an id that this cell does not know")
             raise CommandRefused(Refusal.CONTACT_EXISTS, refused)
         validate(command.contact)
+        if (rejection := _turned_away(cell, command.contact)) is not RejectionReason.NONE:
+            return Outcome(state=_REJECTED, contact_id=contact_id, rejection=rejection)
         outcome = take_in(cell, command.contact, row)
     except CommandRefused as refusal:
         return Outcome(contact_id=contact_id, refusal=refusal.reason)
     if outcome.state != _REJECTED:
         row = cell.contacts.slots.row_of(contact_id)
         cell.choices.count_move(command.contact.queue_id)
-        keep_steered(cell, row, Steered(hops=command.hops, from_cell=command.from_cell))
+        keep_steered(cell, row, Steered(hops=command.hops, from_cell=command.sender.cell))
     return outcome
+
+
+def _turned_away(cell: CellState, contact: Route) -> RejectionReason:
+    """
+    Why a contact would be rejected at the door, NONE where it may be let in.
+
+    It never came here, so that nothing is to be told or counted of it.
+    """
+    queues, queue = cell.store.columns.queues, cell.queue_row(contact.queue_id)
+    if queues.fallback[queue] >= 0:
+        return RejectionReason.NONE
+    if queues.intake[queue] == Intake.CLOSED:
+        return RejectionReason.QUEUE_CLOSED
+    if queues.closed_for[queue] > 0:
+        return RejectionReason(int(queues.closed_for[queue]))
+    is_full = 0 < queues.max_length[queue] <= queues.waiting[queue]
+    return RejectionReason.QUEUE_FULL if is_full else RejectionReason.NONE
 
 
 def _end(cell: CellState, command: RecallContact) -> None:
     """End a contact whose customer left while it crossed, unless an agent has it already."""
     row = cell.contacts.slots.row_of(command.contact_id)
-    if row < 0 or cell.contacts.said(row).steered.from_cell != command.from_cell:
+    if row < 0 or cell.contacts.said(row).steered.from_cell != command.sender.cell:
         return
     if int(cell.store.columns.contacts.state[row]) in _CANCELLABLE:
-        cancel(cell, CancelContact(command.contact_id, CancelReason.ABANDONED))
+        cancel(cell, CancelContact(command.contact_id, CancelReason(command.left)))
 
 
 def to_bring(
@@ -191,9 +230,10 @@ def to_bring(
 ) -> ReceiveContact | RecallContact:
     """What the receiving cell is asked as of `now_ms`; it is recalled where its customer left."""
     settled_below = cell.crossings.settled_below(crossing.cell)
-    asked = from_cell, crossing.number, settled_below
+    asked = Sender(from_cell, cell.crossings.origin), crossing.number, settled_below
     if recalls or crossing.has_left:
-        return RecallContact(*asked, crossing.contact_id, crossing.has_left)
+        left = CancelReason(crossing.left) if crossing.left else 0
+        return RecallContact(*asked, crossing.contact_id, left)
     row = cell.contact_row(crossing.contact_id)
     contacts = cell.store.columns.contacts
     said = cell.contacts.said(row)

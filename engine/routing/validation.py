@@ -45,6 +45,7 @@ from engine.commands import (
 from engine.crossing import (
     HOPS_MAX,
     CrossingAnswer,
+    NameOrigin,
     RecallContact,
     ReceiveContact,
     SettleCrossing,
@@ -280,15 +281,22 @@ def _receive_contact(checks: Checks, command: ReceiveContact) -> None:
 
 def _recall_contact(checks: Checks, command: RecallContact) -> None:
     _crossing(checks, command, "contact_id", command.contact_id)
+    if command.left:
+        checks.member("left", command.left, CancelReason)
 
 
 def _crossing(
     checks: Checks, command: ReceiveContact | RecallContact, field: str, contact_id: str
 ) -> None:
-    checks.name("from_cell", command.from_cell)
+    checks.name("from_cell", command.sender.cell)
+    checks.name("origin", command.sender.origin)
     checks.number("number", command.number, 1, NEVER_MS)
     checks.number("settled_below", command.settled_below, 0, max(command.number, 0))
     checks.name(field, contact_id)
+
+
+def _name_origin(checks: Checks, command: NameOrigin) -> None:
+    checks.name("origin", command.origin)
 
 
 def _settle_crossing(checks: Checks, command: SettleCrossing) -> None:
@@ -338,6 +346,7 @@ _RULES: Final[dict[type, Callable[[Checks, Never], None]]] = {
     ReportDiversionOutcome: choice_rules.report_outcome,
     ReceiveContact: _receive_contact,
     RecallContact: _recall_contact,
+    NameOrigin: _name_origin,
     SettleCrossing: _settle_crossing,
     PutPlan: plan_rules.put_plan,
     DeletePlan: plan_rules.delete_plan,

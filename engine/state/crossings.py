@@ -1,16 +1,20 @@
 """Crossings that no answer has come for, and what was said of those of other cells."""
 
 import struct
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
 from engine.crossing import (
+    ASKED_MAX,
     CROSSINGS_MAX,
+    KEPT_MAX,
+    KEPT_MS,
     NUMBERS_PER_MS,
     SENDERS_MAX,
     Crossing,
     CrossingAnswer,
+    Sender,
 )
 from engine.encoding import kept_json
 from engine.refusals import CommandRefused, Refusal, violation
@@ -18,12 +22,22 @@ from engine.state.free_rows import FreeRows
 from engine.state.rows import RowDelta, RowTable
 
 _RECORD: Final = struct.Struct("<q")
+# Where the name of the numbers is kept.
+_ORIGIN_ROW: Final = 0
 
 
 class CrossingRows:
-    """Contacts of one cell on their way to others."""
+    """
+    Contacts of one cell on their way to others.
+
+    Attributes
+    ----------
+    origin
+        Name of their numbers; "" before it has one.
+    """
 
     def __init__(self) -> None:
+        self.origin = ""
         self._open: dict[int, Crossing] = {}
         # Those whose contact is still here, by its id.
         self._number_of: dict[str, int] = {}
@@ -31,6 +45,7 @@ class CrossingRows:
         # Rows of the open ones, those that others had, and which the open commit group must write.
         self._row_of: dict[int, int] = {}
         self._free = FreeRows()
+        self._free.hold(_ORIGIN_ROW)
         self._dirty: dict[int, int | None] = {}
 
     def __bool__(self) -> bool:
@@ -38,6 +53,12 @@ class CrossingRows:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def name(self, origin: str) -> None:
+        """Give the numbers a name, unless they have one."""
+        if not self.origin:
+            self.origin = origin
+            self._dirty[_ORIGIN_ROW] = None
 
     def after(self, now_ms: int) -> None:
         """Have numbers begin above all that were given by a time."""
@@ -67,8 +88,8 @@ class CrossingRows:
         CommandRefused
             LIMIT_REACHED.
         """
-        if len(self._open) >= CROSSINGS_MAX:
-            expected = f"at most {CROSSINGS_MAX:,} contacts on their way to other cells"
+        if sum(item.cell == cell for item in self._open.values()) >= CROSSINGS_MAX:
+            expected = f"a cell to which at most {CROSSINGS_MAX:,} contacts are on their way"
             raise CommandRefused(Refusal.LIMIT_REACHED, violation("cell", cell, expected))
         self._last = max(self._last + 1, NUMBERS_PER_MS * now_ms)
         self._row_of[self._last] = self._free.take()
@@ -76,11 +97,11 @@ class CrossingRows:
         self._place(crossing)
         return crossing
 
-    def leave(self, contact_id: str) -> None:
-        """Note that a contact's customer has left, if it is on its way."""
+    def leave(self, contact_id: str, left: int) -> None:
+        """Note why a contact has ended, if it is on its way."""
         number = self._number_of.get(contact_id)
         if number is not None:
-            self._place(self._open[number]._replace(has_left=True))
+            self._place(self._open[number]._replace(left=left))
 
     def settle(self, number: int) -> None:
         """Forget one that an answer came for."""
@@ -109,6 +130,8 @@ class CrossingRows:
     def mark_all(self) -> None:
         """Have the next group write every crossing."""
         self._dirty |= {row: number for number, row in self._row_of.items()}
+        if self.origin:
+            self._dirty[_ORIGIN_ROW] = None
 
     def take_deltas(self) -> list[RowDelta]:
         """Rows that changed since the last call."""
@@ -126,6 +149,9 @@ class CrossingRows:
         ValueError, TypeError, KeyError
             The row does not say what a crossing says.
         """
+        if delta.row == _ORIGIN_ROW:
+            self.origin = str(orjson.loads(delta.payload or b""))
+            return
         crossing = Crossing(*orjson.loads(delta.payload or b""))
         if not crossing.cell or not crossing.contact_id or crossing.number < 1:
             raise ValueError(f"cell {crossing.cell!r}, contact {crossing.contact_id!r}")
@@ -144,6 +170,8 @@ class CrossingRows:
         self._dirty[self._row_of[crossing.number]] = crossing.number
 
     def _delta(self, row: int, number: int | None) -> RowDelta:
+        if row == _ORIGIN_ROW:
+            return RowDelta(RowTable.CROSSING, row, "", _RECORD.pack(0), kept_json(self.origin))
         crossing = self._open.get(number) if number is not None else None
         if crossing is None:
             return RowDelta(RowTable.CROSSING, row, "", None, None)
@@ -151,65 +179,110 @@ class CrossingRows:
         return RowDelta(RowTable.CROSSING, row, crossing.contact_id, record, payload)
 
 
-class _Sender:
-    """What was said to one cell."""
+class _Answer(NamedTuple):
+    """What was said of a crossing, and the row it is kept in."""
 
-    def __init__(self, row: int) -> None:
-        self.row = row
-        # Nothing below it will be brought again.
+    row: int
+    answer: CrossingAnswer
+    contact_id: str
+
+
+class _Answers:
+    """What was said to one sender, in the order it was said."""
+
+    def __init__(self) -> None:
+        # Nothing below it will be brought again, unless the sender's log loses what it has.
         self.settled_below = 0
-        self.answers: dict[int, CrossingAnswer] = {}
+        self.by_number: dict[int, _Answer] = {}
 
 
 class ReceivedRows:
     """
     What one cell has said of the crossings of others: the same again, however often one is brought.
 
-    An answer is kept until its sender has told that it will not ask again.
+    Answers are kept until their sender has told that it will not ask again, and for an hour more.
     """
 
     def __init__(self) -> None:
-        self._senders: dict[str, _Sender] = {}
-        self._dirty: set[str] = set()
+        self._senders: dict[Sender, _Answers] = {}
+        self._rows = FreeRows()
+        # Rows the open commit group must write, with whom and what they are about; None for gone.
+        self._dirty: dict[int, tuple[Sender, int] | None] = {}
 
-    def require_room(self, cell: str) -> None:
-        """See that one more cell may send, if it is one more; raises CommandRefused."""
-        if cell not in self._senders and len(self._senders) >= SENDERS_MAX:
-            expected = f"one of the {SENDERS_MAX:,} cells that have sent contacts here"
-            raise CommandRefused(Refusal.LIMIT_REACHED, violation("from_cell", cell, expected))
+    def require_room(self, sender: Sender, number: int, contact_id: str) -> None:
+        """
+        See that something may be said of a crossing.
 
-    def find(self, cell: str, number: int) -> CrossingAnswer | None:
+        Raises
+        ------
+        CommandRefused
+            LIMIT_REACHED where too many cells have sent, or one asks for too much at a time;
+            CONTACT_EXISTS where the number was that of another contact.
+        """
+        answers = self._senders.get(sender)
+        if answers is None:
+            if len(self._senders) >= SENDERS_MAX:
+                expected = f"one of the {SENDERS_MAX:,} cells that have sent contacts here"
+                refused = violation("from_cell", sender.cell, expected)
+                raise CommandRefused(Refusal.LIMIT_REACHED, refused)
+            return
+        said = answers.by_number.get(number)
+        if said is not None and said.contact_id != contact_id:
+            refused = violation("contact_id", contact_id, f"{said.contact_id!r}, of that number")
+            raise CommandRefused(Refusal.CONTACT_EXISTS, refused)
+        if said is None and self._open_of(answers) >= ASKED_MAX:
+            expected = f"at most {ASKED_MAX:,} crossings that are not settled"
+            refused = violation("settled_below", answers.settled_below, expected)
+            raise CommandRefused(Refusal.LIMIT_REACHED, refused)
+
+    def find(self, sender: Sender, number: int) -> CrossingAnswer | None:
         """What was said of a crossing, None for nothing yet."""
-        sender = self._senders.get(cell)
-        if sender is None:
+        answers = self._senders.get(sender)
+        if answers is None:
             return None
-        if number < sender.settled_below:
-            # An echo of one that its sender has settled long ago: it does not ask.
-            return CrossingAnswer.REFUSED
-        return sender.answers.get(number)
+        said = answers.by_number.get(number)
+        if said is not None:
+            return said.answer
+        return CrossingAnswer.FORGOTTEN if number < answers.settled_below else None
 
-    def keep(self, cell: str, number: int, answer: CrossingAnswer, settled_below: int) -> None:
-        """Keep what is said of a crossing, and forget what nobody will ask for again."""
-        sender = self._senders.get(cell)
-        if sender is None:
-            sender = self._senders[cell] = _Sender(len(self._senders))
-        sender.answers[number] = answer
-        if settled_below > sender.settled_below:
-            sender.settled_below = settled_below
-            kept = sender.answers.items()
-            sender.answers = {item: said for item, said in kept if item >= settled_below}
-        self._dirty.add(cell)
+    def keep(self, sender: Sender, number: int, answer: CrossingAnswer, contact_id: str) -> None:
+        """Keep what is said of a crossing of which nothing was said yet."""
+        answers = self._senders.setdefault(sender, _Answers())
+        answers.by_number[number] = _Answer(self._rows.take(), answer, contact_id)
+        self._dirty[answers.by_number[number].row] = sender, number
+
+    def settle(self, sender: Sender, settled_below: int, now_ms: int) -> None:
+        """Take note that nothing below a number will be asked for; forget what is old of it."""
+        answers = self._senders.get(sender)
+        if answers is None or settled_below <= answers.settled_below:
+            return
+        answers.settled_below = settled_below
+        old = min(NUMBERS_PER_MS * (now_ms - KEPT_MS), settled_below)
+        by_number = answers.by_number
+        # The last one stays, for the bound that its row has.
+        while len(by_number) > 1:
+            number = next(iter(by_number))
+            is_spare = number < settled_below and len(by_number) > KEPT_MAX
+            if number >= old and not is_spare:
+                break
+            row = by_number.pop(number).row
+            self._rows.give_back(row)
+            self._dirty[row] = None
+        last = next(reversed(by_number))
+        self._dirty[by_number[last].row] = sender, last
 
     def mark_all(self) -> None:
         """Have the next group write everything."""
-        self._dirty |= self._senders.keys()
+        for sender, answers in self._senders.items():
+            for number, said in answers.by_number.items():
+                self._dirty[said.row] = sender, number
 
     def take_deltas(self) -> list[RowDelta]:
         """Rows that changed since the last call."""
         if not self._dirty:
             return []
-        dirty, self._dirty = self._dirty, set()
-        return [self._delta(cell, self._senders[cell]) for cell in sorted(dirty)]
+        dirty, self._dirty = self._dirty, {}
+        return [self._delta(row, about) for row, about in sorted(dirty.items())]
 
     def restore(self, delta: RowDelta) -> None:
         """
@@ -218,13 +291,31 @@ class ReceivedRows:
         Raises
         ------
         ValueError, TypeError, KeyError
-            The row does not say what answers say.
+            The row does not say what an answer says.
         """
-        settled_below, answers = orjson.loads(delta.payload or b"")
-        sender = self._senders[delta.external_id] = _Sender(delta.row)
-        sender.settled_below = int(settled_below)
-        sender.answers = {int(number): CrossingAnswer(said) for number, said in answers}
+        origin, number, answer, contact_id, settled_below = orjson.loads(delta.payload or b"")
+        answers = self._senders.setdefault(Sender(delta.external_id, origin), _Answers())
+        answers.by_number[int(number)] = _Answer(delta.row, CrossingAnswer(answer), contact_id)
+        answers.settled_below = max(answers.settled_below, int(settled_below))
+        self._rows.hold(delta.row)
 
-    def _delta(self, cell: str, sender: _Sender) -> RowDelta:
-        payload = kept_json([sender.settled_below, list(sender.answers.items())])
-        return RowDelta(RowTable.RECEIVED, sender.row, cell, _RECORD.pack(sender.row), payload)
+    def restored(self) -> None:
+        """Put what was restored into the order in which it was said: that of the numbers."""
+        for answers in self._senders.values():
+            answers.by_number = dict(sorted(answers.by_number.items()))
+
+    def _open_of(self, answers: _Answers) -> int:
+        """Answers that may still be asked for."""
+        if len(answers.by_number) < ASKED_MAX:
+            return 0
+        return sum(number >= answers.settled_below for number in answers.by_number)
+
+    def _delta(self, row: int, about: tuple[Sender, int] | None) -> RowDelta:
+        if about is None:
+            return RowDelta(RowTable.RECEIVED, row, "", None, None)
+        sender, number = about
+        answers = self._senders[sender]
+        said = answers.by_number[number]
+        kept = (sender.origin, number, int(said.answer), said.contact_id, answers.settled_below)
+        record, payload = _RECORD.pack(number), kept_json(list(kept))
+        return RowDelta(RowTable.RECEIVED, row, sender.cell, record, payload)

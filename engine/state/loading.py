@@ -86,6 +86,7 @@ def load_rows(cell: CellState, rows: Sequence[RowDelta]) -> None:
     _restore(cell.acceptance, by_table[RowTable.ACCEPTANCE])
     _restore(cell.crossings, by_table[RowTable.CROSSING])
     _restore(cell.received, by_table[RowTable.RECEIVED])
+    cell.received.restored()
     cell.crossings.after(cell.store.scalar[NOW_MS])
     _check_crossings(cell)
     if (broken := cell.policies.broken()) is not None:

@@ -26,10 +26,14 @@ from engine.commands import (
     UpsertQueue,
 )
 from engine.crossing import (
+    ASKED_MAX,
     CROSSINGS_MAX,
+    KEPT_MS,
     CrossingAnswer,
+    NameOrigin,
     RecallContact,
     ReceiveContact,
+    Sender,
     SettleCrossing,
 )
 from engine.effects import EffectKind
@@ -38,7 +42,8 @@ from engine.refusals import CommandRefused, Refusal
 from engine.state.choices import decoded, encoded
 from engine.state.rows import SCHEMA_VERSION, SCHEMA_WRITTEN, DamagedRow, RowTable
 from engine.steering import Counted, Order
-from tests.acting.two_cells import SUBJECT, TO_SOUTH, Brought, TwoCells, restarted
+from tests.acting.desk_played import BEGIN_MS
+from tests.acting.two_cells import NORTH, SUBJECT, TO_SOUTH, Brought, TwoCells, restarted
 
 TAKEN, REFUSED = CrossingAnswer.TAKEN, CrossingAnswer.REFUSED
 
@@ -144,9 +149,9 @@ def test_contact_that_no_cell_could_take_is_an_answer(
 ) -> None:
     """An error would be brought again without end."""
     contact = Route("c", "b", Channel.VOICE)._replace(**fields)  # type: ignore[arg-type]
-    outcome = cells.south.do(ReceiveContact("north", 5, 5, contact))
+    outcome = cells.south.do(ReceiveContact(NORTH, 5, 5, contact))
     assert outcome.refusal is not Refusal.NONE
-    assert cells.south.engine.cell.received.find("north", 5) is REFUSED
+    assert cells.south.engine.cell.received.find(NORTH, 5) is REFUSED
     assert cells.state(cells.south) is None
 
 
@@ -184,19 +189,109 @@ def test_what_was_refused_stays_refused(cells: TwoCells) -> None:
 
 
 def test_answers_are_kept_until_nobody_asks_again(cells: TwoCells) -> None:
+    """And an hour longer, for a sender whose log lost what it was told."""
     for name in ("c", "d", "e"):
         cells.route(name)
-    first, second, third = cells.sent()
+    first, _, third = cells.sent()
     received = cells.south.engine.cell.received
-    cells.receive(third)
-    cells.receive(second)
-    cells.settle(Brought(first.number, cells.receive(first).answer))
-    cells.settle(Brought(third.number, TAKEN))
+    for brought in map(cells.receive, cells.sent()):
+        cells.settle(brought)
+    cells.route("f")
     cells.receive(cells.the_one)
-    assert received.find("north", third.number) is TAKEN, "it is above what is settled"
-    assert received.find("north", first.number) is REFUSED, "an echo of what is settled"
-    assert cells.receive(first).answer is REFUSED
-    assert cells.state(cells.south, _contact_id(first)) is ContactState.QUEUED
+    assert received.find(NORTH, first.number) is TAKEN
+    cells.north.now_ms += KEPT_MS + 1
+    cells.south.now_ms += KEPT_MS + 1
+    cells.bring_all()
+    cells.route("g")
+    cells.bring_all()
+    restarted(cells.south)
+    received = cells.south.engine.cell.received
+    assert received.find(NORTH, first.number) is CrossingAnswer.FORGOTTEN
+    assert received.find(NORTH, third.number) is CrossingAnswer.FORGOTTEN
+    assert cells.receive(first).answer is CrossingAnswer.FORGOTTEN
+    assert len([key for key in cells.south.rows if key[0] is RowTable.RECEIVED]) == 1
+
+
+def test_what_was_forgotten_is_left_to_somebody_who_looks(cells: TwoCells) -> None:
+    """It may be there or here: whichever the engine guessed, half of the time it would be wrong."""
+    cells.route()
+    number = cells.the_one.number
+    cells.settle(Brought(number, CrossingAnswer.FORGOTTEN))
+    assert cells.state(cells.north) is ContactState.DIVERTED
+    cells.settle(Brought(number, REFUSED))
+    assert cells.is_in(cells.north)
+
+
+def test_log_that_lost_what_it_was_told_asks_again_and_is_told_the_same(cells: TwoCells) -> None:
+    cells.route("c")
+    cells.route("d")
+    rows = dict(cells.north.rows)
+    cells.bring_all()
+    cells.route("e")
+    cells.bring_all()
+    cells.north.rows = rows
+    restarted(cells.north, TO_SOUTH)
+    assert [brought.answer for brought in cells.bring_all()] == [TAKEN, TAKEN]
+    assert not cells.is_in(cells.north, "c")
+
+
+def test_cells_of_the_same_name_are_told_apart(cells: TwoCells) -> None:
+    """In the same millisecond they give the same numbers."""
+    other = TwoCells()
+    other.south = cells.south
+    other.north.rows = {}
+    restarted(other.north, TO_SOUTH)
+    other.north.do(UpsertQueue("a"))
+    other.north.do(NameOrigin("another"))
+    cells.route("mine")
+    other.route("theirs")
+    assert cells.the_one.number == other.the_one.number
+    for one in (cells, other):
+        assert one.bring_all()[0].answer is TAKEN
+    assert cells.is_in(cells.south, "mine")
+    assert cells.is_in(cells.south, "theirs")
+    cells.north.do(NameOrigin("late"))
+    assert cells.north.engine.cell.crossings.origin == "o"
+
+
+def test_number_of_another_contact_is_refused(cells: TwoCells) -> None:
+    cells.route()
+    command = cells.the_one
+    cells.receive(command)
+    with pytest.raises(CommandRefused) as refused:
+        cells.south.do(RecallContact(NORTH, command.number, 0, "other"))
+    assert refused.value.reason is Refusal.CONTACT_EXISTS
+
+
+def test_sender_that_never_settles_is_refused(cells: TwoCells) -> None:
+    """What is kept for it is bounded."""
+    for number in range(1, ASKED_MAX + 1):
+        cells.south.engine.apply(RecallContact(NORTH, number, 0, f"c{number}"), BEGIN_MS)
+    with pytest.raises(CommandRefused) as refused:
+        cells.south.do(RecallContact(NORTH, ASKED_MAX + 1, 0, "c"))
+    assert refused.value.reason is Refusal.LIMIT_REACHED
+    cells.south.do(RecallContact(NORTH, ASKED_MAX, ASKED_MAX, f"c{ASKED_MAX}"))
+    cells.south.do(RecallContact(NORTH, ASKED_MAX + 1, ASKED_MAX, "c"))
+
+
+def test_contact_that_is_not_let_in_leaves_no_trace(cells: TwoCells) -> None:
+    _full(cells)
+    told = len(cells.south.told)
+    cells.route()
+    cells.bring_all()
+    assert len(cells.south.told) == told
+    assert cells.state(cells.south) is None
+    cells.south.route("c", "a")
+    assert cells.is_in(cells.south)
+
+
+def test_contact_that_was_withdrawn_is_withdrawn_there(cells: TwoCells) -> None:
+    cells.route()
+    cells.receive(cells.the_one)
+    cells.north.do(CancelContact("c", CancelReason.WITHDRAWN))
+    restarted(cells.north, TO_SOUTH)
+    cells.bring_all()
+    assert cells.state(cells.south) is ContactState.CANCELLED
 
 
 def test_customer_who_left_on_the_way_is_never_taken(cells: TwoCells) -> None:
@@ -205,7 +300,7 @@ def test_customer_who_left_on_the_way_is_never_taken(cells: TwoCells) -> None:
     cells.north.do(CancelContact("c", CancelReason.ABANDONED))
     recall = cells.the_one
     assert isinstance(recall, RecallContact)
-    assert recall.has_left
+    assert recall.left == CancelReason.ABANDONED
     brought = cells.receive(recall)
     assert (brought.answer, cells.receive(early).answer) == (REFUSED, REFUSED)
     cells.settle(brought)
@@ -347,10 +442,10 @@ def test_crossing_that_is_settled_is_left(cells: TwoCells) -> None:
 @pytest.mark.parametrize(
     ("command", "fields"),
     [
-        (ReceiveContact("", 0, 0, Route("", "b", Channel.VOICE), hops=-1),
-         {"from_cell", "number", "contact.contact_id", "hops"}),
-        (RecallContact("north", -1, -2, "c"), {"number", "settled_below"}),
-        (ReceiveContact("north", 5, 6, Route("c", "b", Channel.VOICE)), {"settled_below"}),
+        (ReceiveContact(Sender("", ""), 0, 0, Route("", "b", Channel.VOICE), hops=-1),
+         {"from_cell", "origin", "number", "contact.contact_id", "hops"}),
+        (RecallContact(NORTH, -1, -2, "c"), {"number", "settled_below"}),
+        (ReceiveContact(NORTH, 5, 6, Route("c", "b", Channel.VOICE)), {"settled_below"}),
         (SettleCrossing(0, 3), {"number", "answer"}),  # type: ignore[arg-type]
     ],
 )  # fmt: skip
@@ -365,7 +460,7 @@ def test_commands_name_what_is_wrong(cells: TwoCells, command: Command, fields: 
     [
         (RowTable.CROSSING, None, "it and its crossing disagree"),
         (RowTable.CONTACT, None, "crossing of 'c': the contact is not on its way"),
-        (RowTable.CROSSING, b'[7, "", "b", "c", 1, false]', "crossing 'c'"),
+        (RowTable.CROSSING, b'[7, "", "b", "c", 1, 0]', "crossing 'c'"),
         (RowTable.CROSSING, b"[1]", "crossing 'c'"),
         (RowTable.RECEIVED, b'[1, [[2, 9]]]', "received 'north'"),
     ],
@@ -398,7 +493,7 @@ def test_release_before_reads_what_has_nothing_of_other_cells(cells: TwoCells) -
     north.on(SUBJECT)
     north.engine.apply(Route("d", "a", Channel.VOICE), north.now_ms)
     assert north.engine.take_group().schema == SCHEMA_VERSION
-    command = ReceiveContact("north", 5, 5, Route("e", "b", Channel.VOICE))
+    command = ReceiveContact(NORTH, 5, 5, Route("e", "b", Channel.VOICE))
     south.engine.apply(command, south.now_ms)
     assert south.engine.take_group().schema == SCHEMA_VERSION
     steered = Steered(hops=1, policies=("p",))

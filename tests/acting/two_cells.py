@@ -3,7 +3,14 @@
 from typing import NamedTuple
 
 from engine.commands import Recover
-from engine.crossing import CrossingAnswer, RecallContact, ReceiveContact, SettleCrossing
+from engine.crossing import (
+    CrossingAnswer,
+    NameOrigin,
+    RecallContact,
+    ReceiveContact,
+    Sender,
+    SettleCrossing,
+)
 from engine.engine import Engine
 from engine.handlers.crossing import to_bring
 from engine.lifecycle import HAS_ENDED, ContactState
@@ -11,6 +18,7 @@ from engine.steering import Subject
 from tests.acting.desk_played import DeskPlayed
 from tests.deciding.deciding_played import a_policy
 
+NORTH = Sender("north", "o")
 SUBJECT = Subject("south", 1, "a")
 TO_SOUTH = a_policy(name="south", actions="[{overflow: {queue: b, cell: south}}]")
 
@@ -36,6 +44,7 @@ class TwoCells:
     def __init__(self) -> None:
         self.north, self.south = DeskPlayed(), DeskPlayed()
         self.north.use(TO_SOUTH)
+        self.north.do(NameOrigin("o"))
 
     def sent(self, *, recalls: bool = False) -> list[ReceiveContact | RecallContact]:
         """What north has to bring now."""
@@ -53,10 +62,10 @@ class TwoCells:
     def receive(self, command: ReceiveContact | RecallContact) -> Brought:
         """Have south take a crossing in, or not."""
         self.south.do(command)
-        answer = self.south.engine.cell.received.find(command.from_cell, command.number)
+        answer = self.south.engine.cell.received.find(command.sender, command.number)
         assert answer is not None
         return Brought(
-            command.number, answer, isinstance(command, RecallContact) and command.has_left
+            command.number, answer, isinstance(command, RecallContact) and command.left > 0
         )
 
     def settle(self, brought: Brought) -> None:

@@ -1,5 +1,7 @@
 """Crossings and targets there and back over the wire, and settings that name neighbours."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from adapters.crossings.messages import (
     target_message,
 )
 from adapters.crossings.opening import neighbours_of
+from adapters.placement.access import require_access
 from adapters.placement.settings import require_neighbours
 from adapters.settings import Settings
 from engine.commands import (
@@ -23,9 +26,9 @@ from engine.commands import (
     SkillPreference,
     SkillRequirement,
 )
-from engine.crossing import CrossingAnswer, RecallContact, ReceiveContact
+from engine.crossing import CrossingAnswer, RecallContact, ReceiveContact, Sender
 from engine.deciding.elsewhere import LADDER_PER_S, Reading, Value
-from engine.lifecycle import Channel
+from engine.lifecycle import CancelReason, Channel
 from engine.refusals import BadConfiguration
 from headgate.v1 import crossing_service_pb2 as pb
 
@@ -55,7 +58,7 @@ RISKS = np.linspace(0.1, 0.9, 4 * len(LADDER_PER_S)).reshape(-1, 4)
 
 def test_contact_crosses_the_wire_whole() -> None:
     for contact in (CONTACT, Route("c", "help", Channel.VOICE, max_wait_ms=-1)):
-        command = ReceiveContact("north", 9, 7, contact, 2)
+        command = ReceiveContact(Sender("north", "o"), 9, 7, contact, 2)
         request = receive_request(command, "south", "r1")
         assert (request.cell, request.request_id) == ("south", "r1")
         again = pb.ReceiveContactRequest.FromString(request.SerializeToString())
@@ -68,7 +71,7 @@ def test_contact_without_an_id_is_given_none() -> None:
 
 
 def test_recall_crosses_the_wire_whole() -> None:
-    command = RecallContact("north", 9, 7, "c", has_left=True)
+    command = RecallContact(Sender("north", "o"), 9, 7, "c", CancelReason.WITHDRAWN)
     request = recall_request(command, "south", "r1")
     assert (
         recall_command(pb.RecallContactRequest.FromString(request.SerializeToString())) == command
@@ -124,3 +127,18 @@ def test_neighbours_are_cells_or_have_an_address() -> None:
     assert settings.neighbour_addresses == {"north": "", "south": "", "far": "h:1"}
     with pytest.raises(BadConfiguration, match=r"far=HOST:PORT, or one of .* got 'far'"):
         require_neighbours(Settings.model_validate({"neighbours": ["far"]}), ("default",))
+    with pytest.raises(BadConfiguration, match=r"north alone: .* got 'north=h:1'"):
+        require_neighbours(Settings.model_validate({"neighbours": ["north=h:1"]}), ("north",))
+
+
+def test_token_that_cannot_be_shown_is_refused_at_the_start(tmp_path: Path) -> None:
+    """Not when the first contact is to cross."""
+    token = tmp_path / "token"
+    token.write_text("")
+    given = {"neighbours": ["far=10.0.0.1:7443"], "neighbour_token_file": str(token)}
+    with pytest.raises(BadConfiguration, match="expected a token in"):
+        require_access(Settings.model_validate(given))
+    token.write_text("t")
+    with pytest.raises(BadConfiguration, match="go over the network for all to read"):
+        require_access(Settings.model_validate(given))
+    require_access(Settings.model_validate(given | {"neighbours": ["far=127.0.0.1:1"]}))

@@ -69,6 +69,35 @@ async def refusal(future: "asyncio.Future[Any]") -> CallRefused:
     return caught.value
 
 
+class HangingLog(CountingLog):
+    """A log whose commits never come to their end, once it hangs."""
+
+    answers_at_once = False
+    hangs = False
+
+    async def commit(self, expected_token: bytes, new_token: bytes, group: CommitGroup) -> int:
+        """Commit, or hang."""
+        if self.hangs:
+            await asyncio.Event().wait()
+        return await super().commit(expected_token, new_token, group)
+
+
+async def test_whoever_waits_is_told_when_a_cell_closes_over_a_log_that_hangs() -> None:
+    """In the turn as well as behind it: whoever was left alone would wait without end."""
+    log = HangingLog(MemoryStore())
+    cell = await started(log)
+    await floor(cell)
+    log.hangs = True
+    first = put(cell, routing("c1"))
+    await asyncio.sleep(0.01)
+    behind = put(cell, routing("c2"))
+    await cell.stop(timeout_s=0.05)
+    for future in (first, behind):
+        refused = await refusal(future)
+        assert refused.reason == "UNAVAILABLE"
+        assert "is closing" in str(refused)
+
+
 async def test_calls_that_gather_are_committed_together() -> None:
     """One commit serves all that came while the one before was under way."""
     log = CountingLog(MemoryStore())

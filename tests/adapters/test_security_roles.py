@@ -37,6 +37,7 @@ MAY = {
     "ReceiveContact": "engine",
     "RecallContact": "engine",
     "GetTarget": "engine",
+    "SettleCrossing": "operator",
     "UpsertAgent": "gateway author",
     "DeleteAgent": "author",
     "SetPresence": "gateway operator",
@@ -102,7 +103,7 @@ def test_changes_of_configuration_are_audited() -> None:
         "UpsertQueue", "DeleteQueue", "PauseQueue", "UpsertAgent", "DeleteAgent", "ResetEstimates",
         "PutEvent", "DeleteEvent", "PutStaffing", "DeleteStaffing", "PutDriver", "DeleteDriver",
         "ImportHistory", "CreateDraft", "UpdateDraft", "DeleteDraft", "PublishPolicy",
-        "RollbackPolicy", "RetirePolicy", "OverridePolicy", "ApproveActivation",
+        "RollbackPolicy", "RetirePolicy", "OverridePolicy", "ApproveActivation", "SettleCrossing",
     }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from headgate.v1.decision_service_pb2 import ExplainRequest
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.credentials import Authority, CallersFile
 from tests.end_to_end.floor import refused, until
-from tests.end_to_end.serving import Served
+from tests.end_to_end.serving import Served, headgate
 from tests.end_to_end.two_cells import AWAY, GONE, TEXT, WAITS, Cell, prepared
 
 
@@ -91,7 +91,7 @@ async def test_engines_prove_who_they_are(serve: Serve, tmp_path: Path, *, with_
         await two.south.until_state("c", WAITS)
         await two.north.until_state("c", GONE)
         # A gateway's token does not bring contacts so.
-        request = ReceiveContactRequest(cell="south", from_cell="north", number=1)
+        request = ReceiveContactRequest(cell="south", from_cell="north", origin="o", number=1)
         code, _, _ = await refused(south.call(south.crossings.ReceiveContact, request))
         assert code == "PERMISSION_DENIED"
 
@@ -206,3 +206,47 @@ async def test_explaining_says_where_a_contact_is(serve: Serve, tmp_path: Path) 
             None,
             ContactState.CONTACT_STATE_ABANDONED,
         )
+
+
+async def test_contacts_to_a_cell_that_is_gone_for_good_are_settled_by_hand(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """Nobody else can know; until then they are told of, also after the neighbour is taken away."""
+    engines = Engines(serve, tmp_path)
+    async with (
+        Client(engines.north.address, engines.access) as north,
+        Client(engines.south.address, engines.access) as south,
+    ):
+        two = await prepared(north, south)
+        await asyncio.sleep(2.0)
+        engines.south.process.send_signal(signal.SIGSTOP)
+        for contact_id in ("c", "d"):
+            await two.north.route(contact_id)
+            await two.north.until_state(contact_id, AWAY)
+    engines.south.kill()
+    engines.north.kill()
+    engines.north = engines.start("north")
+    reach = ("--address", engines.north.address, "--cell", "north")
+    env = {"HEADGATE_TOKEN": engines.access.token}
+
+    async def run(*arguments: str) -> tuple[int, str]:
+        done = await asyncio.to_thread(headgate, "crossings", *arguments, *reach, env=env)
+        return done.returncode, done.stdout + done.stderr
+
+    _, told = await run("list")
+    first, second = (line.split() for line in told.splitlines())
+    assert (first[1:3], second[2]) == (["south/help-south", "c"], "d")
+    assert await run("settle", first[0], "--refused") == (0, "1 settled\n")
+    assert (await run("settle", first[0], "--taken"))[0] == 2
+    assert await run("settle", "--to", "south", "--taken") == (0, "1 settled\n")
+    assert (await run("settle", "--to", "south"))[0] == 2
+    assert await run("list") == (0, "")
+    async with Client(engines.north.address, engines.access) as north:
+        assert await Cell(north, "north").states() == {"c": WAITS, "d": GONE}
+        # Without a neighbour nothing is sent any more.
+        await Cell(north, "north").route("e")
+        await asyncio.sleep(3.0)
+        assert (await Cell(north, "north").states())["e"] == WAITS
+    warned = [line for line in engines.north.log() if line["event"] == "crossing_to_no_neighbour"]
+    assert warned
+    assert warned[0]["to_cell"] == "south"

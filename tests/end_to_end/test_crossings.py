@@ -21,6 +21,7 @@ from headgate.v1.crossing_service_pb2 import (
     ReceiveContactRequest,
 )
 from headgate.v1.routing_service_pb2 import (
+    CancelReason,
     RouteRequest,
 )
 from tests.end_to_end.conftest import Serve
@@ -104,9 +105,10 @@ async def test_wrong_crossings_name_the_field(one_engine: tuple[Served, Two]) ->
     crossings = south.client.crossings
     for method, request, wrong in (
         (crossings.ReceiveContact, ReceiveContactRequest(cell="south"),
-         {"from_cell", "number", "contact.contact_id"}),
-        (crossings.RecallContact, RecallContactRequest(cell="south", from_cell="x", number=3,
-         settled_below=4, contact_id="c"), {"settled_below"}),
+         {"from_cell", "origin", "number", "contact.contact_id"}),
+        (crossings.RecallContact, RecallContactRequest(
+            cell="south", from_cell="x", origin="o", number=3, settled_below=4, contact_id="c",
+        ), {"settled_below"}),
         (crossings.GetTarget, GetTargetRequest(cell="south", queue_id="nowhere"), {"queue_id"}),
     ):  # fmt: skip
         _, _, fields = await refused(south.client.call(method, request))
@@ -123,15 +125,23 @@ async def test_answers_stand_for_themselves(one_engine: tuple[Served, Two]) -> N
             contact_id=contact_id, queue_id="help-south", channel=Channel.CHANNEL_VOICE
         )
         request = ReceiveContactRequest(
-            cell="south", from_cell="far", number=number, settled_below=1, hops=1, contact=contact
+            cell="south",
+            from_cell="far",
+            origin="o",
+            number=number,
+            settled_below=1,
+            hops=1,
+            contact=contact,
         )
         answer: int = (await south.client.call(crossings.ReceiveContact, request)).answer
         return answer
 
     async def recall(number: int, contact_id: str, *, has_left: bool = False) -> int:
         request = RecallContactRequest(
-            cell="south", from_cell="far", number=number, contact_id=contact_id, has_left=has_left
+            cell="south", from_cell="far", origin="o", number=number, contact_id=contact_id
         )
+        if has_left:
+            request.left = CancelReason.CANCEL_REASON_ABANDONED
         answer: int = (await south.client.call(crossings.RecallContact, request)).answer
         return answer
 

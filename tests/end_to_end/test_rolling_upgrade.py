@@ -100,7 +100,9 @@ async def test_what_the_release_before_cannot_read_it_leaves_alone(
     callers.addresses = [new.address]
     await callers.open_floor("north")
     contact = RouteRequest(contact_id="c", queue_id="q", channel=Channel.CHANNEL_VOICE)
-    request = ReceiveContactRequest(cell="north", from_cell="far", number=1, contact=contact)
+    request = ReceiveContactRequest(
+        cell="north", from_cell="far", origin="o", number=1, contact=contact
+    )
     async with Client(new.address) as client:
         await client.call(client.crossings.ReceiveContact, request)
     assert schemas(server) == {SCHEMA_WRITTEN, SCHEMA_VERSION}
