@@ -23,7 +23,8 @@ python_dirs = $(foreach dir,engine adapters proto tests benchmarks deploy,\
 IN_PLAIN_PYTHON := -m 'not compiled_only' tests/acting tests/deciding tests/engine tests/forecasting tests/policy tests/sensing tests/simulation
 # What leaves about as much on either core.
 ON_SECOND_CORE := tests/acting tests/adapters tests/deciding tests/faults tests/forecasting tests/policy tests/protocol \
-  tests/sensing $(wildcard tests/end_to_end/test_security_*.py tests/end_to_end/test_redis*.py) tests/end_to_end/test_contract_on_redis.py
+  tests/sensing tests/end_to_end/test_contract_on_redis.py tests/end_to_end/test_rolling_upgrade.py \
+  $(wildcard tests/end_to_end/test_security_*.py tests/end_to_end/test_redis*.py tests/end_to_end/test_crossing*.py)
 
 .PHONY: help setup proto lint test test-core test-nojit vopr chaos bench demo serve lock programs clean
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import uvloop
 
@@ -54,6 +54,26 @@ class Figures:
     route_p50_ms: dict[int, list[float]] = field(default_factory=dict)
     route_p99_ms: dict[int, list[float]] = field(default_factory=dict)
     saturated_per_s: list[float] = field(default_factory=list)
+    primary_us: dict[int, list[float]] = field(default_factory=dict)
+    bytes_in: dict[int, list[float]] = field(default_factory=dict)
+    bytes_to_replicas: dict[int, list[float]] = field(default_factory=dict)
+
+
+class Spent(NamedTuple):
+    """What a primary has spent so far: CPU, seconds; bytes read, and bytes sent to replicas."""
+
+    cpu_s: float
+    bytes_in: float
+    bytes_to_replicas: float
+
+    @classmethod
+    def of(cls, server: RedisServer) -> "Spent":
+        """As the server tells it."""
+        with server.client() as client:
+            told = client.info("all")
+        cpu_s = float(told["used_cpu_user"]) + float(told["used_cpu_sys"])
+        sent = told.get("total_net_repl_output_bytes", 0)
+        return cls(cpu_s, float(told["total_net_input_bytes"]), float(sent))
 
 
 class Logs:
@@ -71,6 +91,13 @@ class Logs:
     def __init__(self, folder: Path, servers: dict[Tier, RedisServer]) -> None:
         self._folder = folder
         self._servers = servers
+
+    def spent(self, name: str) -> Spent | None:
+        """What the primary of a log has spent so far; None where there is none."""
+        for tier, server in self._servers.items():
+            if name == tier:
+                return Spent.of(server)
+        return None
 
     def make(self, name: str) -> CommitLog:
         """Make a log over nothing."""
@@ -103,10 +130,13 @@ def run(settings: Settings) -> list[Table]:
             for name, figures in found.items():
                 if name != "memory":
                     for size in settings.numbers("sizes"):
-                        uvloop.run(_commits(logs.make(name), size, settings, figures))
+                        before = logs.spent(name)
+                        count = uvloop.run(_commits(logs.make(name), size, settings, figures))
+                        _note_spent(before, logs.spent(name), size, count, figures)
                 uvloop.run(_routes(logs.make(name), settings, figures))
     return [
         _commit_table(settings, {name: found[name] for name in names}),
+        _primary_table(settings, {name: found[name] for name in names}),
         _route_table(settings, found),
         _goals(settings, found),
     ]
@@ -125,8 +155,21 @@ def _servers(folder: Path, core: int) -> Iterator[dict[Tier, RedisServer]]:
         yield {"relaxed": everysec[0], "replicated": everysec[0], "strict": always[0]}
 
 
-async def _commits(log: CommitLog, size: int, settings: Settings, into: Figures) -> None:
-    """Commit groups of a size, one after another."""
+def _note_spent(
+    before: Spent | None, after: Spent | None, size: int, decisions: int, into: Figures
+) -> None:
+    if before is None or after is None:
+        return
+    for table, value in (
+        (into.primary_us, (after.cpu_s - before.cpu_s) * 1e6),
+        (into.bytes_in, after.bytes_in - before.bytes_in),
+        (into.bytes_to_replicas, after.bytes_to_replicas - before.bytes_to_replicas),
+    ):
+        table.setdefault(size, []).append(value / decisions)
+
+
+async def _commits(log: CommitLog, size: int, settings: Settings, into: Figures) -> int:
+    """Commit groups of a size, one after another; returns how many decisions that were."""
     count = min(settings.value("commits"), max(settings.value("decisions") // size, 20))
     groups = [_group(number, size) for number in range(count)]
     tokens = [number.to_bytes(16, "little") for number in range(1, count + 1)]
@@ -152,6 +195,7 @@ async def _commits(log: CommitLog, size: int, settings: Settings, into: Figures)
         (into.per_s, count * size / spent_s),
     ):
         table.setdefault(size, []).append(value)
+    return count * size
 
 
 def _group(number: int, size: int) -> CommitGroup:
@@ -202,6 +246,28 @@ def _commit_table(settings: Settings, found: dict[str, Figures]) -> Table:
         "connection, one commit at a time; primary and replicas share this machine's other core."
     )
     return Table("Commits, one after another", columns, rows, note)
+
+
+def _primary_table(settings: Settings, found: dict[str, Figures]) -> Table:
+    sizes = settings.numbers("sizes")
+    rows = [
+        [
+            name,
+            *(
+                f"{figure(figures.primary_us[size])}, {figure(figures.bytes_in[size])}, "
+                f"{figure(figures.bytes_to_replicas[size])}"
+                for size in sizes
+            ),
+        ]
+        for name, figures in found.items()
+        if figures.primary_us
+    ]
+    note = (
+        "Of one decision: CPU of the primary in µs, its reading of the rows afterwards included; "
+        "bytes it reads; bytes it sends to two replicas together."
+    )
+    columns = ["log", *(f"group of {size}" for size in sizes)]
+    return Table("What a decision costs the primary", columns, rows, note)
 
 
 def _route_table(settings: Settings, found: dict[str, Figures]) -> Table:
