@@ -97,6 +97,8 @@ class ChoiceRows:
             self._send(row, steered.diversion.queue_id)
         if steered.hops:
             self._hops[row] = steered.hops
+        else:
+            self._hops.pop(row, None)
         if due_ms >= NEVER_MS:
             self._due_ms.pop(row, None)
         else:

@@ -44,6 +44,7 @@ from engine.state.rows import SCHEMA_VERSION, SCHEMA_WRITTEN, DamagedRow, RowTab
 from engine.steering import Counted, Order
 from tests.acting.desk_played import BEGIN_MS
 from tests.acting.two_cells import NORTH, SUBJECT, TO_SOUTH, Brought, TwoCells, restarted
+from tests.deciding.deciding_played import a_policy
 
 TAKEN, REFUSED = CrossingAnswer.TAKEN, CrossingAnswer.REFUSED
 
@@ -134,6 +135,17 @@ def test_what_is_not_taken_is_back_in_its_place(
     assert cells.north.counts()[Counted.FAILED] == 1
     cells.north.look()
     assert cells.north.contact("c").state is ContactState.QUEUED, "it is not sent again"
+
+
+def test_who_came_back_may_be_moved_by_another_policy(cells: TwoCells) -> None:
+    """It has not been anywhere, before a restart and after it."""
+    _full(cells)
+    cells.route()
+    cells.bring_all()
+    within = a_policy(name="within")
+    cells.north.use(within)
+    cells.north.on(SUBJECT._replace(policy="within"))
+    assert cells.north.queue_of("c") == "b"
 
 
 @pytest.mark.parametrize(
