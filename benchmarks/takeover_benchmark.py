@@ -90,12 +90,16 @@ async def _gap_s(engines: list[Served], contacts: int, how: str) -> float:
 
 
 async def _owner(engines: list[Served]) -> Served:
-    async with asyncio.timeout(_WITHIN_S):
-        while True:
-            for engine in engines:
-                if any(line["event"] == "cell_opened" for line in engine.log()):
-                    return engine
-            await asyncio.sleep(0.05)
+    """Whose the cell is once it stays where it is: an engine that joins may be given it."""
+    await asyncio.sleep(_SETTLED_S)
+    (owner,) = (engine for engine in engines if _is_owner(engine))
+    return owner
+
+
+def _is_owner(engine: Served) -> bool:
+    told = [line["event"] for line in engine.log()]
+    moves = [event for event in told if event in ("cell_opened", "cell_closed")]
+    return moves[-1:] == ["cell_opened"]
 
 
 async def _fill(client: Client, contacts: int) -> None:
