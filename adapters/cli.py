@@ -72,7 +72,7 @@ def serve(config: Path | None, settings: tuple[str, ...], print_config: bool, **
     signal after a second one.
     """
     from adapters import settings as settings_module
-    from adapters.one_call import refused
+    from adapters.complaints import refused
     from adapters.settings_flags import parse_pairs
     from engine.refusals import BadConfiguration
 

@@ -5,9 +5,10 @@ import asyncio
 import click
 import grpc.aio
 
+from adapters.complaints import refused, wrong_address
 from adapters.engine_options import EngineAt
 from adapters.exit_code import ExitCode
-from adapters.one_call import not_answered, refused, wrong_address
+from adapters.one_call import not_answered
 from headgate.v1.decision_service_pb2 import ExplainRequest
 
 

@@ -32,9 +32,9 @@ def migrate(  # noqa: PLR0913  (what the command line says)
     owned, TO is not empty, a server out of reach or unfit): the first cell that was not moved is
     named.
     """
+    from adapters.complaints import refused
     from adapters.migration.command import migrate_cells
     from adapters.migration.opening import settings_of
-    from adapters.one_call import refused
     from adapters.settings_flags import parse_pairs
     from engine.refusals import BadConfiguration
 

@@ -2,10 +2,9 @@
 
 from typing import Final
 
-import click
 import grpc.aio
 
-from adapters.addresses import split_address
+from adapters.complaints import complain, refused
 from adapters.exit_code import ExitCode
 
 # The engine has answered, and what was asked was wrong.
@@ -15,27 +14,6 @@ _WRONG_CALL: Final = (
     grpc.StatusCode.UNAUTHENTICATED,
     grpc.StatusCode.PERMISSION_DENIED,
 )
-
-
-def wrong_address(address: str) -> str | None:
-    """What is wrong with an address, None for nothing."""
-    try:
-        split_address(address)
-    except ValueError:
-        return f"--address: expected HOST:PORT, got {address!r}"
-    return None
-
-
-def complain(*lines: str) -> None:
-    """Say what went wrong."""
-    for line in lines:
-        click.echo(f"headgate: {line}", err=True)
-
-
-def refused(*lines: str) -> int:
-    """Say what was wrong with what was asked; returns the exit code."""
-    complain(*lines)
-    return int(ExitCode.SETTINGS)
 
 
 def not_answered(error: grpc.aio.AioRpcError, address: str) -> int:

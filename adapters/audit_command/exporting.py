@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from adapters.complaints import complain
 from adapters.exit_code import ExitCode
-from adapters.one_call import complain
 from adapters.standard_output import write_text
 
 _FIELDS: Final = (

@@ -58,8 +58,8 @@ def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
         **others: Any,
     ) -> None:  # fmt: skip
         from adapters import settings as settings_module
+        from adapters.complaints import complain
         from adapters.exit_code import ExitCode
-        from adapters.one_call import complain
         from adapters.settings_flags import parse_pairs
         from engine.refusals import BadConfiguration
 

@@ -6,8 +6,8 @@ from typing import Final
 
 import click
 
+from adapters.complaints import complain, refused
 from adapters.exit_code import ExitCode
-from adapters.one_call import complain, refused
 from adapters.placement.fleet import Fleet
 from adapters.placement.registry import EngineRegistry, RegistryFailed
 from adapters.placement.registry_opening import registry_of

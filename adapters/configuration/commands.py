@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import grpc.aio
 
+from adapters.complaints import complain, refused, wrong_address
 from adapters.configuration.cell import Failure, NewerEngine, apply_changes, read_cell
 from adapters.configuration.difference import Difference, compare, still_named
 from adapters.configuration.document import (
@@ -21,7 +22,7 @@ from adapters.configuration.document import (
 from adapters.configuration.fields import Problem
 from adapters.engine_options import EngineAt
 from adapters.exit_code import ExitCode
-from adapters.one_call import complain, not_answered, refused, wrong_address
+from adapters.one_call import not_answered
 from adapters.standard_output import write_text
 
 

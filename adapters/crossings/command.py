@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, Sequence
 import click
 import grpc.aio
 
+from adapters.complaints import refused, wrong_address
 from adapters.engine_options import EngineAt
 from adapters.exit_code import ExitCode
-from adapters.one_call import not_answered, refused, wrong_address
+from adapters.one_call import not_answered
 from headgate.client import Client
 from headgate.v1 import crossing_service_pb2 as pb
 

@@ -12,6 +12,7 @@ import click
 import grpc.aio
 from rich.console import Console
 
+from adapters.complaints import complain, refused, wrong_address
 from adapters.exit_code import ExitCode
 from adapters.forecasts.asking import (
     QUEUES_MAX,
@@ -24,7 +25,7 @@ from adapters.forecasts.asking import (
 )
 from adapters.forecasts.page import Making, as_html
 from adapters.forecasts.table import print_queue
-from adapters.one_call import complain, not_answered, refused, wrong_address
+from adapters.one_call import not_answered
 from adapters.standard_output import not_written
 from headgate.client import Client
 

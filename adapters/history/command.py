@@ -8,12 +8,13 @@ from typing import Final
 import click
 import grpc.aio
 
+from adapters.complaints import complain, refused, wrong_address
 from adapters.exit_code import ExitCode
 from adapters.history.counting import UNKNOWN, QueuePast, count_rows
 from adapters.history.layout import BUCKET_S, HistoryRefused, Layout
 from adapters.history.summary import summary_lines
 from adapters.history.table import read_rows
-from adapters.one_call import complain, not_answered, refused, wrong_address
+from adapters.one_call import not_answered
 from headgate.client import Client
 from headgate.v1.telemetry_service_pb2 import (
     GetForecastRequest,

@@ -6,10 +6,10 @@ import contextlib
 import click
 
 from adapters.commit_log import CommitLogError
+from adapters.complaints import complain
 from adapters.exit_code import ExitCode
 from adapters.migration.moving import Contents, move
 from adapters.migration.opening import open_source, open_target
-from adapters.one_call import complain
 from adapters.settings import Settings
 from engine.refusals import BadConfiguration
 

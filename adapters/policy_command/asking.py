@@ -9,9 +9,10 @@ from typing import NamedTuple, TypeVar
 import click
 import grpc.aio
 
+from adapters.complaints import complain, refused, wrong_address
 from adapters.engine_options import EngineAt
 from adapters.exit_code import ExitCode
-from adapters.one_call import complain, not_answered, refused, wrong_address
+from adapters.one_call import not_answered
 from adapters.policy_files.folder import texts_of
 from headgate.client import Client
 from headgate.errors import details_of, reason_of

@@ -1,6 +1,8 @@
 """Which core the loop gets, with the calls that would move this very process noted instead."""
 
 import os
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -109,3 +111,17 @@ def test_on_does_not_ask_for_the_quota(host: Host, monkeypatch: pytest.MonkeyPat
     with_quota(monkeypatch, "50000 100000\n")
     assert pin("on") == "core 2, SCHED_BATCH"
     assert host.affinity
+
+
+def test_serve_pins_itself_before_grpc_starts_threads() -> None:
+    """And before gRPC has read how much it may say; threads that are there would stay unpinned."""
+    program = (
+        "import sys, adapters.pinning as pinning\n"
+        "pinning.pin = lambda mode: sys.exit('early' if 'grpc' in sys.modules else 'in time')\n"
+        "from adapters.cli import main\n"
+        "main(['serve', '--durability', 'memory'])\n"
+    )
+    done = subprocess.run(
+        (sys.executable, "-c", program), check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr.splitlines()[-1] == "in time"
