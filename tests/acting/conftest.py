@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.acting.desk_played import DeskPlayed
+from tests.acting.two_cells import TwoCells
 from tests.deciding.deciding_played import a_policy
 
 
@@ -22,3 +23,9 @@ def played() -> DeskPlayed:
     found = DeskPlayed()
     found.use(a_policy())
     return found
+
+
+@pytest.fixture
+def cells() -> TwoCells:
+    """North, whose policy sends from its queue a to queue b of south, and south."""
+    return TwoCells()

@@ -49,6 +49,9 @@ class LogHarness(Protocol):
         ...
 
 
+NewStoredCell = Callable[[Bounds], LogHarness]
+
+
 class SqliteHarness:
     """A cell in a file."""
 

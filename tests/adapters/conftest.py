@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from adapters.redis_log.terms import Terms
+from tests.adapters.commit_log_contract import HARNESSES, Bounds, LogHarness, NewStoredCell
 from tests.adapters.migration_places import Places, filled
-from tests.adapters.redis_cell import TERMS, NewCell, RedisCell
+from tests.adapters.redis_cell import IN_REDIS, TERMS, NewCell, RedisCell, RedisHarness
 from tests.end_to_end.redis_servers import RedisServer, replicated
 
 
@@ -56,6 +57,28 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
             return found[kind]
 
         yield server
+
+
+@pytest.fixture(
+    params=[*HARNESSES, *(pytest.param(name, marks=pytest.mark.needs_redis) for name in IN_REDIS)]
+)
+async def new_stored_cell(
+    request: pytest.FixtureRequest, tmp_path: Path, servers: Callable[[str], RedisServer]
+) -> AsyncIterator[NewStoredCell]:
+    """Make a stored cell within bounds; its logs are released at the end."""
+    made: list[LogHarness] = []
+
+    def make(bounds: Bounds) -> LogHarness:
+        if request.param in IN_REDIS:
+            kind, replicas = IN_REDIS[request.param]
+            made.append(RedisHarness(servers(kind), replicas, bounds))
+        else:
+            made.append(HARNESSES[request.param](tmp_path, bounds))
+        return made[-1]
+
+    yield make
+    for harness in made:
+        await harness.close()
 
 
 @pytest.fixture

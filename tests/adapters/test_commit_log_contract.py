@@ -1,8 +1,6 @@
 """The contract of `CommitLog`, over every implementation."""
 
-from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -15,48 +13,22 @@ from adapters.commit_log import (
 )
 from engine.state.rows import SCHEMA_VERSION, SCHEMA_WRITTEN, RowDelta, RowTable
 from tests.adapters.commit_log_contract import (
-    HARNESSES,
     NOW_MS,
     Bounds,
     LogHarness,
+    NewStoredCell,
     commit_all,
     contact,
     group,
     reply,
     token,
 )
-from tests.adapters.redis_cell import IN_REDIS, RedisHarness
-from tests.end_to_end.redis_servers import RedisServer
-
-NewCell = Callable[[Bounds], LogHarness]
-
-
-@pytest.fixture(
-    params=[*HARNESSES, *(pytest.param(name, marks=pytest.mark.needs_redis) for name in IN_REDIS)]
-)
-async def new_cell(
-    request: pytest.FixtureRequest, tmp_path: Path, servers: Callable[[str], RedisServer]
-) -> AsyncIterator[NewCell]:
-    """Make a stored cell within bounds; its logs are released at the end."""
-    made: list[LogHarness] = []
-
-    def make(bounds: Bounds) -> LogHarness:
-        if request.param in IN_REDIS:
-            kind, replicas = IN_REDIS[request.param]
-            made.append(RedisHarness(servers(kind), replicas, bounds))
-        else:
-            made.append(HARNESSES[request.param](tmp_path, bounds))
-        return made[-1]
-
-    yield make
-    for harness in made:
-        await harness.close()
 
 
 @pytest.fixture
-def cell(new_cell: NewCell) -> LogHarness:
+def cell(new_stored_cell: NewStoredCell) -> LogHarness:
     """Make a stored cell that keeps more than a test commits."""
-    return new_cell(Bounds())
+    return new_stored_cell(Bounds())
 
 
 async def test_load_of_new_log_is_empty(cell: LogHarness) -> None:
@@ -279,9 +251,9 @@ async def test_tail_pages_through_the_groups(cell: LogHarness) -> None:
     assert list(await log.tail(0, 0)) == []
 
 
-async def test_oldest_sequence_is_where_tail_can_begin(new_cell: NewCell) -> None:
+async def test_oldest_sequence_is_where_tail_can_begin(new_stored_cell: NewStoredCell) -> None:
     """A watcher that asks for all the log holds must get its first kept group, not a refusal."""
-    log = new_cell(Bounds(groups_kept=50)).log()
+    log = new_stored_cell(Bounds(groups_kept=50)).log()
     ownership = await log.acquire("a")
     assert await log.oldest_sequence() == 1
     assert list(await log.tail(0, 9)) == []
@@ -307,10 +279,10 @@ async def test_tail_outside_the_log_is_refused(cell: LogHarness, after_sequence:
     [Bounds(groups_kept=50), Bounds(events_bytes_max=500)],  # by number, by bytes
 )
 async def test_groups_past_the_bound_are_dropped_oldest_first(
-    new_cell: NewCell, bounds: Bounds
+    new_stored_cell: NewStoredCell, bounds: Bounds
 ) -> None:
     """The log must not grow for ever, and must say so to whoever asks for what is gone."""
-    cell = new_cell(bounds)
+    cell = new_stored_cell(bounds)
     log = cell.log()
     await commit_all(log, await log.acquire("a"), [group(b"%010d" % n) for n in range(1, 501)])
     assert list(await log.tail(450, 500)) == [LoggedGroup(n, b"%010d" % n) for n in range(451, 501)]
@@ -323,19 +295,19 @@ async def test_groups_past_the_bound_are_dropped_oldest_first(
         await reopened.tail(449 - cell.groups_over, 500)
 
 
-async def test_last_group_is_kept_whatever_its_size(new_cell: NewCell) -> None:
+async def test_last_group_is_kept_whatever_its_size(new_stored_cell: NewStoredCell) -> None:
     """A watcher at the end of the log must find the next group, were it larger than the bound."""
-    log = new_cell(Bounds(events_bytes_max=10)).log()
+    log = new_stored_cell(Bounds(events_bytes_max=10)).log()
     await commit_all(log, await log.acquire("a"), [group(bytes(1_000)) for _ in range(64)])
     assert list(await log.tail(63, 10)) == [LoggedGroup(64, bytes(1_000))]
 
 
 @pytest.mark.parametrize("replies_per_group", [1, 4])
 async def test_replies_load_oldest_first_within_the_window(
-    new_cell: NewCell, replies_per_group: int
+    new_stored_cell: NewStoredCell, replies_per_group: int
 ) -> None:
     """A retry within the window gets its answer after a restart as well; older ones are gone."""
-    cell = new_cell(Bounds(reply_window_ms=50))
+    cell = new_stored_cell(Bounds(reply_window_ms=50))
     log = cell.log()
     replies = [reply(f"q{n}", NOW_MS + n) for n in range(100)]
     groups = [
@@ -351,10 +323,10 @@ async def test_replies_load_oldest_first_within_the_window(
 
 @pytest.mark.parametrize("replies_per_group", [1, 3, 40])
 async def test_replies_past_the_number_are_dropped_oldest_first(
-    new_cell: NewCell, replies_per_group: int
+    new_stored_cell: NewStoredCell, replies_per_group: int
 ) -> None:
     """A flood of requests must not fill the memory; the newest answers are the ones retried."""
-    log = new_cell(Bounds(replies_max=10)).log()
+    log = new_stored_cell(Bounds(replies_max=10)).log()
     replies = [reply(f"q{n}") for n in range(120)]
     groups = [
         group(replies=replies[start : start + replies_per_group])
