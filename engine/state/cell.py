@@ -253,6 +253,14 @@ class CellState:
         self.store.request[place] = row
         self.store.run()
 
+    def run_on_each(self, operation: Operation, place: int, rows: Iterable[int]) -> None:
+        """Run an operation on rows, one after the other."""
+        request, run = self.store.request, self.store.run
+        request[IN_OPERATION] = operation
+        for row in rows:
+            request[place] = row
+            run()
+
     def _take_effects(self) -> list[tuple[int | str, ...]]:
         count = self.store.scalar[EFFECT_COUNT]
         if count == 0:

@@ -1,6 +1,6 @@
 """Contacts: ids, what was said about them, and views of their columns."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -24,6 +24,7 @@ from engine.state.slots import Slots
 from engine.state.store import Store
 
 _REQUIREMENTS_REMEMBERED: Final = 4_096
+_PARSED_TOGETHER: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,12 @@ class ContactRows:
         if len(self.payloads) <= row:
             self.payloads.extend([b""] * (row + 1 - len(self.payloads)))
         self.payloads[row] = payload
+
+    def keep_payloads(self, payloads: Iterable[tuple[int, bytes]]) -> None:
+        """Keep those of every row, as they were loaded."""
+        self.payloads = [b""] * len(self.slots.ids)
+        for row, payload in payloads:
+            self.payloads[row] = payload
 
     def said(self, row: int) -> Said:
         """What was said about a contact."""
@@ -249,12 +256,29 @@ def said_in(payload: bytes) -> Said:
     )
 
 
-def asked_alone(payload: bytes) -> bytes | None:
-    """What a contact asks, as JSON, where nothing else is kept but attributes; None for others."""
-    asked, attributes, *more = orjson.loads(payload)
-    if more or type(attributes) is not dict:
-        return None
-    return orjson.dumps(asked)
+def asked_alone(payloads: Sequence[bytes]) -> list[bytes | None]:
+    """What contacts ask, as JSON, where nothing else is kept but attributes; None for others."""
+    found: list[bytes | None] = []
+    # Equal ones are one object, or each would keep the buffer it was written into.
+    known: dict[bytes, bytes] = {}
+    for first in range(0, len(payloads), _PARSED_TOGETHER):
+        for asked in _asked_alone(payloads[first : first + _PARSED_TOGETHER]):
+            found.append(None if asked is None else known.setdefault(asked, asked))
+    return found
+
+
+def _asked_alone(payloads: Sequence[bytes]) -> Iterator[bytes | None]:
+    """The same of a few, whose JSON is read as one list, in a third of the time."""
+    try:
+        said = orjson.loads(b"[%b]" % b",".join(payloads))
+    except ValueError:
+        # One of them is damaged, and is told of when it is looked at by itself.
+        said = []
+    if len(said) != len(payloads):
+        said = [None] * len(payloads)
+    for one in said:
+        is_alone = type(one) is list and len(one) == 2 and type(one[1]) is dict
+        yield orjson.dumps(one[0]) if is_alone else None
 
 
 def _decoded(asked: _Asked | None) -> Requirements:

@@ -36,6 +36,7 @@ from engine.state.cell import CellState
 from engine.state.deltas import CELL_WIDTH
 from engine.state.rows import DamagedRow, RowDelta, RowTable
 
+_UNPACKED_TOGETHER: Final = 1_024
 _WIDTHS: Final = {
     RowTable.CELL: CELL_WIDTH,
     RowTable.QUEUE: QUEUE_WIDTH,
@@ -66,7 +67,7 @@ def load_rows(cell: CellState, rows: Sequence[RowDelta]) -> None:
     """
     by_table: dict[RowTable, list[RowDelta]] = {table: [] for table in RowTable}
     for delta in rows:
-        by_table[RowTable(delta.table)].append(delta)
+        by_table[delta.table].append(delta)
     # The time first: it tells delays that have run out from those that have not.
     for now_ms, next_contact, next_offer, next_decision in _records(
         RowTable.CELL, by_table[RowTable.CELL]
@@ -171,8 +172,7 @@ def _load_estimates(cell: CellState, deltas: Sequence[RowDelta]) -> None:
 
 def _load_contacts(cell: CellState, deltas: Sequence[RowDelta]) -> None:
     cell.contacts.slots.place_all([(delta.row, delta.external_id) for delta in deltas])
-    for delta in deltas:
-        cell.contacts.keep_payload(delta.row, delta.payload or b"")
+    cell.contacts.keep_payloads((delta.row, delta.payload or b"") for delta in deltas)
     rows = _unpack(cell, RowTable.CONTACT, deltas)
     _check_references(cell, rows)
     contacts = cell.store.columns.contacts
@@ -182,8 +182,8 @@ def _load_contacts(cell: CellState, deltas: Sequence[RowDelta]) -> None:
     contacts.class_row[rows] = -1
     _load_classes(cell, [deltas[place] for place in np.flatnonzero(~is_ended).tolist()])
     age = np.where(is_ended, contacts.ended_ms[rows], contacts.since_ms[rows])
-    for row in rows[np.lexsort((contacts.sequence[rows], age))].tolist():
-        cell.run_on(Operation.RESTORE_CONTACT, IN_CONTACT, row)
+    in_order = rows[np.lexsort((contacts.sequence[rows], age))].tolist()
+    cell.run_on_each(Operation.RESTORE_CONTACT, IN_CONTACT, in_order)
 
 
 def _load_offers(cell: CellState, deltas: Sequence[RowDelta]) -> None:
@@ -203,8 +203,8 @@ def _load_offers(cell: CellState, deltas: Sequence[RowDelta]) -> None:
     if not is_sound.all():
         message = f"{_name(deltas[int(np.argmin(is_sound))])}: contact, agent or cost"
         raise DamagedRow(message)
-    for row in rows[np.argsort(offers.sequence[rows])].tolist():
-        cell.run_on(Operation.RESTORE_OFFER, IN_ROW, row)
+    in_order = rows[np.argsort(offers.sequence[rows])].tolist()
+    cell.run_on_each(Operation.RESTORE_OFFER, IN_ROW, in_order)
     scalar = cell.store.scalar
     scalar[OFFER_ROWS_USED] = highest + 1
     for row in np.flatnonzero(offers.contact[: highest + 1] < 0).tolist():
@@ -238,9 +238,9 @@ def _load_classes(cell: CellState, deltas: Sequence[RowDelta]) -> None:
     class_of: dict[tuple[bytes, ...], int] = {}
     found: list[int] = []
     repeats: list[int] = []
-    for delta, fact, must_say in zip(deltas, facts, is_diverted, strict=True):
-        with_what = None if must_say else _alone(delta)
-        if with_what is None:
+    alone = contact_rows.asked_alone([delta.payload or b"" for delta in deltas])
+    for delta, with_what, fact, must_say in zip(deltas, alone, facts, is_diverted, strict=True):
+        if with_what is None or must_say:
             found.append(_load_class(cell, delta, known))
             continue
         key = (with_what, *fact)
@@ -252,14 +252,6 @@ def _load_classes(cell: CellState, deltas: Sequence[RowDelta]) -> None:
         found.append(class_row)
     contacts.class_row[rows] = found
     np.add.at(cell.store.columns.classes.references, repeats, 1)
-
-
-def _alone(delta: RowDelta) -> bytes | None:
-    """What a contact asks, where nothing is kept of it besides its attributes."""
-    try:
-        return contact_rows.asked_alone(delta.payload or b"")
-    except (ValueError, TypeError) as error:
-        raise _unreadable(delta, error) from error
 
 
 def _load_class(cell: CellState, delta: RowDelta, known: set[Requirements]) -> int:
@@ -337,8 +329,11 @@ def _refer_to_each_other(
 def _unpack(cell: CellState, table: RowTable, deltas: Sequence[RowDelta]) -> NDArray[np.int64]:
     """Read records into their rows, all at once; returns the rows."""
     rows = np.array([delta.row for delta in deltas], np.int64)
-    # By a plain int, for an enum is another signature.
-    unpack_rows(cell.store.table, int(table), rows, _records(table, deltas))
+    # A part at a time, in memory that is there: to be given as much again took as long as the rest.
+    for first in range(0, len(deltas), _UNPACKED_TOGETHER):
+        part = slice(first, first + _UNPACKED_TOGETHER)
+        # By a plain int, for an enum is another signature.
+        unpack_rows(cell.store.table, int(table), rows[part], _records(table, deltas[part]))
     return rows
 
 
@@ -346,13 +341,16 @@ def _records(table: RowTable, deltas: Sequence[RowDelta]) -> NDArray[np.int64]:
     """Records as numbers, (rows, width); writable, since a read-only array is another signature."""
     width = _WIDTHS[table]
     sizes = [8 * size for size in (width, *_OLDER_WIDTHS.get(table, ()))]
-    for delta in deltas:
+    records = [delta.record or b"" for delta in deltas]
+    found = set(map(len, records))
+    if not found <= set(sizes):
+        delta = next(delta for delta in deltas if len(delta.record or b"") not in sizes)
         size = len(delta.record or b"")
-        if size not in sizes:
-            message = f"{_name(delta)}: a record of {size} bytes, expected {sizes[0]}"
-            raise DamagedRow(message)
-    joined = bytearray(b"".join((delta.record or b"").ljust(sizes[0], b"\0") for delta in deltas))
-    return np.frombuffer(joined, np.int64).reshape(-1, width)
+        message = f"{_name(delta)}: a record of {size} bytes, expected {sizes[0]}"
+        raise DamagedRow(message)
+    if found - {sizes[0]}:
+        records = [record.ljust(sizes[0], b"\0") for record in records]
+    return np.frombuffer(bytearray().join(records), np.int64).reshape(-1, width)
 
 
 @contextmanager
@@ -361,11 +359,7 @@ def _naming(delta: RowDelta) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, KeyError, IndexError) as error:
-        raise _unreadable(delta, error) from error
-
-
-def _unreadable(delta: RowDelta, error: Exception) -> DamagedRow:
-    return DamagedRow(f"{_name(delta)}: its definition cannot be read ({error})")
+        raise DamagedRow(f"{_name(delta)}: its definition cannot be read ({error})") from error
 
 
 def _name(delta: RowDelta) -> str:

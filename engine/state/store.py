@@ -161,7 +161,10 @@ class Store:
                 if before is not None and before.shape == dimensions:
                     columns.append(before)
                     continue
-                column = np.full(dimensions, shape.fill, shape.dtype)
+                # Zeros are not written before they are used.
+                column = np.zeros(dimensions, shape.dtype)
+                if shape.fill:
+                    column.fill(shape.fill)
                 if before is not None:
                     column[tuple(slice(extent) for extent in before.shape)] = before
                 columns.append(column)

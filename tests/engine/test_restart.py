@@ -243,6 +243,21 @@ def test_damaged_row_is_refused_by_name(table: RowTable, change: dict[str, objec
         Engine().load(rows)
 
 
+@pytest.mark.parametrize("payload", [b"[null,{}", b"[null,{}],[null,{}]", b"7", b""])
+def test_damaged_contact_is_named_among_sound_ones(payload: bytes) -> None:
+    """They are read together, and it is the one that is told of."""
+    engine = Engine()
+    engine.apply(UpsertQueue("q1"), 1_000)
+    for number in range(5):
+        engine.apply(Route(f"c{number}", "q1", Channel.VOICE), 1_000)
+    rows = [
+        delta._replace(payload=payload) if delta.external_id == "c3" else delta
+        for delta in _rows(engine)
+    ]
+    with pytest.raises(DamagedRow, match=r"^contact 'c3', row 3: its definition cannot be read"):
+        Engine().load(rows)
+
+
 def test_contact_of_a_queue_that_is_gone_is_refused() -> None:
     """A reference to a row that is not there would have a kernel write where it must not."""
     engine = Engine()
