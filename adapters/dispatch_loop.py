@@ -378,8 +378,7 @@ class DispatchLoop:
 
     async def _load(self) -> None:
         """Make the engine anew from the log, and commit what recovery changes."""
-        state = await self._log.load()
-        engine, replies = await self._chain.renewing(recovered(state, self.cell, self._settings))
+        engine, replies = await recovered(self._log, self._chain, self.cell, self._settings)
         clock = self._clock_not_before(engine.now_ms())
         engine.desk.use(self._engine.desk.rulebook)
         engine.apply(Recover(), clock.now_ms())

@@ -1,8 +1,12 @@
 """From what a log has stored to an engine that can go on."""
 
 import asyncio
+import contextlib
+import gc
+from collections.abc import Iterator
 
-from adapters.commit_log import LoadedState, LogCorrupt
+from adapters.commit_chain import CommitChain
+from adapters.commit_log import CommitLog, LoadedState, LogCorrupt
 from adapters.reply_window import ReplyWindow
 from adapters.turn import LoopSettings
 from engine.engine import Engine
@@ -10,23 +14,45 @@ from engine.state.rows import DamagedRow
 
 
 async def recovered(
-    state: LoadedState, cell: str, settings: LoopSettings
+    log: CommitLog, chain: CommitChain, cell: str, settings: LoopSettings
 ) -> tuple[Engine, ReplyWindow]:
     """
-    Engine with the stored rows, and the replies it gave; made beside the loop where the settings
-    have it so.
+    Engine with the rows that a log has stored, and the replies it gave; made beside the loop where
+    the settings have it so.
 
     Raises
     ------
-    LogCorrupt
-        A row does not say what a row of its table says.
+    CommitLogError
+        As `CommitLog.load`, or LogCorrupt: a row does not say what a row of its table says.
     """
+    with collection_paused():
+        state = await log.load()
+        return await chain.renewing(_made(state, cell, settings))
+
+
+@contextlib.contextmanager
+def collection_paused() -> Iterator[None]:
+    """
+    Let nobody look for garbage: a million rows are none, and looking doubles the time to load them.
+    """
+    was_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_collecting:
+            gc.enable()
+
+
+async def _made(
+    state: LoadedState, cell: str, settings: LoopSettings
+) -> tuple[Engine, ReplyWindow]:
     if settings.loads_beside:
-        return await asyncio.to_thread(_recovered, state, cell, settings)
-    return _recovered(state, cell, settings)
+        return await asyncio.to_thread(_made_here, state, cell, settings)
+    return _made_here(state, cell, settings)
 
 
-def _recovered(state: LoadedState, cell: str, settings: LoopSettings) -> tuple[Engine, ReplyWindow]:
+def _made_here(state: LoadedState, cell: str, settings: LoopSettings) -> tuple[Engine, ReplyWindow]:
     engine = Engine(settings.limits, settings.neighbours)
     try:
         engine.load(state.rows)

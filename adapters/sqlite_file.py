@@ -7,6 +7,7 @@ import os
 import sqlite3
 import struct
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -164,17 +165,18 @@ def pack_replies(replies: Sequence[StoredReply]) -> bytes:
 def unpack_replies(packed: bytes) -> list[StoredReply]:
     """Take them out again; struct.error or UnicodeDecodeError where the value is damaged."""
     replies: list[StoredReply] = []
-    start = 0
-    while start < len(packed):
-        at_ms, name_size, digest_size, reply_size = _REPLY_HEAD.unpack_from(packed, start)
-        name = start + _REPLY_HEAD.size
+    start, size = 0, len(packed)
+    head_size, read_head = _REPLY_HEAD.size, _REPLY_HEAD.unpack_from
+    # A third of the time of calling the class.
+    make = partial(tuple.__new__, StoredReply)
+    while start < size:
+        at_ms, name_size, digest_size, reply_size = read_head(packed, start)
+        name = start + head_size
         digest = name + name_size
         reply = digest + digest_size
         start = reply + reply_size
         replies.append(
-            StoredReply(
-                packed[name:digest].decode(), packed[digest:reply], packed[reply:start], at_ms
-            )
+            make((packed[name:digest].decode(), packed[digest:reply], packed[reply:start], at_ms))
         )
     return replies
 

@@ -19,7 +19,6 @@ one connection checkpoints while another starts its `-wal` afresh.
 """
 
 import contextlib
-import gc
 import sqlite3
 import struct
 from collections.abc import Iterator, Sequence
@@ -156,9 +155,6 @@ class SqliteLog:
     async def load(self) -> LoadedState:
         """Read rows and replies; 1,000,000 of each take 3 s and 1.5 s."""
         connection = self._open_connection()
-        # A million tuples are not garbage; looking for it among them doubled the time.
-        was_collecting = gc.isenabled()
-        gc.disable()
         try:
             (version,) = connection.execute("SELECT schema_version FROM meta").fetchone()
             rows = rows_of(connection.execute(READ_ROWS))
@@ -167,9 +163,6 @@ class SqliteLog:
             raise failure(error, self._path, in_commit=False) from error
         except (KeyError, UnicodeDecodeError, struct.error) as error:
             raise corrupt(self._path, f"unreadable row, {error!r}") from error
-        finally:
-            if was_collecting:
-                gc.enable()
 
     async def commit(self, expected_token: bytes, new_token: bytes, group: CommitGroup) -> int:
         """Append a group in one transaction; `sqlite_file.failure` says what is InDoubt."""

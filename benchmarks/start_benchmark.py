@@ -140,16 +140,18 @@ def _print_parts(data_dir: Path) -> None:
     import adapters.server  # noqa: F401
 
     lap("import of gRPC, protobuf and the adapters")
+    from adapters.recovery import collection_paused
     from adapters.sqlite_log import SqliteLog
 
     async def load() -> None:
         log = SqliteLog(data_dir / "default.sqlite", durability="full", cell="default")
         await log.acquire("benchmark")
-        state = await log.load()
-        lap("rows read from sqlite")
-        engine = Engine()
-        engine.load(state.rows)
-        lap("rows into columns")
+        with collection_paused():
+            state = await log.load()
+            lap("rows read from sqlite")
+            engine = Engine()
+            engine.load(state.rows)
+            lap("rows into columns")
         await log.release()
         assert len(engine.cell.contacts.slots) > 0
 

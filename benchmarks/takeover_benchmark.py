@@ -136,7 +136,7 @@ async def _longest_s(clients: list[Client]) -> float:
         try:
             await client.routing.Route(request, timeout=5)
         except grpc.aio.AioRpcError:
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.02)
             continue
         now_s = time.monotonic()
         longest_s, since_s = max(longest_s, now_s - since_s), now_s

@@ -1,8 +1,9 @@
 """Reading what a cell has in Redis: rows, replies and groups of events."""
 
-import gc
+import asyncio
 import struct
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -15,16 +16,17 @@ from adapters.commit_log import (
     LoggedGroup,
     StoredReply,
 )
-from adapters.redis_log.commits import evaluated
 from adapters.redis_log.connection import Command, RedisConnection, Reply
-from adapters.redis_log.rows import joined_rows, unpack_fields, unpack_strings
-from adapters.redis_log.scripts import READ_REPLIES, SCAN, Keys
+from adapters.redis_log.rows import joined_rows, part_row
+from adapters.redis_log.scripts import Keys
 from adapters.sqlite_file import unpack_replies
 from engine.state.rows import RowDelta
 
 # A page takes the server a few milliseconds; all at once would keep every other cell waiting.
 _PAGE_FIELDS: Final = b"2000"
 _PAGE_GROUPS: Final = 1_000
+
+_Fields = Iterator[tuple[bytes, bytes]]
 
 
 class ReplyGroup(NamedTuple):
@@ -47,18 +49,18 @@ async def read_rows(
     connection: RedisConnection, keys: Keys, between_pages: Callable[[], Awaitable[None]]
 ) -> list[RowDelta]:
     """Every row, in order; raises LogCorrupt, or RedisUnreachable."""
-    was_collecting = gc.isenabled()
-    # A million rows are not garbage; looking for it among them would double the time.
-    gc.disable()
     try:
-        rows = await _scanned(connection, keys.rows, between_pages)
-        payloads = await _scanned(connection, keys.payloads, between_pages)
+        rows: dict[bytes, tuple[str, bytes]] = {}
+        payloads: dict[bytes, bytes] = {}
+
+        def take_rows(fields: _Fields) -> None:
+            rows.update((field, part_row(value)) for field, value in fields)
+
+        await _scan(connection, keys.rows, between_pages, take_rows)
+        await _scan(connection, keys.payloads, between_pages, payloads.update)
         return joined_rows(rows, payloads)
     except (ValueError, KeyError, IndexError, struct.error) as error:
         raise LogCorrupt(f"{connection.host}: unreadable row, {error!r}; restore a copy") from error
-    finally:
-        if was_collecting:
-            gc.enable()
 
 
 async def read_replies(
@@ -66,19 +68,23 @@ async def read_replies(
 ) -> StoredReplies:
     """Every reply; raises LogCorrupt, or RedisUnreachable."""
     stored = StoredReplies([], [])
-    after = b"-"
-    while True:
-        arguments = (after, b"%d" % _PAGE_GROUPS)
-        page = await _asked(connection, evaluated(READ_REPLIES, [keys.replies], arguments))
-        match page:
-            case [bytes(last), bytes(ids), bytes(packed)]:
-                _take_replies(stored, connection.host, ids, packed)
+
+    def at(entry: bytes) -> Command:
+        return (b"XRANGE", keys.replies, entry, b"+", b"COUNT", b"%d" % _PAGE_GROUPS)
+
+    def after(entries: Reply) -> bytes:
+        match entries:
+            case [*_, [bytes(last), _]]:
+                return b"(" + last
+            case []:
+                return b""
             case _:
-                raise LogCorrupt(f"{connection.host}: replies came as {page!r}")
-        if not last:
-            return stored
-        await between_pages()
-        after = b"(" + last
+                raise LogCorrupt(f"{connection.host}: replies came as {entries!r}")
+
+    async with aclosing(_pages(connection, at, after, b"-", between_pages)) as pages:
+        async for entries in pages:
+            _take_replies(stored, connection.host, _entries(entries))
+    return stored
 
 
 async def read_groups(
@@ -124,22 +130,61 @@ async def read_oldest(connection: RedisConnection, keys: Keys, confirmed: int) -
     return _group_of(found[0]).sequence if found else confirmed + 1
 
 
-async def _scanned(
-    connection: RedisConnection, key: bytes, between_pages: Callable[[], Awaitable[None]]
-) -> dict[bytes, bytes]:
-    found: dict[bytes, bytes] = {}
-    cursor = b"0"
-    while True:
-        page = await _asked(connection, evaluated(SCAN, [key], (cursor, _PAGE_FIELDS)))
+async def _scan(
+    connection: RedisConnection,
+    key: bytes,
+    between_pages: Callable[[], Awaitable[None]],
+    take: Callable[[_Fields], None],
+) -> None:
+    """Read a hash; a field may come twice while it grows or shrinks."""
+
+    def at(cursor: bytes) -> Command:
+        return (b"HSCAN", key, cursor, b"COUNT", _PAGE_FIELDS)
+
+    def after(page: Reply) -> bytes:
         match page:
-            case [bytes(cursor), bytes(packed)]:
-                # A field may come twice while the hash grows or shrinks.
-                found.update(unpack_fields(packed))
+            case [bytes(cursor), list()]:
+                return b"" if cursor == b"0" else cursor
             case _:
                 raise ValueError(f"{key.decode()} came as {page!r}")
-        if cursor == b"0":
-            return found
-        await between_pages()
+
+    async with aclosing(_pages(connection, at, after, b"0", between_pages)) as pages:
+        async for page in pages:
+            take(_fields_of(page))
+
+
+def _fields_of(page: Reply) -> _Fields:
+    """Fields and values of a page of a hash."""
+    match page:
+        case [_, [*fields]] if set(map(type, fields)) <= {bytes}:
+            return zip(fields[::2], fields[1::2], strict=True)  # type: ignore[arg-type]
+        case _:
+            raise ValueError("expected fields and values")
+
+
+async def _pages(
+    connection: RedisConnection,
+    command_at: Callable[[bytes], Command],
+    cursor_after: Callable[[Reply], bytes],
+    cursor: bytes,
+    between_pages: Callable[[], Awaitable[None]],
+) -> AsyncGenerator[Reply, None]:
+    """Pages from a cursor on, up to the last; the next is asked for before one is read."""
+    asking = asyncio.create_task(_asked(connection, command_at(cursor)))
+    try:
+        while True:
+            page = await asking
+            cursor = cursor_after(page)
+            if cursor:
+                await between_pages()
+                asking = asyncio.create_task(_asked(connection, command_at(cursor)))
+                # Has it sent before this page is read, which takes a while.
+                await asyncio.sleep(0)
+            yield page
+            if not cursor:
+                return
+    finally:
+        asking.cancel()
 
 
 async def _asked(connection: RedisConnection, command: Command) -> Reply:
@@ -149,10 +194,14 @@ async def _asked(connection: RedisConnection, command: Command) -> Reply:
     return answer
 
 
-def _take_replies(stored: StoredReplies, host: str, ids: bytes, packed: bytes) -> None:
+def _take_replies(stored: StoredReplies, host: str, entries: Sequence[Reply]) -> None:
     try:
-        for entry_id, group in zip(unpack_strings(ids), unpack_strings(packed), strict=True):
-            replies = unpack_replies(group)
+        for entry in entries:
+            match entry:
+                case [bytes(entry_id), [_, bytes(packed)]]:
+                    replies = unpack_replies(packed)
+                case _:
+                    raise ValueError(f"{entry!r}, expected an entry")
             sequence = int(entry_id.partition(b"-")[0])
             stored.groups.append(ReplyGroup(sequence, replies[-1].at_ms, len(replies)))
             stored.replies.extend(replies)

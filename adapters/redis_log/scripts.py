@@ -180,20 +180,3 @@ redis.call('HINCRBY', KEYS[1], 'epoch', 1)
 redis.call('DEL', KEYS[2])
 return 1
 """)
-
-# KEYS rows or payloads   ARGV cursor, count   Packed into one value: parsing thousands of replies
-# in Python took most of a load.
-SCAN: Final = Script.of("""
-#!lua flags=no-writes
-local page = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
-return {page[1], cmsgpack.pack(page[2])}
-""")
-
-# KEYS replies   ARGV first id, count
-READ_REPLIES: Final = Script.of("""
-#!lua flags=no-writes
-local page = redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])
-local ids, packed = {}, {}
-for i, entry in ipairs(page) do ids[i], packed[i] = entry[1], entry[2][2] end
-return {ids[#ids] or '', cmsgpack.pack(ids), cmsgpack.pack(packed)}
-""")

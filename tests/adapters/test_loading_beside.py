@@ -25,13 +25,13 @@ async def test_cell_that_takes_long_to_load_stays_ours_and_stops_nobody(
     new_cell: NewCell, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cell too large for its lease would go from engine to engine and never be opened."""
-    makes = recovery._recovered
+    makes = recovery._made_here
 
     def make_slowly(*what: object) -> object:
         time.sleep(TAKES_S)
         return makes(*what)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(recovery, "_recovered", make_slowly)
+    monkeypatch.setattr(recovery, "_made_here", make_slowly)
     cell = new_cell(server.url)
     mine = DispatchLoop("cell", cell.log(lease_ms=LEASE_MS), SETTINGS, Metrics().cell("cell"))
     starting = asyncio.create_task(mine.start("one"))

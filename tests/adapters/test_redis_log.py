@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from adapters.commit_log import (
     SchemaTooNew,
 )
 from adapters.redis_log import reading
-from adapters.redis_log import rows as row_store
+from adapters.redis_log.connection import Reply
 from tests.adapters.commit_log_contract import commit_all, contact, group, reply, token
 from tests.adapters.redis_cell import BRIEF, NewCell, begun
 from tests.end_to_end.redis_servers import RedisServer, replicated
@@ -201,17 +202,60 @@ async def test_newer_version_is_refused(
         await cell.log().acquire("a")
 
 
-@pytest.mark.parametrize("damage", [b"x", b"\xff\xff12", b""])
+@pytest.mark.parametrize(
+    ("field", "damage"),
+    [
+        ("1:1", b"x"),
+        ("1:1", b"\xff\xff12"),
+        ("1:1", b""),
+        ("1:1", b"\x01\0\xff"),  # an id that is no text
+        ("1:x", b"\0\0"),
+        ("1", b"\0\0"),
+        ("1:1:1", b"\0\0"),
+        ("99:1", b"\0\0"),
+        ("", b"\0\0"),
+    ],
+)
 async def test_damaged_row_is_told(
-    new_cell: NewCell, pair: list[RedisServer], damage: bytes
+    new_cell: NewCell, pair: list[RedisServer], field: str, damage: bytes
 ) -> None:
     """What somebody wrote into the hash by hand must not become a contact."""
     cell = new_cell(pair[0].url)
     log = cell.log()
     await begun(log)
-    pair[0].run("HSET", cell.keys.rows, "1:1", damage)
+    pair[0].run("HSET", cell.keys.rows, field, damage)
     with pytest.raises(LogCorrupt, match="unreadable row"):
         await log.load()
+
+
+@pytest.mark.parametrize("damage", [b"x", b"\xff" * 40])
+async def test_damaged_replies_are_told(
+    new_cell: NewCell, pair: list[RedisServer], damage: bytes
+) -> None:
+    """Of a retry that was answered and now is not known there would be a second contact."""
+    cell = new_cell(pair[0].url)
+    log = cell.log()
+    await begun(log)
+    pair[0].run("XADD", cell.keys.replies, "9-0", "r", damage)
+    with pytest.raises(LogCorrupt, match="unreadable reply"):
+        await log.load()
+
+
+async def test_everything_is_read_however_many_pages_it_takes(
+    new_cell: NewCell, pair: list[RedisServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next page is asked for before the last one is read."""
+    monkeypatch.setattr(reading, "_PAGE_FIELDS", b"10")
+    monkeypatch.setattr(reading, "_PAGE_GROUPS", 3)
+    cell = new_cell(pair[0].url)
+    log = cell.log()
+    owned = await log.acquire("a")
+    rows = [contact(row, b"%d" % row, b"p%d" % row) for row in range(1_000)]
+    groups = [group(rows=rows[at::20], replies=[reply(f"r{at}")]) for at in range(20)]
+    await commit_all(log, owned, groups)
+    state = await log.load()
+    assert list(state.rows) == rows
+    assert [item.request_id for item in state.replies] == [f"r{at}" for at in range(20)]
 
 
 async def test_load_that_takes_longer_than_the_lease_keeps_the_cell(
@@ -224,13 +268,13 @@ async def test_load_that_takes_longer_than_the_lease_keeps_the_cell(
     await commit_all(first, await first.acquire("a"), [group(rows=rows)])
     await first.release()
     monkeypatch.setattr(reading, "_PAGE_FIELDS", b"10")
-    unpacks = row_store.unpack_fields
+    reads = reading._fields_of
 
-    def unpack_slowly(packed: bytes) -> dict[bytes, bytes]:
+    def read_slowly(page: Reply) -> Iterator[tuple[bytes, bytes]]:
         time.sleep(0.003)
-        return unpacks(packed)
+        return reads(page)
 
-    monkeypatch.setattr(reading, "unpack_fields", unpack_slowly)
+    monkeypatch.setattr(reading, "_fields_of", read_slowly)
     log = cell.log(lease_ms=300)
     await log.acquire("b")
     begun_s = time.monotonic()
