@@ -119,6 +119,10 @@ class LogHeld(CommitLogError):
     """Another owner holds the log."""
 
 
+class LogUnfit(CommitLogError):
+    """Its servers cannot keep what durability promises, for now; nothing was acquired."""
+
+
 class SchemaTooNew(CommitLogError):
     """The rows were written by a newer version."""
 

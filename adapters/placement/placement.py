@@ -23,7 +23,7 @@ from typing import Final
 import structlog
 
 from adapters.clock import wall_ms
-from adapters.commit_log import CommitLogError
+from adapters.commit_log import CommitLogError, LogUnfit
 from adapters.errors import CallRefused, not_owner, unavailable
 from adapters.placement.fleet import Fleet, Heartbeat, Held
 from adapters.placement.metrics import PlacementMetrics
@@ -45,6 +45,8 @@ _QUICK_FOR_S: Final = 3.0
 _STAGGER_BEATS: Final = 1.5
 # After which a cell that could not be opened is tried again.
 _REFUSES_FOR_S: Final = 60.0
+# The same where nothing was taken from anybody, and where servers fail over it passes by itself.
+_UNFIT_FOR_S: Final = 2.0
 _RETRY_MS: Final = 100
 _REFUSALS: Final = (CommitLogError, BadConfiguration, OSError)
 
@@ -361,13 +363,13 @@ class Placement:
 
     def _refuse(self, cell: str, error: Exception) -> None:
         """Leave a cell that cannot be opened to others for a while."""
-        until_s = asyncio.get_running_loop().time() + _REFUSES_FOR_S
-        self._refused_until_s[cell] = until_s
+        again_in_s = _UNFIT_FOR_S if isinstance(error, LogUnfit) else _REFUSES_FOR_S
+        self._refused_until_s[cell] = asyncio.get_running_loop().time() + again_in_s
         self._last_error = error
         self._doing[cell] = Doing.NOTHING
         self._metrics.moved.labels("refused").inc()
         is_bug = not isinstance(error, _REFUSALS)
-        told = {"cell": cell, "error": str(error), "again_in_s": _REFUSES_FOR_S}
+        told = {"cell": cell, "error": str(error), "again_in_s": again_in_s}
         _log.error("cell_not_opened", **told, exc_info=is_bug)
         self._hurry.set()
 

@@ -6,7 +6,14 @@ from typing import Final
 import structlog
 from redis.exceptions import ResponseError
 
-from adapters.commit_log import CommitLogError, LogCorrupt, LogFull, LogHeld, SchemaTooNew
+from adapters.commit_log import (
+    CommitLogError,
+    LogCorrupt,
+    LogFull,
+    LogHeld,
+    LogUnfit,
+    SchemaTooNew,
+)
 from adapters.redis_log.commits import RedisCommits, boot_s, evaluated
 from adapters.redis_log.connection import (
     Answer,
@@ -127,12 +134,12 @@ class RedisClaim:
         return RedisUnreachable(f"{code} {answer}")
 
     async def _check(self, connection: RedisConnection) -> None:
-        """Have the server checked, once; raises CommitLogError where it is not enough."""
+        """Have the server checked, once; raises LogUnfit where it is not enough."""
         if self._is_checked:
             return
         found = await check_server(connection, self._tier, self._terms.wait_replicas)
         if found.refusals:
-            raise CommitLogError(
+            raise LogUnfit(
                 f"{self._primary} cannot give durability {self._tier}: "
                 + "; ".join(f"it {text}" for text in found.refusals)
             )

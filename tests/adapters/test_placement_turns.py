@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from prometheus_client import CollectorRegistry
 
-from adapters.commit_log import CommitLogError
+from adapters.commit_log import CommitLogError, LogUnfit
 from adapters.errors import CallRefused
 from adapters.placement.metrics import PlacementMetrics
 from adapters.placement.part import Part
@@ -179,6 +179,30 @@ async def test_cell_that_an_engine_cannot_open_is_left_to_the_others(
             await asyncio.sleep(0.01)
     assert cabinet.owners == dict.fromkeys(CELLS, "one")
     assert set(cabinet.epochs.values()) == {1}
+
+
+async def test_cell_whose_servers_are_unfit_for_now_is_opened_once_they_are_fit(
+    member: NewMember, cabinet: Cabinet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A primary that has just taken over has no replicas yet: a minute would be too long."""
+    monkeypatch.setattr("adapters.placement.placement._UNFIT_FOR_S", 0.2)
+    one, two = member("one"), member("two")
+    await one.settle()
+    opens, unfit = two.keeper.open, 3
+
+    async def open_later(name: str, owner: str) -> Opened:
+        nonlocal unfit
+        unfit -= 1
+        if unfit > 0:
+            raise LogUnfit("no replicas")
+        return await opens(name, owner)
+
+    two.keeper.open = open_later  # type: ignore[method-assign]
+    await two.settle()
+    async with asyncio.timeout(15):
+        while "two" not in cabinet.owners.values() or two.placement.fleet.engines["two"].refuses:
+            await asyncio.sleep(0.01)
+    assert unfit <= 0
 
 
 async def test_engine_that_cannot_open_its_cells_does_not_start(
