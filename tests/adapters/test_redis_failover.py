@@ -8,7 +8,7 @@ a killed process proves little, for the kernel still sends what it wrote, a part
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,13 +23,13 @@ from adapters.redis_log.primary import RedisPrimary
 from adapters.redis_log.server_check import Tier
 from tests.adapters.commit_log_contract import contact, group, token
 from tests.adapters.redis_cell import TERMS, NewCell, RedisCell
-from tests.end_to_end.redis_servers import RedisServer, free_port, move_slot, replicated
+from tests.end_to_end.redis_servers import RedisServer, move_slot, replicated
+from tests.end_to_end.redis_topologies import SETTLED_WITHIN_S, cluster, settled, watched
 from tests.end_to_end.relay import Relay, relayed
 
 pytestmark = [pytest.mark.needs_redis, pytest.mark.slow]
 
 FAILOVER = replace(TERMS, wait_replicas=1, wait_ms=100, answer_within_s=0.3, lease_ms=30_000)
-SETTLED_WITHIN_S = 20.0
 
 
 class Writer:
@@ -109,28 +109,6 @@ async def writing(log: RedisLog) -> AsyncIterator[Writer]:
     finally:
         await writer.end()
         await log.release()
-
-
-def settled(is_so: Callable[[], bool], what: str) -> None:
-    """Wait until servers have found each other."""
-    give_up_at = time.monotonic() + SETTLED_WITHIN_S
-    while not is_so():
-        assert time.monotonic() < give_up_at, what
-        time.sleep(0.05)
-
-
-@contextlib.contextmanager
-def watched(directory: Path, monitored_port: int, replicas: int) -> Iterator[RedisServer]:
-    """A Sentinel that knows the primary and its replicas."""
-    sentinel = RedisServer.sentinel(directory, "main", monitored_port)
-    try:
-        settled(
-            lambda: len(sentinel.run("SENTINEL", "REPLICAS", "main")) == replicas,  # type: ignore[arg-type]
-            "replicas of the Sentinel",
-        )
-        yield sentinel
-    finally:
-        sentinel.kill()
 
 
 async def test_sentinel_failover_loses_nothing_acknowledged(
@@ -229,53 +207,11 @@ async def test_relaxed_engine_cut_off_with_its_primary_repairs_what_was_lost(
         assert cell.tallies.groups_repaired.value >= 100
 
 
-@contextlib.contextmanager
-def cluster(directory: Path, slot: int) -> Iterator[list[RedisServer]]:
-    """Three primaries, of which the first has the slot and two replicas, which come last."""
-    flags = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000",
-             "--cluster-replica-validity-factor", "0",
-             # Or a primary that has given its last slot away would become a replica.
-             "--cluster-allow-replica-migration", "no")  # fmt: skip
-    with contextlib.ExitStack() as stack:
-        nodes = []
-        # Not the usual port plus 10,000: there may be no such port.
-        ports = [free_port() for _ in range(5)]
-        for number, port in enumerate(ports):
-            place = directory / f"node-{number}"
-            nodes.append(RedisServer(place, *flags, "--cluster-port", str(port)))
-            stack.callback(nodes[-1].kill)
-        others = [one for one in range(16_384) if one != slot]
-        nodes[0].run("CLUSTER", "ADDSLOTS", slot)
-        nodes[1].run("CLUSTER", "ADDSLOTS", *others[:8_000])
-        nodes[2].run("CLUSTER", "ADDSLOTS", *others[8_000:])
-        for number, node in enumerate(nodes):
-            node.run("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-        for node in nodes[1:]:
-            node.run("CLUSTER", "MEET", "127.0.0.1", nodes[0].port, ports[0])
-        known = lambda: all(b"cluster_known_nodes:5" in cluster_info(node) for node in nodes)  # noqa: E731
-        settled(known, "nodes of the cluster")
-        first = nodes[0].run("CLUSTER", "MYID")
-        for node in nodes[3:]:
-            node.run("CLUSTER", "REPLICATE", first)  # type: ignore[arg-type]
-        nodes[0].await_replicas(2)
-        settled(lambda: all(b"cluster_state:ok" in cluster_info(node) for node in nodes), "ok")
-        nodes[0].await_acknowledgement(2)
-        yield nodes
-
-
-def cluster_info(node: RedisServer) -> bytes:
-    """What a node knows of its cluster."""
-    with node.client() as client:
-        client.set_response_callback("CLUSTER INFO", lambda reply, **_: reply)
-        found: bytes = client.execute_command("CLUSTER INFO")
-        return found
-
-
 async def test_cluster_failover_loses_nothing_acknowledged(
     new_cell: NewCell, tmp_path: Path
 ) -> None:
     """The node with the cell's slot is killed; its replica is found, by asking any node."""
-    with cluster(tmp_path, key_slot(b"cell")) as nodes:
+    with cluster(tmp_path, "cell") as nodes:
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
         cell = new_cell(f"redis+cluster://{hosts}", FAILOVER)
         async with writing(cell.log("replicated")) as writer:
@@ -288,7 +224,7 @@ async def test_readers_find_the_primary_again_after_a_failover_by_hand(
     new_cell: NewCell, tmp_path: Path
 ) -> None:
     """Nothing breaks then: the old primary lives on as a replica, and sends whoever reads away."""
-    with cluster(tmp_path, key_slot(b"cell")) as nodes:
+    with cluster(tmp_path, "cell") as nodes:
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
         log = new_cell(f"redis+cluster://{hosts}", FAILOVER).log("replicated")
         async with writing(log) as writer:
@@ -309,7 +245,7 @@ async def test_slot_that_moves_key_by_key_costs_nothing_and_no_group_comes_twice
 ) -> None:
     """While keys lie on two servers no commit can be made; each waits, and is made once."""
     slot = key_slot(b"cell")
-    with cluster(tmp_path, slot) as nodes:
+    with cluster(tmp_path, "cell") as nodes:
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
         # The server that the slot moves to has no replica that could be waited for.
         cell = new_cell(f"redis+cluster://{hosts}", replace(FAILOVER, wait_replicas=0))

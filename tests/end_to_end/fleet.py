@@ -20,12 +20,16 @@ from headgate.v1.queue_pb2 import Queue
 from headgate.v1.queue_service_pb2 import GetSnapshotRequest, UpsertQueueRequest
 from headgate.v1.routing_service_pb2 import RouteRequest
 from tests.end_to_end.floor import AVAILABLE, VOICE
-from tests.end_to_end.redis_servers import RedisServer
 from tests.end_to_end.serving import Served, start
 
 RECEIVED = EventKind.EVENT_KIND_CONTACT_RECEIVED
 ACCEPTED = EventKind.EVENT_KIND_OFFER_ACCEPTED
 # What an agent does comes too late where its offer was taken back by a move.
+_AGAIN = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+}
 TOO_LATE = {"OFFER_GONE", "ILLEGAL_TRANSITION", "UNKNOWN_CONTACT"}
 
 
@@ -39,16 +43,18 @@ class Engines:
         What they share.
     """
 
-    def __init__(self, directory: Path, server: RedisServer, cells: tuple[str, ...]) -> None:
+    def __init__(
+        self, directory: Path, url: str, cells: tuple[str, ...], durability: str = "relaxed"
+    ) -> None:
         self._directory = directory
-        self._server = server
+        self._log = ("--log", url, "--durability", durability)
         self.cells = cells
         self._running: dict[str, Served] = {}
 
     def start(self, name: str, *flags: str, before: Path | None = None) -> Served:
         """Start one, of the release before where its source is given; wait until it is ready."""
         shared = (
-            *("--log", self._server.url, "--durability", "relaxed"),
+            *self._log,
             *("--cells", ",".join(self.cells), "--set", "placement=true"),
             *("--set", f"engine_name={name}", "--set", "lease_ms=1000"),
             *("--set", "heartbeat_ms=100", "--set", "heartbeat_expiry_ms=1000"),
@@ -62,6 +68,10 @@ class Engines:
             served = start(self._directory, *shared, *flags, env=env, name=name, source=before)
         self._running[name] = served
         return served.until_ready()
+
+    def stop(self, name: str) -> int:
+        """Ask one to end; returns its exit code."""
+        return self._running[name].terminate()
 
     def kill(self) -> None:
         """End all of them at once."""
@@ -132,7 +142,8 @@ class Callers:
                 try:
                     return await getattr(getattr(client, service), method)(request, timeout=10)
                 except grpc.aio.AioRpcError as error:
-                    if error.code() != grpc.StatusCode.UNAVAILABLE:
+                    # With the same request id each may be sent again.
+                    if error.code() not in _AGAIN:
                         raise
                 await asyncio.sleep(0.01)
 

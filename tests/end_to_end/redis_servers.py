@@ -128,11 +128,15 @@ class RedisServer:
             assert time.monotonic() < give_up_at, f"{len(online)} of {count} replicas"
             time.sleep(0.02)
 
-    def await_acknowledgement(self, count: int) -> None:
-        """Wait until so many replicas answer for a write: one that has just come may take long."""
+    def await_acknowledgement(self, count: int, tag: str = "cell") -> None:
+        """
+        Wait until so many replicas answer for a write: one that has just come may take long.
+
+        It is of a key with a hash tag whose slot the server has.
+        """
         # On one connection, so that it is this write they answer for.
         with self.client() as client:
-            client.set("{cell} is replicated", 1)
+            client.set(f"{{{tag}}} is replicated", 1)
             assert client.wait(count, 10_000) >= count
 
     def pause(self) -> None:

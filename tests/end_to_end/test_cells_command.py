@@ -32,7 +32,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 @pytest.fixture
 def engines(tmp_path: Path, server: RedisServer) -> Iterator[Engines]:
     """Engines over it."""
-    made = Engines(tmp_path, server, CELLS)
+    made = Engines(tmp_path, server.url, CELLS)
     try:
         yield made
     finally:

@@ -31,7 +31,7 @@ EXIT_CELL_LOST = 4
 def engines(tmp_path: Path) -> Iterator[Engines]:
     """Engines over a Redis of the test's own."""
     server = RedisServer(tmp_path / "redis")
-    made = Engines(tmp_path, server, CELLS)
+    made = Engines(tmp_path, server.url, CELLS)
     try:
         yield made
     finally:
