@@ -39,8 +39,8 @@ class SessionEnded(ConnectionError):
     cause
         What broke the stream; None when either side ended it in good order.
     code
-        Status the stream ended with; OK when in good order. INTERNAL where it ended while a frame was
-        sent: gRPC then does not tell what the server said, and the next session learns it.
+        Status the stream ended with; OK when in good order. INTERNAL where it ended while a frame
+        was sent: gRPC then does not tell what the server said, and the next session learns it.
     may_resume
         Whether another session can go on where this one ended; otherwise it would end just so, for
         example because the cursor is too old.
