@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from grpc_channelz.v1 import channelz
@@ -32,12 +32,14 @@ from adapters.monitoring import Monitoring
 from adapters.open_cells import OpenCells, path_of, warm_up
 from adapters.pinning import free_cores
 from adapters.placement.opening import advertised_address, open_placement, opening_settings
-from adapters.placement.placement import Placement
 from adapters.process_metrics import version
 from adapters.settings import Settings
 from engine.refusals import BadConfiguration
 
 _log = structlog.get_logger(__name__)
+
+if TYPE_CHECKING:
+    from adapters.placement.placement import Placement
 
 # What keeps a process from starting and is not a bug.
 REFUSALS: Final = (BadConfiguration, CommitLogError, OSError)

@@ -1,16 +1,17 @@
 """Placement, as the settings have it."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from adapters.addresses import split_address
 from adapters.open_cells import OpenCells
 from adapters.placement.metrics import PlacementMetrics
 from adapters.placement.part import Part
-from adapters.placement.placement import Placement
-from adapters.placement.registry_opening import registry_of
 from adapters.redis_log.address import shown
 from adapters.settings import Settings
+
+if TYPE_CHECKING:
+    from adapters.placement.placement import Placement
 
 GiveUp = Callable[[str], None]
 
@@ -27,7 +28,7 @@ def opening_settings(settings: Settings) -> Settings:
 
 def open_placement(
     settings: Settings, engine: str, opened: OpenCells, metrics: PlacementMetrics, give_up: GiveUp
-) -> Placement:
+) -> "Placement":
     """
     Make placement of an engine; connects to nothing yet.
 
@@ -36,6 +37,10 @@ def open_placement(
     BadConfiguration
         A file that the settings name cannot be used.
     """
+    # Here, as in `open_cells`: what it needs of redis-py.
+    from adapters.placement.placement import Placement
+    from adapters.placement.registry_opening import registry_of
+
     part = Part(engine, settings.cells, settings.heartbeat_ms, settings.heartbeat_expiry_ms)
     return Placement(part, registry_of(settings), opened, metrics, give_up)
 

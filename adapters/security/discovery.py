@@ -7,17 +7,18 @@ names the same issuer to the letter, and the keys as `jwks_uri`.
 
 import json
 import ssl
-from typing import Final
-
-import aiohttp
+from typing import TYPE_CHECKING, Final
 
 from adapters.security.settings import is_trusted_url
+
+if TYPE_CHECKING:
+    import aiohttp
 
 _BELOW: Final = "/.well-known/openid-configuration"
 _BYTES_MAX: Final = 1_048_576
 
 
-async def fetched(session: aiohttp.ClientSession, url: str, tls: ssl.SSLContext) -> bytes:
+async def fetched(session: "aiohttp.ClientSession", url: str, tls: ssl.SSLContext) -> bytes:
     """
     What is behind a URL, without following it elsewhere.
 
@@ -32,7 +33,7 @@ async def fetched(session: aiohttp.ClientSession, url: str, tls: ssl.SSLContext)
         return await response.content.read(_BYTES_MAX)
 
 
-async def keys_url(session: aiohttp.ClientSession, issuer: str, tls: ssl.SSLContext) -> str:
+async def keys_url(session: "aiohttp.ClientSession", issuer: str, tls: ssl.SSLContext) -> str:
     """
     Where an issuer says that its keys are.
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import aiohttp
 import jwt
 import structlog
 
@@ -206,6 +205,9 @@ class KeySet:
 
     async def _fetch(self) -> bool:
         self._tried_s = time.monotonic()
+        # Here, for it takes a tenth of a second of every start.
+        import aiohttp
+
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
         try:
             async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session:

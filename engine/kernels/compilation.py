@@ -7,13 +7,36 @@ is compiled once. Only what Python calls is cached: an entry's object code holds
 one file loads faster than seventy.
 """
 
+import sys
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from numba import config, njit, types
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_BLAS: Final = "scipy.linalg.cython_blas"
+
+
+def _look_for_no_blas() -> None:
+    """
+    Have numba do without BLAS, which no kernel uses.
+
+    It looks once, when it is first needed, and imports scipy.linalg for that: a quarter of a second
+    of every start.
+    """
+    if _BLAS in sys.modules:
+        return
+    sys.modules[_BLAS] = None  # type: ignore[assignment]
+    try:
+        import numba.np.arraymath  # noqa: F401
+    finally:
+        del sys.modules[_BLAS]
+
+
+if not config.DISABLE_JIT:
+    _look_for_no_blas()
 
 
 def _widened(argument: Any) -> Any:
