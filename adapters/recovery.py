@@ -1,10 +1,8 @@
 """From what a log has stored to an engine that can go on."""
 
 import asyncio
-import contextlib
-import gc
-from collections.abc import Iterator
 
+from adapters.collection import collection_paused
 from adapters.commit_chain import CommitChain
 from adapters.commit_log import CommitLog, LoadedState, LogCorrupt
 from adapters.reply_window import ReplyWindow
@@ -28,20 +26,6 @@ async def recovered(
     with collection_paused():
         state = await log.load()
         return await chain.renewing(_made(state, cell, settings))
-
-
-@contextlib.contextmanager
-def collection_paused() -> Iterator[None]:
-    """
-    Let nobody look for garbage: a million rows are none, and looking doubles the time to load them.
-    """
-    was_collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_collecting:
-            gc.enable()
 
 
 async def _made(

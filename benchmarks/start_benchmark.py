@@ -140,7 +140,7 @@ def _print_parts(data_dir: Path) -> None:
     import adapters.server  # noqa: F401
 
     lap("import of gRPC, protobuf and the adapters")
-    from adapters.recovery import collection_paused
+    from adapters.collection import collection_paused
     from adapters.sqlite_log import SqliteLog
 
     async def load() -> None:

@@ -14,6 +14,7 @@ from typing import Final
 
 from redis.exceptions import ResponseError
 
+from adapters.collection import collection_paused
 from adapters.commit_log import CommitLogError, LogCorrupt, LogFull, LogHeld, SchemaTooNew
 from adapters.migration.redis_scripts import ABANDON, BEGIN, FINISH, PUT_ENTRIES, PUT_ROWS
 from adapters.migration.stores import Head, KeptGroup, KeptReplies
@@ -55,7 +56,7 @@ class _Redis:
 
     async def rows(self) -> AsyncIterator[Sequence[RowDelta]]:
         """Every row."""
-        with self._told():
+        with self._told(), collection_paused():
             found = await read_rows(self._connected(), self._keys, _nothing)
         for start in range(0, len(found), _PAGE_ROWS):
             yield found[start : start + _PAGE_ROWS]

@@ -35,12 +35,14 @@ def pack_changes(deltas: Sequence[RowDelta]) -> bytes:
         rows += (field, _ID_LENGTH.pack(len(name)) + name + record)
         if payload is not None:
             payloads += (field, payload)
-    return _packed((rows, payloads, gone))
+    return pack_strings((rows, payloads, gone))
 
 
-def pack_strings(strings: Sequence[bytes]) -> bytes:
-    """Pack a list of strings."""
-    return _packed(strings)
+def pack_strings(strings: Sequence[bytes | Sequence[bytes]]) -> bytes:
+    """Pack a list of strings, or of lists of them."""
+    # Strings of the old kind, for cmsgpack in Redis knows no others.
+    packed: bytes = msgpack.packb(strings, use_bin_type=False)
+    return packed
 
 
 def part_row(value: bytes) -> tuple[str, bytes]:
@@ -73,9 +75,3 @@ def joined_rows(
     )
     of_table, of_row = np.array(numbers, np.int64).reshape(-1, 2).T
     return [found[place] for place in np.lexsort((of_row, of_table)).tolist()]
-
-
-def _packed(values: Sequence[object]) -> bytes:
-    # Strings of the old kind, for cmsgpack in Redis knows no others.
-    packed: bytes = msgpack.packb(values, use_bin_type=False)
-    return packed

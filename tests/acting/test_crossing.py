@@ -4,12 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from engine.choices import (
-    DiversionOutcome,
-    OptionKind,
-    ReportDiversionOutcome,
-    ReturnContact,
-)
+from engine.choices import DiversionOutcome, OptionKind, ReportDiversionOutcome, ReturnContact
 from engine.commands import (
     Command,
     Requirements,

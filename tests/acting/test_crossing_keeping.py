@@ -2,11 +2,7 @@
 
 import pytest
 
-from engine.choices import (
-    Diversion,
-    OptionKind,
-    Steered,
-)
+from engine.choices import Diversion, OptionKind, Steered
 from engine.commands import (
     AcceptOffer,
     CompleteAssignment,
@@ -15,12 +11,7 @@ from engine.commands import (
     UpdateContact,
     UpsertQueue,
 )
-from engine.crossing import (
-    KEPT_MS,
-    CrossingAnswer,
-    NameOrigin,
-    ReceiveContact,
-)
+from engine.crossing import KEPT_MS, CrossingAnswer, NameOrigin, ReceiveContact
 from engine.lifecycle import Channel, ContactState, Intake
 from engine.state.choices import decoded, encoded
 from engine.state.rows import SCHEMA_VERSION, SCHEMA_WRITTEN, DamagedRow, RowTable

@@ -1,13 +1,7 @@
 """Contacts whose customer left, or that are called back, while they cross to another cell."""
 
-from engine.commands import (
-    AcceptOffer,
-    CancelContact,
-)
-from engine.crossing import (
-    CrossingAnswer,
-    RecallContact,
-)
+from engine.commands import AcceptOffer, CancelContact
+from engine.crossing import CrossingAnswer, RecallContact
 from engine.lifecycle import CancelReason, ContactState
 from tests.acting.two_cells import TO_SOUTH, TwoCells, restarted
 

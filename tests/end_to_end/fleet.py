@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
@@ -25,11 +26,6 @@ from tests.end_to_end.serving import Served, start
 RECEIVED = EventKind.EVENT_KIND_CONTACT_RECEIVED
 ACCEPTED = EventKind.EVENT_KIND_OFFER_ACCEPTED
 # What an agent does comes too late where its offer was taken back by a move.
-_AGAIN = {
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.RESOURCE_EXHAUSTED,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-}
 TOO_LATE = {"OFFER_GONE", "ILLEGAL_TRANSITION", "UNKNOWN_CONTACT"}
 
 
@@ -120,8 +116,12 @@ class Callers:
         Whether nothing more is to be routed.
     """
 
-    def __init__(self, *addresses: str) -> None:
+    def __init__(
+        self, *addresses: str, again: Sequence[grpc.StatusCode] = (grpc.StatusCode.UNAVAILABLE,)
+    ) -> None:
         self.addresses = list(addresses)
+        # Statuses after which a call is sent again, with its request id.
+        self._again = again
         self.routed: dict[str, list[str]] = {}
         self.waits_s: list[float] = []
         self.is_over = False
@@ -142,8 +142,7 @@ class Callers:
                 try:
                     return await getattr(getattr(client, service), method)(request, timeout=10)
                 except grpc.aio.AioRpcError as error:
-                    # With the same request id each may be sent again.
-                    if error.code() not in _AGAIN:
+                    if error.code() not in self._again:
                         raise
                 await asyncio.sleep(0.01)
 

@@ -167,24 +167,26 @@ async def test_tenant_that_floods_leaves_others_their_part(serve: Serve, tmp_pat
     with replicated(tmp_path / "redis", 0) as (redis,):
         served = serve(
             "--log", redis.url, "--durability", "relaxed", "--callers-file", str(callers.path),
-            "--set", "calls_in_flight_max=16", "--set", "lease_ms=30000",
+            "--set", "calls_in_flight_max=16", "--set", "tenant_weights=shop=2",
+            "--set", "lease_ms=30000",
         )  # fmt: skip
         async with (
             Client(served.address, Access(token=tokens[0])) as client,
             Client(served.address, Access(token=tokens[1])) as other,
         ):
             await open_queue(client, "q")
-            for number in range(8):
+            for number in range(20):
                 await sign_in(other, f"a{number}", "q")
             redis.pause()
             storming = asyncio.create_task(storm(client, 200))
             while 'tenant_contacts_refused_total{tenant="storm"}' not in await page(served):
                 await asyncio.sleep(0.01)
+            # Of room for 32 of these two thirds are theirs, and 16 calls are in flight already.
             away = [
                 SetPresenceRequest(
                     request_id=f"p{number}", agent_id=f"a{number}", presence=Presence.PRESENCE_AWAY
                 )
-                for number in range(8)
+                for number in range(20)
             ]
             shopping = [other.agents.SetPresence(request, timeout=20) for request in away]
             await asyncio.sleep(0.1)
@@ -192,7 +194,7 @@ async def test_tenant_that_floods_leaves_others_their_part(serve: Serve, tmp_pat
             answered, failed = await storming
             assert 1 <= answered <= 16
             assert {reason_of(error) for error in failed} == {"OVERLOADED"}
-            assert len(await asyncio.gather(*shopping)) == 8
+            assert len(await asyncio.gather(*shopping)) == 20
         assert 'headgate_tenant_contacts_refused_total{tenant="shop"}' not in await page(served)
 
 

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import grpc
 import pytest
 from redis.crc import key_slot
 
@@ -16,12 +17,18 @@ from tests.end_to_end.redis_topologies import cluster, cluster_info, settled, wa
 pytestmark = [pytest.mark.needs_redis, pytest.mark.slow]
 
 CELLS = ("north", "east", "south", "west")
+# While no server takes writes calls are refused, or wait for longer than their caller does.
+AGAIN = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+)
 
 
 @contextlib.asynccontextmanager
 async def routing(engines: Engines) -> AsyncIterator[Callers]:
     """Callers of two engines who go on all the while; each of their contacts is there once."""
-    callers = Callers()
+    callers = Callers(again=AGAIN)
     try:
         for name in ("one", "two"):
             served = await asyncio.to_thread(engines.start, name)

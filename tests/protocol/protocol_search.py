@@ -1,11 +1,10 @@
 """Breadth first through every state of the model, and the shortest way to one that is wrong."""
 
-import contextlib
-import gc
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from adapters.collection import collection_paused
 from tests.protocol.protocol_model import (
     State,
     Variant,
@@ -64,7 +63,7 @@ def explored(variant: Variant, checks: tuple[Check, ...] = EVERY_CHECK) -> Found
     came: dict[State, tuple[State | None, str]] = {first: (None, "")}
     ahead = deque([first])
     found = Found()
-    with _all_kept():
+    with collection_paused():
         while ahead and not found.fault:
             state = ahead.popleft()
             for name, after in steps(state, variant):
@@ -79,18 +78,6 @@ def explored(variant: Variant, checks: tuple[Check, ...] = EVERY_CHECK) -> Found
                 ahead.append(after)
     found.states = len(came)
     return found
-
-
-@contextlib.contextmanager
-def _all_kept() -> Iterator[None]:
-    """No state is garbage before the end; looking for it took half of the time."""
-    was_collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_collecting:
-            gc.enable()
 
 
 def _way_to(state: State, came: dict[State, tuple[State | None, str]]) -> tuple[str, ...]:
