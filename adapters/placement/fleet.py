@@ -149,6 +149,10 @@ class Fleet:
         holders = [item for item in self.engines.values() if cell in item.cells]
         return max(holders, key=lambda item: item.cells[cell].epoch, default=None)
 
+    def late(self, left_below_ms: int) -> frozenset[str]:
+        """Engines that may stay silent for less than that yet, for they missed heartbeats."""
+        return frozenset(name for name, left_ms in self.left_ms.items() if left_ms < left_below_ms)
+
     def is_drained(self, engine: str) -> bool:
         """Whether an engine is to have no cells."""
         return engine in self.drained or self.engines[engine].is_draining

@@ -37,3 +37,8 @@ class Part:
     cells: tuple[str, ...]
     heartbeat_ms: int
     expiry_ms: int
+
+    @property
+    def late_below_ms(self) -> int:
+        """Of another's time to stay silent: what is left once two heartbeats did not come."""
+        return self.expiry_ms - 2 * self.heartbeat_ms

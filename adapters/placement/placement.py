@@ -30,7 +30,7 @@ from adapters.placement.metrics import PlacementMetrics
 from adapters.placement.part import Keeper, Part
 from adapters.placement.ranking import ranked
 from adapters.placement.registry import EngineRegistry, RegistryFailed, Replaced
-from adapters.placement.steps import Doing, Step, next_step
+from adapters.placement.steps import Doing, Outlook, Step, next_step
 from adapters.process_metrics import version
 from engine.refusals import BadConfiguration
 from engine.state.rows import SCHEMA_VERSION
@@ -48,6 +48,8 @@ _REFUSES_FOR_S: Final = 60.0
 # The same where nothing was taken from anybody, and where servers fail over it passes by itself.
 _UNFIT_FOR_S: Final = 2.0
 _RETRY_MS: Final = 100
+# So that who is about to be late is so.
+_AFTER_MS: Final = 5
 _REFUSALS: Final = (CommitLogError, BadConfiguration, OSError)
 
 
@@ -143,7 +145,7 @@ class Placement:
         loop = asyncio.get_running_loop()
         while True:
             is_quick = self._is_leaving or loop.time() < self._quick_until_s
-            pause_s = _QUICK_S if is_quick else self._part.heartbeat_ms / 1_000
+            pause_s = _QUICK_S if is_quick else self._calm_pause_s()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._hurry.wait()
@@ -154,6 +156,16 @@ class Placement:
                 # A bug of ours, which must not leave the cells to themselves.
                 _log.exception("placement_failed")
                 await asyncio.sleep(_QUICK_S)
+
+    def _calm_pause_s(self) -> float:
+        """Until the next heartbeat, or until another engine is late, if that comes first."""
+        late_below_ms = self._part.late_below_ms
+        late_in_ms = [
+            left_ms - late_below_ms + _AFTER_MS
+            for left_ms in self.fleet.left_ms.values()
+            if left_ms >= late_below_ms
+        ]
+        return min(self._part.heartbeat_ms, *late_in_ms) / 1_000
 
     async def leave(self, within_s: float) -> None:
         """Give the cells to other engines, as many as the time allows, and take no more."""
@@ -288,9 +300,9 @@ class Placement:
         self._metrics.ownerless.set(len(self._ownerless_since_s))
 
     def _take_step(self, cell: str) -> None:
-        step = next_step(
-            cell, self._part.engine, self.fleet, self._doing[cell], self._ownerless_turns(cell)
-        )
+        outlook = Outlook(self.fleet, self.fleet.late(self._part.late_below_ms))
+        turns = self._ownerless_turns(cell)
+        step = next_step(cell, self._part.engine, outlook, self._doing[cell], turns)
         match step:
             case Step.STAY:
                 return

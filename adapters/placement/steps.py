@@ -1,6 +1,7 @@
 """What an engine does next about a cell, given what it knows: decided here, done elsewhere."""
 
 from enum import Enum, auto
+from typing import NamedTuple
 
 from adapters.placement.fleet import Fleet
 from adapters.placement.ranking import ranked
@@ -24,9 +25,28 @@ class Step(Enum):
     HAND_OVER = auto()  # finish what is under way and give the cell up; its next owner waits for it
 
 
-def next_step(cell: str, engine: str, fleet: Fleet, doing: Doing, ownerless_turns: int) -> Step:
+class Outlook(NamedTuple):
+    """
+    What an engine knows of the others at one moment.
+
+    Attributes
+    ----------
+    fleet
+        Those that live.
+    late
+        Names of those that did not tell so in time, and may be dead.
+    """
+
+    fleet: Fleet
+    late: frozenset[str] = frozenset()
+
+
+def next_step(cell: str, engine: str, outlook: Outlook, doing: Doing, ownerless_turns: int) -> Step:
     """
     The next step of an engine about a cell.
+
+    Whoever comes next after an owner that is late stands by: it waits for the cell, and so may read
+    it ahead, before anybody knows that the owner is dead. An owner that lives after all keeps it.
 
     Parameters
     ----------
@@ -35,9 +55,12 @@ def next_step(cell: str, engine: str, fleet: Fleet, doing: Doing, ownerless_turn
         The second in the ranking waits one turn longer than the first, the third two, and so on:
         whoever comes before may be unable to.
     """
+    fleet, late = outlook
     ranking = ranked(cell, fleet)
     holder = fleet.holder(cell)
     is_held_elsewhere = holder is not None and holder.engine != engine
+    in_time = [name for name in ranking if name not in late]
+    stands_by = holder is not None and holder.engine in late and in_time[:1] == [engine]
     match doing:
         case Doing.CLOSING:
             return Step.STAY
@@ -47,11 +70,11 @@ def next_step(cell: str, engine: str, fleet: Fleet, doing: Doing, ownerless_turn
             return Step.HAND_OVER if is_awaited and ranking[0] != engine else Step.STAY
         case Doing.WAITING:
             is_mine = bool(ranking) and ranking[0] == engine
-            may_wait = is_mine or (engine in ranking and not is_held_elsewhere)
+            may_wait = is_mine or stands_by or (engine in ranking and not is_held_elsewhere)
             return Step.STAY if may_wait else Step.GIVE_WAY
         case Doing.NOTHING:
             if engine not in ranking:
                 return Step.STAY
             place = ranking.index(engine)
             is_due = place == 0 or (not is_held_elsewhere and ownerless_turns >= place)
-            return Step.OPEN if is_due else Step.STAY
+            return Step.OPEN if is_due or stands_by else Step.STAY

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from adapters.placement.fleet import FOREVER, Fleet, Heartbeat, Held, Move
+from adapters.placement.part import Part
 from adapters.placement.ranking import ranked, weight
 from adapters.placement.settings import require_shareable
-from adapters.placement.steps import Doing, Step, next_step
+from adapters.placement.steps import Doing, Outlook, Step, next_step
 from adapters.settings import load
 from engine.refusals import BadConfiguration
 
@@ -111,6 +112,7 @@ def test_of_two_that_tell_that_they_have_a_cell_the_later_right_counts() -> None
 ORDER = ranked("x", fleet(alive("a"), alive("b"), alive("c")))
 FIRST, SECOND, THIRD = ORDER
 WAITS = frozenset({"x"})
+NOTHING, WAITING = Doing.NOTHING, Doing.WAITING
 
 
 @pytest.mark.parametrize(
@@ -155,7 +157,49 @@ WAITS = frozenset({"x"})
 )
 def test_next_step(engine: str, engines: Fleet, doing: Doing, turns: int, step: Step) -> None:
     """Each engine by itself does what makes all of them agree."""
-    assert next_step("x", engine, engines, doing, turns) is step
+    assert next_step("x", engine, Outlook(engines), doing, turns) is step
+
+
+@pytest.mark.parametrize(
+    ("engine", "engines", "late", "doing", "step"),
+    [
+        # Who comes next stands by, nobody else, and goes on until the owner is heard of again.
+        (SECOND, fleet(alive(FIRST, "x"), *map(alive, ORDER[1:])), FIRST, NOTHING, Step.OPEN),
+        (THIRD, fleet(alive(FIRST, "x"), *map(alive, ORDER[1:])), FIRST, NOTHING, Step.STAY),
+        (SECOND, fleet(alive(FIRST, "x"), *map(alive, ORDER[1:])), FIRST, WAITING, Step.STAY),
+        (SECOND, fleet(alive(FIRST, "x"), *map(alive, ORDER[1:])), "", WAITING, Step.GIVE_WAY),
+        # Not who is late itself; and nobody where the owner is in time.
+        (THIRD, fleet(alive(FIRST, "x"), *map(alive, ORDER[1:])), SECOND, NOTHING, Step.STAY),
+        (
+            SECOND,
+            fleet(alive(FIRST, "x"), alive(SECOND, is_draining=True), alive(THIRD)),
+            FIRST,
+            NOTHING,
+            Step.STAY,
+        ),
+        # An owner keeps its cell, however long others have not heard of it.
+        (
+            FIRST,
+            fleet(alive(FIRST, "x"), alive(SECOND, waits=WAITS)),
+            FIRST,
+            Doing.HOLDING,
+            Step.STAY,
+        ),
+    ],
+)
+def test_next_step_where_an_owner_is_late(
+    engine: str, engines: Fleet, late: str, doing: Doing, step: Step
+) -> None:
+    """Whoever has the cell next is ready before anybody knows that it must."""
+    assert next_step("x", engine, Outlook(engines, frozenset({late})), doing, 0) is step
+
+
+def test_engine_is_late_once_two_heartbeats_did_not_come() -> None:
+    """One may always come a little late."""
+    part = Part("a", ("x",), 300, 1_500)
+    told = replace(fleet(alive("a"), alive("b")), left_ms={"a": 1_500, "b": 899, "c": 900})
+    assert told.late(part.late_below_ms) == {"b"}
+    assert Part("a", ("x",), 300, 600).late_below_ms == 0
 
 
 def test_heartbeat_comes_back_as_it_was_told() -> None:

@@ -12,6 +12,7 @@ from adapters.placement.metrics import PlacementMetrics
 from adapters.placement.part import Part
 from adapters.placement.placement import Placement
 from adapters.placement.ranking import ranked
+from adapters.placement.steps import Doing
 from headgate.v1.error_pb2 import NotOwner
 from tests.adapters.test_engine_registry import NewRegistry, registry, told
 from tests.adapters.test_engine_registry import registered as registered
@@ -140,6 +141,29 @@ async def test_cells_follow_engines_that_come_and_go(member: NewMember, cabinet:
     await one.stop()
     await settled(cabinet, two)
     assert set(cabinet.owners.values()) == {"two"}
+
+
+async def test_next_owner_stands_by_while_heartbeats_do_not_come(
+    member: NewMember, cabinet: Cabinet
+) -> None:
+    """It is ready before the other counts as dead, and gives way if that one lives after all."""
+    one, other = member("one"), member("other")
+    await asyncio.gather(one.settle(), other.settle())
+    await settled(cabinet, one, other)
+    owners = dict(cabinet.owners)
+    lost = {cell for cell, owner in owners.items() if owner == "one"}
+    beating = one.placement._running
+    assert beating is not None
+    beating.cancel()
+    async with asyncio.timeout(EXPIRY_MS / 2_000):
+        while not all(other.placement._doing[cell] is Doing.WAITING for cell in lost):
+            await asyncio.sleep(0.01)
+    assert "one" in other.placement.fleet.engines
+    one.placement._running = asyncio.create_task(one.placement._run())
+    async with asyncio.timeout(5):
+        while any(other.placement._doing[cell] is Doing.WAITING for cell in lost):
+            await asyncio.sleep(0.01)
+    assert cabinet.owners == owners
 
 
 async def test_cell_goes_where_somebody_puts_it_and_back(
