@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from typing import Final, TypeVar
 
 import structlog
@@ -85,7 +85,7 @@ class CommitChain:
         if self._lease is not None:
             await self._lease.renew()
 
-    async def renewing(self, work: Coroutine[object, object, Result]) -> Result:
+    async def renewing(self, work: Awaitable[Result]) -> Result:
         """
         What becomes of work that may take longer than the right lasts, which is renewed meanwhile.
 

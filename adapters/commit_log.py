@@ -10,7 +10,7 @@ Row deltas are the durable state: loading reads rows and replays nothing. The gr
 watchers, audit and standby, and are kept within a bound.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -222,6 +222,16 @@ class LeasedLog(CommitLog, Protocol):
 
     Until another owner acquires, the epoch stays ours, so that a lapsed right may be renewed.
     """
+
+    def foresee(self, use: Callable[[LoadedState | None], None]) -> None:
+        """
+        Have something done with what `load` is likely to return, as soon as that is known: while
+        `acquire` still waits for another owner who has fallen silent.
+
+        Where it comes true `load` returns the same rows and replies, not equal ones; where it is
+        known that it does not, `use` is told None.
+        """
+        ...
 
     @property
     def renew_every_s(self) -> float:

@@ -42,7 +42,7 @@ from adapters.commit_log import (
 from adapters.errors import CallRefused, overloaded, unavailable
 from adapters.event_hub import EventHub
 from adapters.metrics import CellMetrics
-from adapters.recovery import recovered
+from adapters.recovery import Recovery
 from adapters.reply_window import ReplyWindow
 from adapters.turn import (
     Call,
@@ -108,6 +108,7 @@ class DispatchLoop:
         self._clock = clock_not_before(0)
         self._replies = ReplyWindow(settings.reply_window_ms, settings.replies_max)
         self._chain = CommitChain(cell, log)
+        self._recovery = Recovery(log, cell, settings)
         self._is_open = False
         self._opened_s = 0.0
         self._is_closing = False
@@ -378,7 +379,7 @@ class DispatchLoop:
 
     async def _load(self) -> None:
         """Make the engine anew from the log, and commit what recovery changes."""
-        engine, replies = await recovered(self._log, self._chain, self.cell, self._settings)
+        engine, replies = await self._recovery.finish(self._chain)
         clock = self._clock_not_before(engine.now_ms())
         engine.desk.use(self._engine.desk.rulebook)
         engine.apply(Recover(), clock.now_ms())

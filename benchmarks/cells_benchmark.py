@@ -20,10 +20,10 @@ import uvloop
 from adapters.logs import configure_logs
 from adapters.metrics import Metrics
 from adapters.redis_log.address import parse_redis_url
-from adapters.redis_log.log import Kept, RedisLog
+from adapters.redis_log.log import RedisLog
 from adapters.redis_log.primary import RedisPrimary
 from adapters.redis_log.scripts import Keys
-from adapters.redis_log.terms import Terms
+from adapters.redis_log.terms import Kept, Terms
 from benchmarks.commit_benchmark import started
 from benchmarks.settings import Settings
 from benchmarks.tables import Table, figure, ratio

@@ -22,6 +22,7 @@ from adapters.redis_log.connection import (
     RedisUnreachable,
     code_of,
 )
+from adapters.redis_log.foresight import Foresight
 from adapters.redis_log.primary import RedisPrimary
 from adapters.redis_log.scripts import ACQUIRE, LAYOUT_VERSION, Keys
 from adapters.redis_log.server_check import Tier, check_server
@@ -33,6 +34,14 @@ _log = structlog.get_logger(__name__)
 _POLL_S: Final = 0.05
 # A standby waits for ever; who reads its log should see for what.
 _TELL_EVERY_S: Final = 30.0
+
+
+class _LeaseRuns(LogHeld):
+    """Another owner's lease has not lapsed."""
+
+    def __init__(self, message: str, left_ms: int) -> None:
+        super().__init__(message)
+        self.left_ms = left_ms
 
 
 class RedisClaim:
@@ -58,17 +67,21 @@ class RedisClaim:
         self._terms = terms
         self._is_checked = False
 
-    async def make(self, commits: RedisCommits) -> tuple[int, bytes, int]:
-        """Acquire once the server is there and the lease is free, within the time for that."""
+    async def make(self, commits: RedisCommits, foresight: Foresight) -> tuple[int, bytes, int]:
+        """
+        Acquire once the server is there and the lease is free, within the time for that; an owner
+        that falls silent has its cell read ahead.
+        """
         give_up_at_s = boot_s() + self._terms.lease_wait_s
         tell_at_s = boot_s()
         while True:
             try:
                 return await self._make_once(commits)
-            except LogHeld as held:
+            except _LeaseRuns as held:
                 if boot_s() >= give_up_at_s:
                     raise
                 cause = str(held)
+                await foresight.see(held.left_ms)
             except (RedisUnreachable, RedisRefused) as error:
                 cause = str(error)
                 await commits.drop()
@@ -94,10 +107,11 @@ class RedisClaim:
         )
         match answer:
             case [0, int(left_ms), bytes(holder)]:
-                raise LogHeld(
+                message = (
                     f"{self._primary}: held by {holder.decode(errors='replace')} for another "
                     f"{left_ms} ms; stop it, or let it finish"
                 )
+                raise _LeaseRuns(message, left_ms)
             case [int(epoch), int(sequence), bytes(token)]:
                 if not (isinstance(replicas, int) and replicas >= terms.wait_replicas):
                     raise RedisUnreachable(

@@ -19,8 +19,8 @@ every write. `relaxed` waits for none.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -33,6 +33,7 @@ from adapters.commit_log import (
     LoadedState,
     LoggedGroup,
     Ownership,
+    TokenConflict,
 )
 from adapters.group_ring import SentGroup
 from adapters.redis_log.claim import RedisClaim
@@ -43,19 +44,14 @@ from adapters.redis_log.connection import (
     RedisRefused,
     RedisUnreachable,
 )
+from adapters.redis_log.foresight import Foresight
 from adapters.redis_log.primary import RedisPrimary
-from adapters.redis_log.reading import (
-    ReplyGroup,
-    read_groups,
-    read_oldest,
-    read_replies,
-    read_rows,
-)
+from adapters.redis_log.reading import ReplyGroup, read_cell, read_groups, read_oldest
 from adapters.redis_log.room import RedisRoom
 from adapters.redis_log.rows import pack_changes
 from adapters.redis_log.scripts import RELEASE, Keys
 from adapters.redis_log.server_check import Tier
-from adapters.redis_log.terms import CommitCounts, Terms
+from adapters.redis_log.terms import CommitCounts, Kept, Terms
 from adapters.sqlite_file import pack_replies
 
 _log = structlog.get_logger(__name__)
@@ -70,29 +66,6 @@ _RENEW_EVERY: Final = 0.25
 _ROWS_PER_MS: Final = 50
 # Replies go with the groups that follow them; this only clears a cell that is used no more.
 REPLIES_OUTLIVE_MS: Final = 3_600_000
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """
-    How much a log keeps.
-
-    Attributes
-    ----------
-    reply_window_ms
-        How much older than the newest reply a reply may be to be kept, milliseconds, > 0.
-    replies_max
-        Replies kept, > 0; the oldest are dropped first.
-    groups_kept
-        Groups `tail` can return, > 0; the oldest are dropped first, some hundred late.
-    events_bytes_max
-        Bytes of events kept, the last group whatever its size.
-    """
-
-    reply_window_ms: int = 600_000
-    replies_max: int = 1_000_000
-    groups_kept: int = 100_000
-    events_bytes_max: int = 268_435_456
 
 
 class RedisLog:
@@ -136,10 +109,12 @@ class RedisLog:
         self._terms = terms
         self._kept = kept
         self._claim = RedisClaim(primary, keys, tier, terms)
+        self._foresight = Foresight(primary, keys, terms, kept)
         self._commits = RedisCommits(primary, keys, terms, counts)
         self._room = RedisRoom(primary, terms, counts)
         self._reader: RedisConnection | None = None
         self._reading = asyncio.Lock()
+        self._acquired_token = b""
         self._reply_groups: deque[ReplyGroup] = deque()
         self._replies_count = 0
 
@@ -150,38 +125,47 @@ class RedisLog:
         await self._close()
         commits.owner = owner.encode()
         try:
-            epoch, token, sequence = await self._claim.make(commits)
+            epoch, token, sequence = await self._claim.make(commits, self._foresight)
             commits.epoch = b"%d" % epoch
             sequence = await commits.resume(token, sequence)
+            end_token = self._acquired_token = commits.end_token or token
         except BaseException:
             commits.epoch = b""
             await self._close()
             raise
         self._room.watch()
-        return Ownership(epoch, bytes.fromhex((commits.end_token or token).decode()), sequence)
+        return Ownership(epoch, bytes.fromhex(end_token.decode()), sequence)
 
     async def load(self) -> LoadedState:
-        """Read rows and replies from the server that was acquired."""
+        """Read rows and replies from the server that was acquired, unless that has been done."""
         self._require_acquired()
-        commits, keys = self._commits, self._keys
+        commits = self._commits
+        end_token = commits.end_token or self._acquired_token
         try:
+            stored = await self._foresight.recall(end_token, self._renew_when_due)
             connection = await commits.connected()
-            rows = await read_rows(connection, keys, self._renew_when_due)
-            stored = await read_replies(connection, keys, self._renew_when_due)
+            if stored is None:
+                stored = await read_cell(connection, self._keys, self._kept, self._renew_when_due)
             # Making an engine of the rows takes a while, too, and nobody can renew meanwhile.
-            await commits.renew(longer_ms=len(rows) // _ROWS_PER_MS)
-            found = await connection.ask_one(b"HMGET", keys.meta, b"epoch", b"schema")
+            await commits.renew(longer_ms=len(stored.state.rows) // _ROWS_PER_MS)
+            found = await connection.ask_one(
+                b"HMGET", self._keys.meta, b"epoch", b"token", b"schema"
+            )
         except (RedisUnreachable, RedisRefused) as error:
             await commits.drop()
             raise CommitLogError(f"{self._primary}: cannot be read: {error}") from error
         if not isinstance(found, list) or found[0] != commits.epoch:
             raise Fenced(f"{self._primary}: acquired again while its rows were read")
-        self._reply_groups = deque(stored.groups)
-        self._replies_count = len(stored.replies)
-        newest_ms = max((group.at_ms for group in stored.groups), default=0)
-        since_ms = newest_ms - self._kept.reply_window_ms
-        replies = [reply for reply in stored.replies if reply.at_ms >= since_ms]
-        return LoadedState(_schema_of(found), rows, replies[-self._kept.replies_max :])
+        if not stored.token == found[1] == end_token:
+            # Without WAIT the epoch does not tell: another server may have given the same one.
+            raise TokenConflict(f"{self._primary}: written or rolled back while its rows were read")
+        self._reply_groups = deque(stored.reply_groups)
+        self._replies_count = stored.replies_count
+        return replace(stored.state, schema_version=_schema_of(found))
+
+    def foresee(self, use: Callable[[LoadedState | None], None]) -> None:
+        """Have what is read while an owner's lease still runs used at once."""
+        self._foresight.use = use
 
     async def commit(self, expected_token: bytes, new_token: bytes, group: CommitGroup) -> int:
         """Append a group; tries until its fate is known or the time for that is up."""
@@ -305,12 +289,13 @@ class RedisLog:
             raise CommitLogError(f"{self._primary}: not acquired; acquire it first")
 
     async def _close(self) -> None:
+        await self._foresight.forget()
         await self._room.close()
         await self._commits.drop()
         await self._drop_reader()
 
 
 def _schema_of(meta: Sequence[Answer]) -> int:
-    schema = meta[1]
+    schema = meta[-1]
     assert isinstance(schema, bytes)
     return int(schema)

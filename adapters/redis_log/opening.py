@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from adapters.redis_log.address import RedisAddress, TlsFiles, parse_redis_url, redacted
-from adapters.redis_log.log import Kept, RedisLog
+from adapters.redis_log.log import RedisLog
 from adapters.redis_log.primary import RedisPrimary
 from adapters.redis_log.scripts import Keys
 from adapters.redis_log.server_check import Tier
-from adapters.redis_log.terms import CommitCounts, Terms
+from adapters.redis_log.terms import CommitCounts, Kept, Terms
 from adapters.settings import Settings
 from engine.refusals import BadConfiguration
 

@@ -12,6 +12,7 @@ from redis.exceptions import ResponseError
 from adapters.commit_log import (
     CommitLogError,
     CursorOutOfRange,
+    LoadedState,
     LogCorrupt,
     LoggedGroup,
     StoredReply,
@@ -19,6 +20,7 @@ from adapters.commit_log import (
 from adapters.redis_log.connection import Command, RedisConnection, Reply
 from adapters.redis_log.rows import joined_rows, part_row
 from adapters.redis_log.scripts import Keys
+from adapters.redis_log.terms import Kept
 from adapters.sqlite_file import unpack_replies
 from engine.state.rows import RowDelta
 
@@ -38,11 +40,47 @@ class ReplyGroup(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class StoredReplies:
-    """Every reply that is stored, oldest first, and the groups they lie in."""
+class StoredCell:
+    """
+    All that a cell has stored behind one token, where nobody commits while it is read.
 
-    replies: list[StoredReply]
-    groups: list[ReplyGroup]
+    Attributes
+    ----------
+    token
+        With which the log ended before anything was read, 32 hexadecimal digits.
+    state
+        Rows, and the replies that are still wanted.
+    reply_groups
+        Groups of every reply that is stored, oldest first.
+    """
+
+    token: bytes
+    state: LoadedState
+    reply_groups: list[ReplyGroup]
+
+    @property
+    def replies_count(self) -> int:
+        """How many replies are stored."""
+        return sum(group.replies_count for group in self.reply_groups)
+
+
+async def read_cell(
+    connection: RedisConnection,
+    keys: Keys,
+    kept: Kept,
+    between_pages: Callable[[], Awaitable[None]],
+) -> StoredCell:
+    """All that a cell has stored; raises LogCorrupt, or RedisUnreachable."""
+    match await _asked(connection, (b"HMGET", keys.meta, b"token", b"schema")):
+        case [bytes(token), bytes(schema)]:
+            pass
+        case found:
+            raise LogCorrupt(f"{connection.host}: its log ends with {found!r}; restore a copy")
+    rows = await read_rows(connection, keys, between_pages)
+    replies, groups = await _read_replies(connection, keys, between_pages)
+    since_ms = max((group.at_ms for group in groups), default=0) - kept.reply_window_ms
+    wanted = [reply for reply in replies if reply.at_ms >= since_ms][-kept.replies_max :]
+    return StoredCell(token, LoadedState(int(schema), rows, wanted), groups)
 
 
 async def read_rows(
@@ -63,11 +101,12 @@ async def read_rows(
         raise LogCorrupt(f"{connection.host}: unreadable row, {error!r}; restore a copy") from error
 
 
-async def read_replies(
+async def _read_replies(
     connection: RedisConnection, keys: Keys, between_pages: Callable[[], Awaitable[None]]
-) -> StoredReplies:
-    """Every reply; raises LogCorrupt, or RedisUnreachable."""
-    stored = StoredReplies([], [])
+) -> tuple[list[StoredReply], list[ReplyGroup]]:
+    """Every reply that is stored, oldest first, and the groups they lie in."""
+    replies: list[StoredReply] = []
+    groups: list[ReplyGroup] = []
 
     def at(entry: bytes) -> Command:
         return (b"XRANGE", keys.replies, entry, b"+", b"COUNT", b"%d" % _PAGE_GROUPS)
@@ -83,8 +122,8 @@ async def read_replies(
 
     async with aclosing(_pages(connection, at, after, b"-", between_pages)) as pages:
         async for entries in pages:
-            _take_replies(stored, connection.host, _entries(entries))
-    return stored
+            _take_replies(replies, groups, connection.host, _entries(entries))
+    return replies, groups
 
 
 async def read_groups(
@@ -194,17 +233,19 @@ async def _asked(connection: RedisConnection, command: Command) -> Reply:
     return answer
 
 
-def _take_replies(stored: StoredReplies, host: str, entries: Sequence[Reply]) -> None:
+def _take_replies(
+    replies: list[StoredReply], groups: list[ReplyGroup], host: str, entries: Sequence[Reply]
+) -> None:
     try:
         for entry in entries:
             match entry:
                 case [bytes(entry_id), [_, bytes(packed)]]:
-                    replies = unpack_replies(packed)
+                    found = unpack_replies(packed)
                 case _:
                     raise ValueError(f"{entry!r}, expected an entry")
             sequence = int(entry_id.partition(b"-")[0])
-            stored.groups.append(ReplyGroup(sequence, replies[-1].at_ms, len(replies)))
-            stored.replies.extend(replies)
+            groups.append(ReplyGroup(sequence, found[-1].at_ms, len(found)))
+            replies.extend(found)
     except (ValueError, IndexError, struct.error) as error:
         raise LogCorrupt(f"{host}: unreadable reply, {error!r}; restore a copy") from error
 

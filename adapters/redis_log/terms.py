@@ -33,6 +33,29 @@ class Terms:
     in_doubt_s: float = 15.0
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """
+    How much a log keeps.
+
+    Attributes
+    ----------
+    reply_window_ms
+        How much older than the newest reply a reply may be to be kept, milliseconds, > 0.
+    replies_max
+        Replies kept, > 0; the oldest are dropped first.
+    groups_kept
+        Groups `tail` can return, > 0; the oldest are dropped first, some hundred late.
+    events_bytes_max
+        Bytes of events kept, the last group whatever its size.
+    """
+
+    reply_window_ms: int = 600_000
+    replies_max: int = 1_000_000
+    groups_kept: int = 100_000
+    events_bytes_max: int = 268_435_456
+
+
 class Count(Protocol):
     """Something that is counted."""
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 
 from adapters.commit_log import CommitLog
 from adapters.redis_log.address import parse_redis_url
-from adapters.redis_log.log import Kept, RedisLog
+from adapters.redis_log.log import RedisLog
 from adapters.redis_log.primary import RedisPrimary
 from adapters.redis_log.scripts import Keys
 from adapters.redis_log.server_check import Tier
-from adapters.redis_log.terms import Terms
+from adapters.redis_log.terms import Kept, Terms
 from tests.adapters.commit_log_contract import Bounds, commit_all, contact, group
 from tests.end_to_end.redis_servers import PROGRAMS, RedisServer
 

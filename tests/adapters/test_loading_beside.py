@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from adapters import recovery
 from adapters.commit_log import LogCorrupt, LogHeld
 from adapters.dispatch_loop import DispatchLoop
 from adapters.metrics import Metrics
+from adapters.recovery import Recovery
 from adapters.turn import LoopSettings
 from tests.adapters.commit_log_contract import contact, group, token
 from tests.adapters.redis_cell import NewCell
@@ -25,13 +25,13 @@ async def test_cell_that_takes_long_to_load_stays_ours_and_stops_nobody(
     new_cell: NewCell, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cell too large for its lease would go from engine to engine and never be opened."""
-    makes = recovery._made_here
+    makes = Recovery._made_here
 
     def make_slowly(*what: object) -> object:
         time.sleep(TAKES_S)
         return makes(*what)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(recovery, "_made_here", make_slowly)
+    monkeypatch.setattr(Recovery, "_made_here", make_slowly)
     cell = new_cell(server.url)
     mine = DispatchLoop("cell", cell.log(lease_ms=LEASE_MS), SETTINGS, Metrics().cell("cell"))
     starting = asyncio.create_task(mine.start("one"))

@@ -18,9 +18,10 @@ from redis.crc import key_slot
 from adapters.commit_log import CommitLogError
 from adapters.redis_log.address import parse_redis_url
 from adapters.redis_log.connection import RedisConnection
-from adapters.redis_log.log import Kept, RedisLog
+from adapters.redis_log.log import RedisLog
 from adapters.redis_log.primary import RedisPrimary
 from adapters.redis_log.server_check import Tier
+from adapters.redis_log.terms import Kept
 from tests.adapters.commit_log_contract import contact, group, token
 from tests.adapters.redis_cell import TERMS, NewCell, RedisCell
 from tests.end_to_end.redis_servers import RedisServer, move_slot, replicated

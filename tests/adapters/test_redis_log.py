@@ -16,6 +16,7 @@ from adapters.commit_log import (
     LogCorrupt,
     LogHeld,
     SchemaTooNew,
+    TokenConflict,
 )
 from adapters.redis_log import reading
 from adapters.redis_log.connection import Reply
@@ -283,3 +284,26 @@ async def test_load_that_takes_longer_than_the_lease_keeps_the_cell(
     assert not log.is_lapsed
     with pytest.raises(LogHeld):
         await cell.log().acquire("c")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_rows_behind_another_token_are_not_taken_for_ours(
+    new_cell: NewCell, pair: list[RedisServer], monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Without replicas that know it, two servers may give the same epoch to two owners."""
+    cell = new_cell(pair[0].url)
+    log = cell.log()
+    await log.acquire("a")
+    reads = reading.read_rows
+
+    async def read_while_written(*what: object) -> object:
+        rows = await reads(*what)  # type: ignore[arg-type]
+        pair[0].run("HSET", cell.keys.meta, "token", token(9).hex())
+        return rows
+
+    if when == "before":
+        pair[0].run("HSET", cell.keys.meta, "token", token(9).hex())
+    else:
+        monkeypatch.setattr(reading, "read_rows", read_while_written)
+    with pytest.raises(TokenConflict, match="written or rolled back while its rows were read"):
+        await log.load()

@@ -15,6 +15,7 @@ NOBODY = -1
 # Where a dead server would stand in `State.follows`.
 DEAD = -1
 EMPTY = 0
+UNREAD = -1
 
 
 class Group(NamedTuple):
@@ -57,6 +58,31 @@ class Head(NamedTuple):
     contacts: int
 
 
+class Ahead(NamedTuple):
+    """
+    What one who waits for the cell has read of it.
+
+    Attributes
+    ----------
+    server
+        From which.
+    token
+        With which its log ended before anything was read.
+    contacts
+        What its rows said when they were read; UNREAD before.
+    is_primary_still
+        Whether the server has been primary all along.
+    is_looked_at
+        Whether its end was looked at again after the rows.
+    """
+
+    server: int
+    token: int
+    contacts: int = UNREAD
+    is_primary_still: bool = True
+    is_looked_at: bool = False
+
+
 # out: no epoch; claiming: waits for replicas to know its epoch; holding: may commit; sending: a
 # group is under way; waiting: it was applied, replicas are counted; doubt: no answer came;
 # repairing: groups that the server lost are appended again.
@@ -83,6 +109,8 @@ class Owner(NamedTuple):
         Groups it was told are committed, oldest first.
     missing
         Those that are to be appended again.
+    ahead
+        What it has read before the cell is its own.
     """
 
     phase: Phase = "out"
@@ -94,6 +122,7 @@ class Owner(NamedTuple):
     mark: int = 0
     ring: tuple[Group, ...] = ()
     missing: tuple[Group, ...] = ()
+    ahead: Ahead | None = None
 
 
 class Straggler(NamedTuple):
@@ -113,6 +142,7 @@ class Left(NamedTuple):
     failovers: int = 2
     stragglers: int = 1
     unreadable: int = 1
+    readings: int = 0
 
 
 class State(NamedTuple):
@@ -146,6 +176,10 @@ class State(NamedTuple):
     left: Left
 
 
+# What happens, and what comes of it.
+Step = tuple[str, State]
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """
@@ -174,6 +208,9 @@ class Variant:
     trusts_its_clock
         An owner sends while its lease is good, by a clock that is never wrong, and the script
         compares nothing but whether the group is there already.
+    compares_what_was_read, looks_again, keeps_to_one_primary
+        What is read ahead is of use only if the acquired log ends with its token, if the server's
+        log ended with it after the rows as well, and if the server has been primary all along.
     left
         How much may happen.
     """
@@ -190,6 +227,9 @@ class Variant:
     waits_where_it_wrote: bool = True
     claim_waits: bool = True
     trusts_its_clock: bool = False
+    compares_what_was_read: bool = True
+    looks_again: bool = True
+    keeps_to_one_primary: bool = True
     left: Left = Left()  # noqa: RUF009  a tuple, and the same for all
 
 
@@ -252,6 +292,17 @@ def is_serving(state: State, server: int) -> bool:
     return state.follows[server] == server
 
 
+def with_owner(state: State, number: int, owner: Owner) -> State:
+    """State in which an owner knows something else."""
+    owners = (*state.owners[:number], owner, *state.owners[number + 1 :])
+    return state._replace(owners=owners)
+
+
+def with_log(state: State, server: int, log: Log) -> State:
+    """State in which a server holds something else."""
+    return state._replace(logs=(*state.logs[:server], log, *state.logs[server + 1 :]))
+
+
 def chain_fault(state: State) -> str:
     """What is wrong with a server's log, whoever wrote it and whatever was promised; or ""."""
     return next(filter(None, map(_broken_chain, state.logs)), "")
@@ -288,6 +339,8 @@ def _broken_chain(log: Log) -> str:
             return "a group was applied twice"
         if group.contact in contacts:
             return "a contact was given away twice"
+        if group.contact != len(contacts):
+            return "a contact was forgotten"
         if group.expected != tail:
             return "a group follows one its owner did not know"
         tail = group.token

@@ -11,15 +11,17 @@ from tests.protocol.protocol_model import (
     Log,
     Owner,
     State,
+    Step,
     Straggler,
     Variant,
     committed,
     has_replicas,
     head_of,
     is_serving,
+    with_log,
+    with_owner,
 )
-
-Step = tuple[str, State]
+from tests.protocol.protocol_reading import is_of_use, no_primary_still, read_ahead
 
 # What an owner waits for on its connection.
 _UNDER_WAY = ("sending", "waiting", "repairing")
@@ -43,7 +45,7 @@ def _replicated(state: State) -> Iterator[Step]:
             continue
         log, ahead = state.logs[server], state.logs[leader]
         if len(log) < len(ahead):
-            yield "replicate", _with_log(state, server, ahead[: len(log) + 1])
+            yield "replicate", with_log(state, server, ahead[: len(log) + 1])
 
 
 def _failed_over(state: State, variant: Variant) -> Iterator[Step]:
@@ -79,7 +81,8 @@ def _promoted(state: State, new: int, old_follows: int, beside: tuple[int, ...])
             follows[server] = new
             logs[server] = _resynced(logs[server], logs[new])
     left = state.left._replace(failovers=state.left.failovers - 1)
-    return state._replace(logs=tuple(logs), follows=tuple(follows), primary=new, left=left)
+    promoted = state._replace(logs=tuple(logs), follows=tuple(follows), primary=new, left=left)
+    return no_primary_still(promoted, state)
 
 
 def _resynced(log: Log, leader: Log) -> Log:
@@ -98,6 +101,7 @@ def _healed(state: State) -> Iterator[Step]:
             follows[number] = state.primary
             logs[number] = state.logs[state.primary]
         healed = state._replace(logs=tuple(logs), follows=tuple(follows))
+        healed = no_primary_still(healed, state)
         yield "heal", _disconnected(healed, server)
 
 
@@ -125,18 +129,20 @@ def _straggled(state: State, variant: Variant) -> Iterator[Step]:
         if is_serving(state, late.server):
             log = state.logs[late.server]
             _, log = committed(log, late.owner, late.epoch, late.group, variant)
-            yield "run a late commit", _with_log(rest, late.server, log)
+            yield "run a late commit", with_log(rest, late.server, log)
 
 
 def _of_owner(state: State, number: int, variant: Variant) -> Iterator[Step]:
     owner = state.owners[number]
     if owner != Owner():
-        yield "crash", _with(state, number, Owner())
+        yield "crash", with_owner(state, number, Owner())
     match owner.phase:
         case "out":
             yield from _acquired(state, number, variant)
+            yield from read_ahead(state, number, variant)
         case "claiming":
             yield from _claimed(state, number, variant)
+            yield from read_ahead(state, number, variant)
         case "holding":
             yield from _begun(state, number, variant)
         case "sending":
@@ -168,32 +174,36 @@ def _acquired(state: State, number: int, variant: Variant) -> Iterator[Step]:
             view=server,
             mark=len(log),
             ring=state.owners[number].ring,
+            ahead=state.owners[number].ahead,
         )
-        claiming = _with_log(state, server, log)._replace(left=left)
-        yield "acquire", _with(claiming, number, owner)
+        claiming = with_log(state, server, log)._replace(left=left)
+        yield "acquire", with_owner(claiming, number, owner)
 
 
 def _claimed(state: State, number: int, variant: Variant) -> Iterator[Step]:
     """Enough replicas know the epoch, and the rows are read; or they do not, and it begins anew."""
     owner = state.owners[number]
-    yield "claim without replicas", _with(state, number, Owner(ring=owner.ring))
+    yield "claim without replicas", with_owner(state, number, Owner(ring=owner.ring))
     if not is_serving(state, owner.view):
         return
     if variant.claim_waits and not has_replicas(state, owner.view, owner.mark, variant):
         return
     head = head_of(state.logs[owner.view])
-    if head.epoch != owner.epoch:
-        yield "find the cell taken", _with(state, number, Owner())
+    if (head.epoch, head.token) != (owner.epoch, owner.tail):
+        yield "find the cell taken", with_owner(state, number, Owner())
         return
     missing = _after(owner.ring, owner.tail)
     if missing:
         repairing = owner._replace(phase="repairing", missing=missing)
-        yield "acquire what lost groups", _with(state, number, repairing)
+        yield "acquire what lost groups", with_owner(state, number, repairing)
         return
     is_same = bool(owner.ring) and owner.ring[-1].token == owner.tail
     ring = owner.ring if is_same else ()
-    holding = owner._replace(phase="holding", contacts=head.contacts, ring=ring)
-    yield "load", _with(state, number, holding)
+    holding = owner._replace(phase="holding", contacts=head.contacts, ring=ring, ahead=None)
+    yield "load", with_owner(state, number, holding)
+    if is_of_use(owner.ahead, owner.tail, variant):
+        foreseen = holding._replace(contacts=owner.ahead.contacts)
+        yield "load what was read ahead", with_owner(state, number, foreseen)
 
 
 def _begun(state: State, number: int, variant: Variant) -> Iterator[Step]:
@@ -210,59 +220,59 @@ def _begun(state: State, number: int, variant: Variant) -> Iterator[Step]:
         if head_of(log).epoch == owner.epoch:
             log = (*log, Entry(owner.epoch + 1, NOBODY))
         left = state.left._replace(epochs=state.left.epochs - 1)
-        released = _with_log(state, owner.view, log)._replace(left=left)
-        yield "release", _with(released, number, Owner())
+        released = with_log(state, owner.view, log)._replace(left=left)
+        yield "release", with_owner(released, number, Owner())
 
 
 def _sent(state: State, number: int, sending: Owner, variant: Variant) -> State:
     """State in which an owner's group is under way, unless its clock forbids."""
     head = head_of(state.logs[state.primary])
     if variant.trusts_its_clock and (head.epoch, head.owner) != (sending.epoch, number):
-        return _with(state, number, Owner())
-    return _with(state, number, sending)
+        return with_owner(state, number, Owner())
+    return with_owner(state, number, sending)
 
 
 def _delivered(state: State, number: int, variant: Variant) -> Iterator[Step]:
     """The script COMMIT runs, or nobody knows whether it did."""
     owner = state.owners[number]
     group = _pending(owner)
-    yield "lose a commit", _with(state, number, _doubting(owner))
+    yield "lose a commit", with_owner(state, number, _doubting(owner))
     if not is_serving(state, owner.view):
         return
     if state.left.stragglers:
         late = Straggler(owner.view, number, owner.epoch, group)
         left = state.left._replace(stragglers=state.left.stragglers - 1)
         delayed = state._replace(stragglers=state.stragglers | {late}, left=left)
-        yield "delay a commit", _with(delayed, number, _doubting(owner))
+        yield "delay a commit", with_owner(delayed, number, _doubting(owner))
     log = state.logs[owner.view]
     if state.left.unreadable:
         yield "fail to decode", _undecoded(state, number, variant)
     answer, log = committed(log, number, owner.epoch, group, variant)
-    state = _with_log(state, owner.view, log)
+    state = with_log(state, owner.view, log)
     match answer:
         case "appended":
             waiting = owner._replace(phase="waiting", mark=len(log))
-            yield "append", _with(state, number, waiting)
+            yield "append", with_owner(state, number, waiting)
         case "duplicate":
             mark = len(log) if variant.duplicate_writes else owner.mark
             waiting = owner._replace(phase="waiting", mark=mark)
-            yield "find it appended", _with(state, number, waiting)
+            yield "find it appended", with_owner(state, number, waiting)
         case "conflict":
             yield _conflicting(state, number, log)
         case "fenced":
-            yield "be fenced", _with(state, number, Owner())
+            yield "be fenced", with_owner(state, number, Owner())
 
 
 def _undecoded(state: State, number: int, variant: Variant) -> State:
     """A script that fails writes nothing, if it decodes first; its owner loads again."""
     owner = state.owners[number]
     left = state.left._replace(unreadable=state.left.unreadable - 1)
-    failed = _with(state._replace(left=left), number, Owner(ring=owner.ring))
+    failed = with_owner(state._replace(left=left), number, Owner(ring=owner.ring))
     log = state.logs[owner.view]
     answer, after = committed(log, number, owner.epoch, _pending(owner), variant)
     if variant.decodes_first or answer != "appended":
         return failed
-    return _with_log(failed, owner.view, (*log, after[-1]._replace(is_whole=False)))
+    return with_log(failed, owner.view, (*log, after[-1]._replace(is_whole=False)))
 
 
 def _conflicting(state: State, number: int, log: Log) -> Step:
@@ -271,14 +281,14 @@ def _conflicting(state: State, number: int, log: Log) -> Step:
     missing = _after(owner.ring, head_of(log).token)
     if missing and owner.ring[-1].token == _pending(owner).expected:
         repairing = owner._replace(phase="repairing", missing=missing)
-        return "find groups lost", _with(state, number, repairing)
-    return "find the chain broken", _with(state, number, Owner(ring=owner.ring))
+        return "find groups lost", with_owner(state, number, repairing)
+    return "find the chain broken", with_owner(state, number, Owner(ring=owner.ring))
 
 
 def _waited(state: State, number: int, variant: Variant) -> Iterator[Step]:
     """Enough replicas have it and its callers are told, or the answer does not come."""
     owner = state.owners[number]
-    yield "lose a reply", _with(state, number, _doubting(owner))
+    yield "lose a reply", with_owner(state, number, _doubting(owner))
     mark = owner.mark if variant.waits_where_it_wrote else 0
     if is_serving(state, owner.view) and has_replicas(state, owner.view, mark, variant):
         group = _pending(owner)
@@ -290,13 +300,13 @@ def _waited(state: State, number: int, variant: Variant) -> Iterator[Step]:
             ring=(*owner.ring, group),
         )
         told = state._replace(acknowledged=state.acknowledged | {(group, number)})
-        yield "acknowledge", _with(told, number, holding)
+        yield "acknowledge", with_owner(told, number, holding)
 
 
 def _resent(state: State, number: int, variant: Variant) -> Iterator[Step]:
     """The same token again, to the server there was or to the primary; or it gives up."""
     owner = state.owners[number]
-    yield "give up", _with(state, number, Owner(ring=owner.ring))
+    yield "give up", with_owner(state, number, Owner(ring=owner.ring))
     if owner.pending is None:
         return
     for server in {owner.view, state.primary}:
@@ -308,7 +318,7 @@ def _resent(state: State, number: int, variant: Variant) -> Iterator[Step]:
 def _repaired(state: State, number: int, variant: Variant) -> Iterator[Step]:
     """A lost group is appended again; after the last of them replicas are counted."""
     owner = state.owners[number]
-    yield "lose a repair", _with(state, number, _doubting(owner))
+    yield "lose a repair", with_owner(state, number, _doubting(owner))
     if not is_serving(state, owner.view):
         return
     if owner.missing:
@@ -316,16 +326,21 @@ def _repaired(state: State, number: int, variant: Variant) -> Iterator[Step]:
         answer, log = committed(log, number, owner.epoch, owner.missing[0], variant)
         if answer in ("appended", "duplicate"):
             rest = owner._replace(missing=owner.missing[1:], mark=len(log))
-            yield "append again", _with(_with_log(state, owner.view, log), number, rest)
+            yield "append again", with_owner(with_log(state, owner.view, log), number, rest)
         elif answer == "fenced":
-            yield "be fenced in a repair", _with(state, number, Owner())
+            yield "be fenced in a repair", with_owner(state, number, Owner())
     elif has_replicas(state, owner.view, owner.mark, variant):
         if owner.pending is not None:
             yield "go on", _sent(state, number, owner._replace(phase="sending"), variant)
         else:
             head = head_of(state.logs[owner.view])
-            whole = owner._replace(phase="holding", tail=head.token, contacts=head.contacts)
-            yield "load what was repaired", _with(state, number, whole)
+            whole = owner._replace(
+                phase="holding", tail=head.token, contacts=head.contacts, ahead=None
+            )
+            yield "load what was repaired", with_owner(state, number, whole)
+            if is_of_use(owner.ahead, head.token, variant):
+                foreseen = whole._replace(contacts=owner.ahead.contacts)
+                yield "load what was read ahead", with_owner(state, number, foreseen)
 
 
 def _after(ring: tuple[Group, ...], token: int) -> tuple[Group, ...]:
@@ -339,12 +354,3 @@ def _after(ring: tuple[Group, ...], token: int) -> tuple[Group, ...]:
 def _pending(owner: Owner) -> Group:
     assert owner.pending is not None, owner
     return owner.pending
-
-
-def _with(state: State, number: int, owner: Owner) -> State:
-    owners = (*state.owners[:number], owner, *state.owners[number + 1 :])
-    return state._replace(owners=owners)
-
-
-def _with_log(state: State, server: int, log: Log) -> State:
-    return state._replace(logs=(*state.logs[:server], log, *state.logs[server + 1 :]))

@@ -12,7 +12,8 @@ What the model leaves out, and why that may be:
 - Time. Leases may lapse at any moment and a step may come at any time, so that whatever clocks do
   is among what is looked at; that a cell is served again soon is not.
 - Rows. A group gives one contact away, and is there whole or, where decoding fails late, is not.
-  Rows are read in one step: between ACQUIRE and the first commit no other epoch can write them.
+  Rows are read in one step: between ACQUIRE and the first commit no other epoch can write them,
+  and whoever reads them before sees by the log's end on both sides whether anybody did.
 - Disks. A dead server that comes back copies the present primary; one without an append-only file
   that comes back first, empty, is refused when a cell starts (`server_check`).
 - Sizes. Two owners, one or two replicas, two or three groups. Bounds on how often things happen
@@ -33,6 +34,7 @@ SHORT = Left(epochs=2, tokens=2, failovers=2, stragglers=0, unreadable=0)
 PAIRS = Variant(
     replicas=2, promotes_best=False, cuts_off_pairs=True, faults_overlap=True, left=SHORT
 )
+READ_AHEAD = SHORT._replace(readings=1)
 
 # Each complete: whatever may happen within the bounds, nothing is wrong.
 PROMISED: dict[str, tuple[Variant, tuple[Check, ...]]] = {
@@ -54,6 +56,7 @@ PROMISED: dict[str, tuple[Variant, tuple[Check, ...]]] = {
     ),
     # Nothing is promised of what was acknowledged, and without WAIT two owners may get the same
     # epoch from two servers: the token keeps the log one chain all the same.
+    "one replica, a cell read ahead": (Variant(left=READ_AHEAD), EVERY_CHECK),
     "relaxed: the log is in order": (
         Variant(waits_for=0, left=SHORT._replace(tokens=3)),
         (chain_fault,),
@@ -94,6 +97,18 @@ MUTATIONS: dict[str, tuple[Variant, str]] = {
         Variant(claim_waits=False),
         "somebody wrote into another owner's epoch",
     ),
+    "what was read ahead is of use whatever the log's end": (
+        Variant(compares_what_was_read=False, left=READ_AHEAD),
+        "a contact was forgotten",
+    ),
+    "read ahead, and no second look": (
+        Variant(looks_again=False, left=READ_AHEAD),
+        "a contact was forgotten",
+    ),
+    "read ahead from whoever was primary once": (
+        Variant(keeps_to_one_primary=False, left=READ_AHEAD),
+        "a contact was forgotten",
+    ),
 }
 
 # Where a tier's promise ends, as the README says: it is lost there and must be seen to be.
@@ -115,12 +130,13 @@ def test_nothing_is_lost_or_doubled_in_any_order() -> None:
         taken += found.taken
     assert set(taken) == {
         "acknowledge", "acquire", "acquire what lost groups", "append", "append again",
-        "be fenced", "be fenced in a repair", "claim without replicas", "crash", "cut off",
-        "delay a commit", "fail to decode", "find groups lost", "find it appended",
-        "find the cell taken", "find the chain broken", "give up", "go on", "heal",
-        "kill the primary", "load", "load what was repaired", "lose a commit",
-        "lose a late commit", "lose a repair", "lose a reply", "release", "replicate",
-        "run a late commit", "send", "send again",
+        "be fenced", "be fenced in a repair", "begin to read ahead", "claim without replicas",
+        "crash", "cut off", "delay a commit", "fail to decode", "find groups lost",
+        "find it appended", "find it read in vain", "find the cell taken",
+        "find the chain broken", "give up", "go on", "heal", "kill the primary", "load",
+        "load what was read ahead", "load what was repaired", "look again", "lose a commit",
+        "lose a late commit", "lose a repair", "lose a reply", "read ahead", "release",
+        "replicate", "run a late commit", "send", "send again",
     }  # fmt: skip
 
 
