@@ -14,6 +14,7 @@ import grpc.aio
 from grpc_status import rpc_status
 
 from headgate.access import Access, channel_to
+from headgate.room import Room
 from headgate.v1 import (
     agent_service_pb2_grpc,
     choice_service_pb2_grpc,
@@ -50,10 +51,11 @@ OPTIONS: Final = (
 
 
 class Stubs:
-    """The stubs of every service over one connection."""
+    """The stubs of every service over one connection, and the room for its unary calls."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, in_flight_max: int) -> None:
         self.channel = channel
+        self.room = Room(in_flight_max)
         self.routing = routing_service_pb2_grpc.RoutingServiceStub(channel)
         self.offers = offer_service_pb2_grpc.OfferServiceStub(channel)
         self.crossings = crossing_service_pb2_grpc.CrossingServiceStub(channel)
@@ -77,6 +79,8 @@ class Engines:
         HOST:PORT of the one that is asked first.
     access
         As `Client` has it, for all of them.
+    in_flight_max
+        As `Client` has it, for each of them.
 
     Attributes
     ----------
@@ -84,17 +88,20 @@ class Engines:
         Stubs of that one.
     """
 
-    def __init__(self, address: str, access: Access | grpc.ChannelCredentials | None) -> None:
+    def __init__(
+        self, address: str, access: Access | grpc.ChannelCredentials | None, in_flight_max: int
+    ) -> None:
         self._access = access
+        self._in_flight_max = in_flight_max
         self._addresses = [address]
-        self._stubs = {address: Stubs(channel_to(address, access, OPTIONS))}
+        self._stubs: dict[str, Stubs] = {}
         self._owners: dict[str, error_pb2.NotOwner] = {}
-        self.home = self._stubs[address]
+        self.home = self._at(address)
         # A method of the first one's stubs -> names of its stub and of itself.
         self._names = {
             method: (stub, name)
             for stub, methods in vars(self.home).items()
-            if stub != "channel"
+            if stub not in ("channel", "room")
             for name, method in vars(methods).items()
         }
 
@@ -166,7 +173,8 @@ class Engines:
 
     def _at(self, address: str) -> Stubs:
         if address not in self._stubs:
-            self._stubs[address] = Stubs(channel_to(address, self._access, OPTIONS))
+            channel = channel_to(address, self._access, OPTIONS)
+            self._stubs[address] = Stubs(channel, self._in_flight_max)
         return self._stubs[address]
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -115,3 +116,64 @@ async def reconnect_lag_s() -> float:
             began = time.monotonic()
             await asyncio.wait_for(client.channel.channel_ready(), 10)
             return time.monotonic() - began
+
+
+class Busy(StandIn):
+    """Answers when the test says so, and knows how many wait for that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.in_flight = self.most = 0
+        self.may_answer = asyncio.Event()
+
+    async def answer(self, request: Any, context: Any) -> Any:
+        self.requests.append(request)
+        self.in_flight += 1
+        self.most = max(self.most, self.in_flight)
+        await self.may_answer.wait()
+        self.in_flight -= 1
+        return RouteResponse(contact_id=request.contact_id)
+
+    async def holds(self, count: int) -> None:
+        """Wait until so many calls have come."""
+        async with asyncio.timeout(5):
+            while self.in_flight < count:
+                await asyncio.sleep(0.005)
+
+
+async def test_calls_beyond_those_in_flight_wait_for_their_turn() -> None:
+    """An engine that gets more than it can do would have each wait behind all the others."""
+    busy = Busy()
+    async with serving(busy) as address, Client(address, in_flight_max=2) as client:
+        names = [f"c{number}" for number in range(7)]
+        calls = [asyncio.create_task(client.route(RouteRequest(contact_id=name))) for name in names]
+        await busy.holds(2)
+        calls[3].cancel()
+        busy.may_answer.set()
+        replies = await asyncio.gather(*calls, return_exceptions=True)
+    assert busy.most == 2
+    came = [reply.contact_id for reply in replies if isinstance(reply, RouteResponse)]
+    assert came == names[:3] + names[4:]
+    assert isinstance(replies[3], asyncio.CancelledError)
+    assert [request.contact_id for request in busy.requests] == came
+
+
+async def test_call_whose_time_is_up_before_its_turn_is_never_sent() -> None:
+    """Nobody waits for its answer, and the engine has enough to do."""
+    busy = Busy()
+    async with serving(busy) as address, Client(address, in_flight_max=1) as client:
+        first = asyncio.create_task(client.route(RouteRequest(contact_id="first")))
+        await busy.holds(1)
+        with pytest.raises(grpc.aio.AioRpcError, match="this one was not sent") as caught:
+            await client.route(RouteRequest(contact_id="late"), timeout_s=0.1)
+        busy.may_answer.set()
+        await first
+        assert (await client.route(RouteRequest(contact_id="next"))).contact_id == "next"
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert [request.contact_id for request in busy.requests] == ["first", "next"]
+
+
+async def test_client_without_room_is_refused() -> None:
+    """It could never call."""
+    with pytest.raises(ValueError, match="in_flight_max: got 0, expected > 0"):
+        Client("127.0.0.1:1", in_flight_max=0)

@@ -15,6 +15,7 @@ from headgate.v1.routing_service_pb2 import (
 )
 from tests.end_to_end.serving import ROOT
 from tests.end_to_end.stand_in import Refusal, StandIn, serving
+from tests.end_to_end.test_client_calls import Busy
 from tests.end_to_end.test_client_engines import NewStandIn, owned_by
 from tests.end_to_end.test_client_engines import stand_in as stand_in
 from tests.end_to_end.test_client_examples import node_packages as node_packages
@@ -204,3 +205,39 @@ async def test_node_leaves_an_engine_that_does_not_answer(stand_in: NewStandIn) 
         await asyncio.sleep(0.01)
     await home.stop()
     assert await asked == [owner.address] * 2
+
+
+async def test_node_calls_beyond_those_in_flight_wait_for_their_turn() -> None:
+    """An engine that gets more than it can do would have each wait behind all the others."""
+    busy = Busy()
+    async with serving(busy) as address:
+        body = """
+          const { routing, close } = headgate(undefined, undefined, { inFlightMax: 2 });
+          const route = (contact_id) => routing.Route({ contact_id, channel: 'CHANNEL_VOICE' });
+          const replies = await Promise.all(['a', 'b', 'c', 'd', 'e'].map(route));
+          close();
+          return replies.map(({ contact_id }) => contact_id);
+        """
+        telling = asyncio.create_task(told(address, body))
+        await busy.holds(2)
+        busy.may_answer.set()
+        assert await telling == ["a", "b", "c", "d", "e"]
+    assert busy.most == 2
+
+
+async def test_node_call_whose_time_is_up_before_its_turn_is_never_sent() -> None:
+    """Nobody waits for its answer, and the engine has enough to do."""
+    body = f"""
+      const {{ room }} = await import({json.dumps((NODE / "room.mjs").as_uri())});
+      const {{ enter, leave }} = room(1);
+      await enter(new Date(Date.now() + 50));
+      const late = await enter(new Date(Date.now() + 50)).catch((error) => error);
+      const next = enter(new Date(Date.now() + 10_000)).then(() => 'next');
+      leave();
+      return [late.code, late.details, await next];
+    """
+    details = "1 other calls were in flight all the time; this one was not sent"
+    late = [grpc.StatusCode.DEADLINE_EXCEEDED.value[0], details, "next"]
+    assert await told(NOBODY, body) == late
+    refused = "return headgate(undefined, undefined, { inFlightMax: 0 }).routing.Route({});"
+    assert await told(NOBODY, refused) == {"message": "inFlightMax: got 0, expected > 0"}

@@ -23,6 +23,7 @@ EXAMPLES = ROOT / "deploy" / "examples"
 # What the others import.
 NOT_RUN_ALONE = {
     "history/make_history.py", "node/access.mjs", "node/engines.mjs", "node/headgate.mjs",
+    "node/room.mjs",
 }  # fmt: skip
 # Has tests of its own in tests/examples.
 TESTED_BY_ITSELF = "bank_day"

@@ -2,9 +2,10 @@
 // not answer is left for another one that is known.
 const HOPS_MAX = 3;
 
-export function engines(home, stubsAt) {
+export function engines(home, stubsAt, newRoom) {
   const addresses = [home];
   const made = new Map();
+  const rooms = new Map([[home, newRoom()]]);
   const owners = new Map();
   const nameOf = (cell) => cell || 'default';
   const addressOf = (cell) => owners.get(nameOf(cell))?.address ?? home;
@@ -13,6 +14,13 @@ export function engines(home, stubsAt) {
     const address = addressOf(cell);
     if (!made.has(address)) made.set(address, stubsAt(address));
     return made.get(address);
+  }
+
+  // Room for calls to the engine that has a cell.
+  function roomOf(cell) {
+    const address = addressOf(cell);
+    if (!rooms.has(address)) rooms.set(address, newRoom());
+    return rooms.get(address);
   }
 
   // Notes who has a cell; whether that is news. Whoever knows of a later owner is not led back by
@@ -33,5 +41,5 @@ export function engines(home, stubsAt) {
   }
 
   const close = () => made.forEach((stubs) => Object.values(stubs).forEach((stub) => stub.close()));
-  return { addressOf, stubsOf, learn, turnFrom, close, HOPS_MAX };
+  return { addressOf, stubsOf, roomOf, learn, turnFrom, close, HOPS_MAX };
 }

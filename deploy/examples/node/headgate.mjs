@@ -7,12 +7,15 @@ import grpc from '@grpc/grpc-js';
 import protoLoader from '@grpc/proto-loader';
 import { accessFromEnvironment, credentialsFor } from './access.mjs';
 import { engines } from './engines.mjs';
+import { room } from './room.mjs';
 
 const PROTO = fileURLToPath(new URL('../../../proto', import.meta.url));
 const SUBJECTS = ['routing', 'offer', 'agent', 'queue', 'event', 'gateway', 'telemetry'];
 const FILES = SUBJECTS.map((subject) => `headgate/v1/${subject}_service.proto`);
 const PACKAGE = 'headgate.v1';
 const DEADLINE_MS = 10_000;
+// Half as many again as keep an engine busy, over a line of some milliseconds.
+const IN_FLIGHT_MAX = 48;
 // Before another engine is asked, at the most: a cell has a new owner in a second or two.
 const TURNING_PAUSE_MS = 250;
 // Lists and snapshots may be larger than the usual 4 MiB. Left to itself, a channel waits a second
@@ -74,8 +77,9 @@ const SERVICES = {
 export function headgate(
   address = process.env.HEADGATE_ADDRESS ?? '127.0.0.1:7443',
   access = accessFromEnvironment(),
+  { inFlightMax = IN_FLIGHT_MAX } = {},
 ) {
-  const known = engines(address, (at) => stubsAt(at, access));
+  const known = engines(address, (at) => stubsAt(at, access), () => room(inFlightMax));
   const clients = Object.fromEntries(
     Object.keys(SERVICES).map((name) => [name, withPromises(known, name)]),
   );
@@ -108,7 +112,7 @@ async function call(known, name, method, request) {
     const address = known.addressOf(body.cell);
     let delay;
     try {
-      return await once(known.stubsOf(body.cell)[name], method, body, deadline);
+      return await once(known, name, method, body, deadline);
     } catch (error) {
       if (turn(known, error, address, body.cell) && hops < known.HOPS_MAX) {
         hops += 1;
@@ -155,10 +159,14 @@ function detailOf(error, name) {
   return detail && rpc[name].deserialize(detail.value);
 }
 
-function once(stub, method, body, deadline) {
+// One try, once there is room among the calls in flight to that engine.
+async function once(known, name, method, body, deadline) {
+  const stub = known.stubsOf(body.cell)[name];
+  const { enter, leave } = known.roomOf(body.cell);
+  await enter(deadline);
   return new Promise((resolve, reject) => {
     stub[method](body, { deadline }, (error, reply) => (error ? reject(error) : resolve(reply)));
-  });
+  }).finally(leave);
 }
 
 // The loader drops a word that its enum does not have, as if the field had never been set.
