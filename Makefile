@@ -21,9 +21,11 @@ python_dirs = $(foreach dir,engine adapters proto tests benchmarks deploy,\
   $(if $(shell find $(dir) -name '*.py' -print -quit 2>/dev/null),$(dir)))
 
 IN_PLAIN_PYTHON := -m 'not compiled_only' tests/acting tests/deciding tests/engine tests/forecasting tests/policy tests/sensing tests/simulation
-# What leaves about as much on either core.
-ON_SECOND_CORE := tests/acting tests/adapters tests/deciding tests/faults tests/forecasting tests/policy tests/protocol \
-  tests/sensing tests/end_to_end/test_contract_on_redis.py tests/end_to_end/test_rolling_upgrade.py \
+# Lanes that take about as long as each other: servers mostly wait, so that three of them keep two cores busy.
+COMPUTES := tests/acting tests/deciding tests/engine tests/forecasting tests/policy tests/protocol tests/sensing \
+  tests/simulation
+ON_REDIS := tests/adapters tests/examples tests/faults tests/test_readme.py tests/end_to_end/test_contract_on_redis.py \
+  tests/end_to_end/test_rolling_upgrade.py \
   $(wildcard tests/end_to_end/test_security_*.py tests/end_to_end/test_redis*.py tests/end_to_end/test_crossing*.py)
 
 .PHONY: help setup proto lint test test-core test-nojit vopr chaos bench demo serve lock programs clean
@@ -69,19 +71,11 @@ lint: setup ## Formatting, lint, types, layers and the wire contract
 programs:
 	@.ci/need $(PROGRAMS)
 
-# On the second core: with the kernels as plain Python once more, and then a part of the others. What
-# failed, on either, comes last.
+# What computes runs with the kernels as plain Python as well.
 test: lint programs ## Everything CI checks
-	@first=$$(mktemp); log=$$(mktemp); { code=0; \
-	    NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q $(IN_PLAIN_PYTHON) || code=$$?; \
-	    $(BIN)/pytest -q $(ON_SECOND_CORE) || code=$$?; exit $$code; } >"$$log" 2>&1 & second=$$!; \
-	  trap 'pkill -P '$$second' || true; kill '$$second' 2>/dev/null || true; rm -f '"$$first $$log" EXIT; \
-	  code=0; $(BIN)/pytest $(addprefix --ignore=,$(ON_SECOND_CORE)) $(ARGS) | tee "$$first" || code=$$?; \
-	  wait $$second || code=$$?; \
-	  echo "test: on the second core, first with the kernels as plain Python"; \
-	  cat "$$log"; \
-	  echo "test: both ended with code $$code"; \
-	  grep -hE '^(E  |FAILED|ERROR)|(passed|failed).* in [0-9]' "$$first" "$$log" | tail -n 20; exit $$code
+	@.ci/lanes '$(BIN)/pytest $(addprefix --ignore=,$(COMPUTES) $(ON_REDIS)) $(subst ','\'',$(ARGS))' \
+	  '$(BIN)/pytest -q $(ON_REDIS)' \
+	  "NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q $(IN_PLAIN_PYTHON); one=\$$?; $(BIN)/pytest -q $(COMPUTES) && exit \$$one"
 
 test-core: setup ## Tests that need no program outside Python
 	$(BIN)/pytest --without-programs $(ARGS)
