@@ -193,5 +193,7 @@ def memberships_of(agent_queues: NDArray[np.uint64]) -> Serving:
     hashed = (agent_queues * odd).sum(axis=1, dtype=np.uint64)
     _, first, set_of = np.unique(hashed, return_index=True, return_inverse=True)
     bits = np.unpackbits(agent_queues[first].view(np.uint8), axis=1, bitorder="little")
-    sets, queues = np.nonzero(bits.reshape(len(first), words * _WORD))
+    links = np.nonzero(bits.reshape(len(first), words * _WORD))
+    # Copies: what `nonzero` returns are columns of one array, dense only where there is one link.
+    sets, queues = map(np.ascontiguousarray, links)
     return Serving(set_of.reshape(agents), sets, queues)

@@ -161,6 +161,13 @@ def test_sets_of_agents_are_those_of_a_slow_twin(seed: int) -> None:
     assert len(by_set) == len({tuple(row) for row in serving.tolist()})
 
 
+@pytest.mark.parametrize("row", [0, 1, 3])
+def test_memberships_have_the_layout_that_the_kernel_is_compiled_for(row: int) -> None:
+    """A single link looked like another one, and the first second with two compiled once more."""
+    serving = memberships_of(np.array([[row]], np.uint64))
+    assert all(array.flags.c_contiguous for array in serving)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_staff_is_counted_as_a_slow_twin_counts(seed: int) -> None:
     """By set and by queue; links to queues that have no row count for nothing."""
@@ -174,7 +181,8 @@ def test_staff_is_counted_as_a_slow_twin_counts(seed: int) -> None:
     counts = Counts(
         *(np.zeros(shape, np.int64) for shape in ((sets, kinds), (queues, kinds), sets))
     )
-    count_staff(Serving(set_of, *np.nonzero(serves)), np.stack([doing, slots], axis=1), counts)
+    links = map(np.ascontiguousarray, np.nonzero(serves))
+    count_staff(Serving(set_of, *links), np.stack([doing, slots], axis=1), counts)
     everyone = list(zip(set_of.tolist(), doing.tolist(), slots.tolist(), strict=True))
     at_work = (sampling.AVAILABLE, sampling.HANDLING, sampling.IN_WRAP_UP)
     for number in range(sets):
