@@ -27,6 +27,7 @@ COMPUTES := tests/acting tests/deciding tests/engine tests/forecasting tests/pol
 ON_REDIS := tests/adapters tests/examples tests/faults tests/test_readme.py tests/end_to_end/test_contract_on_redis.py \
   tests/end_to_end/test_rolling_upgrade.py \
   $(wildcard tests/end_to_end/test_security_*.py tests/end_to_end/test_redis*.py tests/end_to_end/test_crossing*.py)
+AFTER_COMPUTING := tests/end_to_end/test_kill.py tests/end_to_end/test_policies_under_load.py
 
 .PHONY: help setup proto lint test test-core test-nojit vopr chaos bench demo serve lock programs clean
 
@@ -73,9 +74,9 @@ programs:
 
 # What computes runs with the kernels as plain Python as well.
 test: lint programs ## Everything CI checks
-	@.ci/lanes '$(BIN)/pytest $(addprefix --ignore=,$(COMPUTES) $(ON_REDIS)) $(subst ','\'',$(ARGS))' \
+	@.ci/lanes '$(BIN)/pytest $(addprefix --ignore=,$(COMPUTES) $(AFTER_COMPUTING) $(ON_REDIS)) $(subst ','\'',$(ARGS))' \
 	  '$(BIN)/pytest -q $(ON_REDIS)' \
-	  "NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q $(IN_PLAIN_PYTHON); one=\$$?; $(BIN)/pytest -q $(COMPUTES) && exit \$$one"
+	  "NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q $(IN_PLAIN_PYTHON); one=\$$?; $(BIN)/pytest -q $(COMPUTES) $(AFTER_COMPUTING) && exit \$$one"
 
 test-core: setup ## Tests that need no program outside Python
 	$(BIN)/pytest --without-programs $(ARGS)
