@@ -155,7 +155,8 @@ async def test_calls_beyond_those_in_flight_wait_for_their_turn() -> None:
     came = [reply.contact_id for reply in replies if isinstance(reply, RouteResponse)]
     assert came == names[:3] + names[4:]
     assert isinstance(replies[3], asyncio.CancelledError)
-    assert [request.contact_id for request in busy.requests] == came
+    # Two at a time, which may overtake each other on the way.
+    assert sorted(request.contact_id for request in busy.requests) == came
 
 
 async def test_call_whose_time_is_up_before_its_turn_is_never_sent() -> None:
