@@ -1,4 +1,4 @@
-"""A cluster of six Redis servers on hosts of their own: three primaries and three replicas."""
+"""A cluster of nine Redis servers on hosts of their own: three primaries, two replicas each."""
 
 import contextlib
 import signal
@@ -17,6 +17,7 @@ from tests.end_to_end.redis_servers import move_slot
 
 PORT: Final = 7000
 SETTLED_WITHIN_S: Final = 60.0
+_REPLICAS: Final = 2
 SLOT: Final = key_slot(b"default")
 # As in deploy/examples/redis/redis.conf, but for min-replicas: what is to be seen is WAIT.
 FLAGS: Final = (
@@ -149,8 +150,8 @@ class Nodes:
     """
     The cluster.
 
-    The first node has the cell's slot, the fourth and fifth are its replicas; the sixth follows the
-    second, to which the slot may move.
+    The first node has the cell's slot, which may move to the second; of the last six two follow
+    each of the first three.
     """
 
     def __init__(self, nodes: Sequence[Node]) -> None:
@@ -174,7 +175,7 @@ class Nodes:
             node.run("CLUSTER", "MEET", first.host.address, PORT)
         count = b"cluster_known_nodes:%d\r" % len(self.all)
         settled(lambda: all(count in _told(one.run("CLUSTER INFO")) for one in self.all), "met")
-        for node, primary in zip(replicas, (first, first, second), strict=True):
+        for node, primary in zip(replicas, (first, second, third) * _REPLICAS, strict=True):
             node.run("CLUSTER", "REPLICATE", primary.id)
         self.await_whole()
 
@@ -197,8 +198,7 @@ class Nodes:
     def await_whole(self) -> None:
         """Wait until every node is up, the slot has one primary, and that has its replicas."""
         settled(lambda: sum(one.is_serving for one in self.all) == 1, "one primary")
-        enough = 1 if self.primary() is self.all[1] else 2
-        settled(lambda: self.primary().replicas() >= enough, f"{enough} replicas")
+        settled(lambda: self.primary().replicas() >= _REPLICAS, f"{_REPLICAS} replicas")
         settled(
             lambda: all(b"cluster_state:ok" in _told(one.run("CLUSTER INFO")) for one in self.all),
             "cluster_state ok",
@@ -216,7 +216,7 @@ def _told(reply: object) -> bytes:
 
 @contextlib.contextmanager
 def cluster(hosts: Sequence[Host], directory: Path) -> Iterator[Nodes]:
-    """A cluster on six hosts."""
+    """A cluster on nine hosts."""
     with contextlib.ExitStack() as stack:
         nodes = []
         for number, host in enumerate(hosts):

@@ -1,5 +1,5 @@
 """
-Faults on real processes: six Redis servers and two engines, each on a machine of its own as far as
+Faults on real processes: nine Redis servers and two engines, each on a machine of its own as far as
 the network goes, while gateways work and note what they are told.
 
     python -m tests.chaos.run --rounds 5
@@ -155,9 +155,9 @@ async def played(
     """Play rounds of each fault, in turns; returns a row for each."""
     rows = {name: Row() for name in names}
     with (
-        data_centre(8) as hosts,
-        cluster(hosts[:6], directory) as nodes,
-        engines(hosts[6:], ("--log", nodes.url, "--durability", durability), directory) as pair,
+        data_centre(11) as hosts,
+        cluster(hosts[:9], directory) as nodes,
+        engines(hosts[9:], ("--log", nodes.url, "--durability", durability), directory) as pair,
     ):
         all_rounds = Rounds(nodes, pair)
         try:
@@ -185,7 +185,7 @@ def table(rows: dict[str, Row], durability: str) -> Table:
         every.doubled += row.doubled
         every.gaps_s += row.gaps_s
     return Table(
-        f"Two engines, three primaries and three replicas; durability {durability}",
+        f"Two engines, three primaries with two replicas each; durability {durability}",
         ("fault", "rounds", "acknowledged", "lost", "doubled", "unavailable p50 s", "max s"),
         [[name, *row.cells()] for name, row in [*played_rows.items(), ("all", every)]],
         note=_NOTE,
