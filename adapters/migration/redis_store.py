@@ -28,7 +28,7 @@ from adapters.redis_log.connection import (
 )
 from adapters.redis_log.log import REPLIES_OUTLIVE_MS
 from adapters.redis_log.primary import RedisPrimary
-from adapters.redis_log.reading import read_rows
+from adapters.redis_log.reading import nothing, read_rows
 from adapters.redis_log.rows import pack_changes, pack_strings
 from adapters.redis_log.scripts import LAYOUT_VERSION, Keys, Script
 from adapters.redis_log.server_check import Tier, check_server
@@ -57,7 +57,7 @@ class _Redis:
     async def rows(self) -> AsyncIterator[Sequence[RowDelta]]:
         """Every row."""
         with self._told(), collection_paused():
-            found = await read_rows(self._connected(), self._keys, _nothing)
+            found = await read_rows(self._connected(), self._keys, nothing)
         for start in range(0, len(found), _PAGE_ROWS):
             yield found[start : start + _PAGE_ROWS]
 
@@ -289,10 +289,6 @@ class RedisTarget(_Redis):
             raise CommitLogError(
                 f"{self}: {found!r} replicas have it, expected {self._wait_replicas}; {otherwise}"
             )
-
-
-async def _nothing() -> None:
-    """What is done between pages: nobody's lease depends on it."""
 
 
 def _group(cell: _Redis, entry: Answer) -> KeptGroup:

@@ -13,7 +13,7 @@ and the first one back.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -22,7 +22,7 @@ from adapters.collection import collection_paused
 from adapters.commit_log import CommitLogError, LoadedState
 from adapters.redis_log.connection import RedisConnection, RedisRefused, RedisUnreachable
 from adapters.redis_log.primary import RedisPrimary
-from adapters.redis_log.reading import StoredCell, read_cell
+from adapters.redis_log.reading import BetweenPages, StoredCell, nothing, read_cell
 from adapters.redis_log.scripts import Keys
 from adapters.redis_log.server_check import parse_info
 from adapters.redis_log.terms import Kept, Terms
@@ -63,7 +63,7 @@ class Foresight:
         self._terms = terms
         self._kept = kept
         self._reading: asyncio.Task[StoredCell | None] | None = None
-        self._between_pages: Callable[[], Awaitable[None]] = _nothing
+        self._between_pages: BetweenPages = nothing
 
     async def see(self, left_ms: int) -> None:
         """Begin to read, or forget what was read, by how much is left of another owner's lease."""
@@ -73,9 +73,7 @@ class Foresight:
         elif self._reading is None:
             self._reading = asyncio.create_task(self._read())
 
-    async def recall(
-        self, token: bytes, between_pages: Callable[[], Awaitable[None]]
-    ) -> StoredCell | None:
+    async def recall(self, token: bytes, between_pages: BetweenPages) -> StoredCell | None:
         """
         What was read behind a token, once it has all been read; None where it was another or none.
 
@@ -94,8 +92,11 @@ class Foresight:
             stored = await reading
         finally:
             reading.cancel()
-            self._between_pages = _nothing
-        return stored if stored is not None and stored.token == token else None
+            self._between_pages = nothing
+        if stored is not None and stored.token == token:
+            return stored
+        self.use(None)
+        return None
 
     async def forget(self) -> None:
         """Read no further, and keep nothing of it."""
@@ -146,7 +147,3 @@ async def _history(connection: RedisConnection) -> str:
     if info.get("role") != "master" or "master_replid" not in info:
         raise CommitLogError(f"{connection.host}: does not say that it is primary")
     return info["master_replid"]
-
-
-async def _nothing() -> None:
-    """Nobody waits yet."""

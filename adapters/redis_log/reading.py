@@ -28,6 +28,9 @@ from engine.state.rows import RowDelta
 _PAGE_FIELDS: Final = b"2000"
 _PAGE_GROUPS: Final = 1_000
 
+# Awaited before each page but the first, so that a lease can be renewed in time.
+BetweenPages = Callable[[], Awaitable[None]]
+
 _Fields = Iterator[tuple[bytes, bytes]]
 
 
@@ -68,7 +71,7 @@ async def read_cell(
     connection: RedisConnection,
     keys: Keys,
     kept: Kept,
-    between_pages: Callable[[], Awaitable[None]],
+    between_pages: BetweenPages,
 ) -> StoredCell:
     """All that a cell has stored; raises LogCorrupt, or RedisUnreachable."""
     match await _asked(connection, (b"HMGET", keys.meta, b"token", b"schema")):
@@ -83,8 +86,12 @@ async def read_cell(
     return StoredCell(token, LoadedState(int(schema), rows, wanted), groups)
 
 
+async def nothing() -> None:
+    """What is done between pages where nobody's lease depends on it."""
+
+
 async def read_rows(
-    connection: RedisConnection, keys: Keys, between_pages: Callable[[], Awaitable[None]]
+    connection: RedisConnection, keys: Keys, between_pages: BetweenPages
 ) -> list[RowDelta]:
     """Every row, in order; raises LogCorrupt, or RedisUnreachable."""
     try:
@@ -102,7 +109,7 @@ async def read_rows(
 
 
 async def _read_replies(
-    connection: RedisConnection, keys: Keys, between_pages: Callable[[], Awaitable[None]]
+    connection: RedisConnection, keys: Keys, between_pages: BetweenPages
 ) -> tuple[list[StoredReply], list[ReplyGroup]]:
     """Every reply that is stored, oldest first, and the groups they lie in."""
     replies: list[StoredReply] = []
@@ -172,7 +179,7 @@ async def read_oldest(connection: RedisConnection, keys: Keys, confirmed: int) -
 async def _scan(
     connection: RedisConnection,
     key: bytes,
-    between_pages: Callable[[], Awaitable[None]],
+    between_pages: BetweenPages,
     take: Callable[[_Fields], None],
 ) -> None:
     """Read a hash; a field may come twice while it grows or shrinks."""
@@ -206,7 +213,7 @@ async def _pages(
     command_at: Callable[[bytes], Command],
     cursor_after: Callable[[Reply], bytes],
     cursor: bytes,
-    between_pages: Callable[[], Awaitable[None]],
+    between_pages: BetweenPages,
 ) -> AsyncGenerator[Reply, None]:
     """Pages from a cursor on, up to the last; the next is asked for before one is read."""
     asking = asyncio.create_task(_asked(connection, command_at(cursor)))

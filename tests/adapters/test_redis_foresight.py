@@ -11,7 +11,7 @@ from adapters.metrics import Metrics
 from adapters.recovery import Recovery
 from adapters.redis_log import foresight, reading
 from adapters.redis_log.log import RedisLog
-from adapters.redis_log.reading import StoredCell
+from adapters.redis_log.reading import StoredCell, nothing
 from adapters.turn import LoopSettings
 from tests.adapters.commit_log_contract import commit_all, contact, group, reply, token
 from tests.adapters.redis_cell import NewCell, RedisCell, begun
@@ -118,7 +118,10 @@ async def test_only_what_was_read_behind_the_same_token_is_of_use(
     await ahead.see(0)
     await settled(ahead)
     await log.commit(last, token(9), group(b"late", [contact(9, b"late", b"p")]))
+    told: list[LoadedState | None] = []
+    ahead.use = told.append
     assert await ahead.recall(token(9).hex().encode(), nothing) is None
+    assert told == [None]
     await ahead.see(0)
     found = await ahead.recall(token(9).hex().encode(), nothing)
     assert found is not None
@@ -254,7 +257,3 @@ async def settled(ahead: foresight.Foresight) -> None:
     """Wait until all has been read."""
     assert ahead._reading is not None
     await asyncio.wait((ahead._reading,))
-
-
-async def nothing() -> None:
-    """Nobody waits."""
