@@ -24,7 +24,7 @@ IN_PLAIN_PYTHON := -m 'not compiled_only' tests/acting tests/deciding tests/engi
 # Lanes that take about as long as each other: servers mostly wait, so that three of them keep two cores busy.
 COMPUTES := tests/acting tests/deciding tests/engine tests/forecasting tests/policy tests/protocol tests/sensing \
   tests/simulation
-ON_REDIS := tests/adapters tests/examples tests/faults tests/test_readme.py tests/end_to_end/test_contract_on_redis.py \
+SECOND_LANE := tests/adapters tests/examples tests/faults tests/test_readme.py tests/end_to_end/test_contract_on_redis.py \
   tests/end_to_end/test_rolling_upgrade.py \
   $(wildcard tests/end_to_end/test_security_*.py tests/end_to_end/test_redis*.py tests/end_to_end/test_crossing*.py)
 AFTER_COMPUTING := tests/end_to_end/test_kill.py tests/end_to_end/test_policies_under_load.py
@@ -74,8 +74,8 @@ programs:
 
 # What computes runs with the kernels as plain Python as well.
 test: lint programs ## Everything CI checks
-	@.ci/lanes '$(BIN)/pytest $(addprefix --ignore=,$(COMPUTES) $(AFTER_COMPUTING) $(ON_REDIS)) $(subst ','\'',$(ARGS))' \
-	  '$(BIN)/pytest -q $(ON_REDIS)' \
+	@.ci/lanes '$(BIN)/pytest $(addprefix --ignore=,$(COMPUTES) $(AFTER_COMPUTING) $(SECOND_LANE)) $(subst ','\'',$(ARGS))' \
+	  '$(BIN)/pytest -q $(SECOND_LANE)' \
 	  "NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q $(IN_PLAIN_PYTHON); one=\$$?; $(BIN)/pytest -q $(COMPUTES) $(AFTER_COMPUTING) && exit \$$one"
 
 test-core: setup ## Tests that need no program outside Python
