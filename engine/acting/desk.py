@@ -9,6 +9,7 @@ It must be eligible and belong to the share; what moves it happens once for each
 and never to a contact that has been moved before.
 """
 
+import contextlib
 from collections import deque
 from typing import Final
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from engine.acting.contact_values import WaitingContact
 from engine.acting.deeds import Deed, notices_of, perform
-from engine.acting.entry import classified, reclassified
+from engine.acting.entry import classified, keep_own, reclassified
 from engine.acting.rulebook import Acting, Rulebook
 from engine.acting.standing import Standing, StandingOrders
 from engine.commands import Route, UpdateContact
@@ -95,9 +96,12 @@ class Desk:
     def route(self, command: Route) -> Outcome:
         """Take a contact in, classified where it names no queue; a policy may act on it at once."""
         cell = self._cell
+        own = command.requirements
         if not (command.queue_id or command.continues_contact_id):
             command = classified(cell, self.rulebook, command)
         outcome = contacts.route(cell, command)
+        if command.requirements != own and not outcome.already_known:
+            keep_own(cell, command.contact_id, own)
         if not self._orders.by_row or outcome.state != _QUEUED or outcome.already_known:
             return outcome
         row = cell.contacts.slots.row_of(command.contact_id)
@@ -110,7 +114,9 @@ class Desk:
         """Change a contact; one that waits may be classified again by what has changed."""
         outcome = contacts.update(self._cell, command)
         if command.attributes:
-            reclassified(self._cell, self.rulebook, command.contact_id)
+            # The update is done: what a policy cannot have then is no fault of the caller's.
+            with contextlib.suppress(CommandRefused):
+                reclassified(self._cell, self.rulebook, command.contact_id)
         return outcome
 
     def steer(self, command: Steer) -> Outcome:
@@ -230,6 +236,9 @@ class Desk:
                 continue
             has_acted = True
             if standing.acting.moves and not standing.is_shadow:
+                break
+            if self._cell.store.columns.contacts.state[contact.row] != _QUEUED:
+                # What was changed had an agent take it.
                 break
             contact.look_anew()
             open_to = at_work.open_to(contact)

@@ -124,7 +124,7 @@ def update(cell: CellState, command: UpdateContact) -> Outcome:
     said = cell.contacts.said(row)
     if command.requirements is not None:
         _check_asked(cell, command.requirements, ())
-        said = said._replace(requirements=command.requirements, relaxation=())
+        said = said._replace(requirements=command.requirements, relaxation=(), own=None)
     requirements = command.requirements or cell.classes.requirements_of(old_class)
     kept = merged(said.attributes, command.attributes)
     priority = command.priority
@@ -169,7 +169,7 @@ def requeue(cell: CellState, command: RequeueContact) -> Outcome:
     if asks_anew:
         requirements = command.requirements or requirements
         _check_asked(cell, requirements, command.relaxation)
-        said = said._replace(requirements=requirements, relaxation=command.relaxation)
+        said = said._replace(requirements=requirements, relaxation=command.relaxation, own=None)
         taken = 0
     said = said._replace(attributes=merged(said.attributes, command.attributes))
     request = cell.store.request

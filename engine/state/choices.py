@@ -7,6 +7,7 @@ from typing import Final
 
 from engine.choices import (
     DIVERTING,
+    NOT_STEERED,
     Choice,
     Diversion,
     DiversionOutcome,
@@ -183,7 +184,7 @@ def decoded(kept: EncodedSteered) -> Steered:
     choice, diversion, hops, continues, returns, *more = kept
     policies: tuple[str, ...] = tuple(more[0]) if more else ()
     from_cell = "".join(map(str, more[1:]))
-    return Steered(
+    steered = Steered(
         _choice(choice),
         _diversion(diversion),
         hops,
@@ -192,6 +193,7 @@ def decoded(kept: EncodedSteered) -> Steered:
         policies,
         from_cell,
     )
+    return NOT_STEERED if steered == NOT_STEERED else steered
 
 
 def _choice(kept: list[object] | None) -> OpenChoice | None:

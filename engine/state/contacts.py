@@ -77,12 +77,29 @@ class ContactView:
 
 
 class Said(NamedTuple):
-    """What a gateway said about a contact, and what policies made of it."""
+    """
+    What a gateway said about a contact, and what policies made of it.
+
+    Attributes
+    ----------
+    requirements
+        What it asks of agents.
+    attributes
+        Values by name.
+    relaxation
+        What it asks after waiting for so long.
+    steered
+        What policies made of it.
+    own
+        Of the requirements those that its gateway asked for, where a routing policy asks for
+        more; None where all are the gateway's.
+    """
 
     requirements: Requirements
     attributes: Mapping[str, str]
     relaxation: Relaxation = ()
     steered: Steered = NOT_STEERED
+    own: Requirements | None = None
 
 
 class ContactRows:
@@ -224,14 +241,19 @@ _Asked = tuple[list[tuple[str, int]], list[tuple[str, float]], *tuple[list[str],
 def _payload_of(said: Said) -> bytes:
     asked = _encoded(said.requirements)
     is_steered = said.steered is not NOT_STEERED
-    if not (said.relaxation or is_steered):
+    if not (said.relaxation or is_steered or said.own is not None):
         return kept_json((asked, dict(said.attributes)))
     steps = [
         (step.after_ms, _encoded(step.requirements), step.priority) for step in said.relaxation
     ]
-    if not is_steered:
-        return kept_json((asked, dict(said.attributes), steps))
-    return kept_json((asked, dict(said.attributes), steps, choices.encoded(said.steered)))
+    kept = (asked, dict(said.attributes), steps)
+    if not is_steered and said.own is None:
+        return kept_json(kept)
+    steered = choices.encoded(said.steered)
+    if said.own is None:
+        return kept_json((*kept, steered))
+    # The release before reads what is there of it, without this part.
+    return kept_json((*kept, steered, _encoded(said.own)))
 
 
 @lru_cache(_REQUIREMENTS_REMEMBERED)
@@ -253,6 +275,7 @@ def said_in(payload: bytes) -> Said:
         attributes,
         tuple(RelaxationStep(after_ms, _decoded(item), rank) for after_ms, item, rank in steps),
         choices.decoded(more[1]) if len(more) > 1 else NOT_STEERED,
+        _decoded(more[2]) if len(more) > 2 else None,
     )
 
 

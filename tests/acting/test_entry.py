@@ -3,6 +3,7 @@
 import pytest
 
 from engine.commands import (
+    Recover,
     Requirements,
     SkillPreference,
     SkillRequirement,
@@ -10,6 +11,7 @@ from engine.commands import (
     UpsertAgent,
 )
 from engine.definitions import AgentSkill
+from engine.engine import Engine
 from engine.policies import PolicyStage
 from engine.policy.in_force import RoutingInForce
 from engine.refusals import CommandRefused, Refusal
@@ -117,3 +119,81 @@ def test_rules_go_by_the_clock_of_the_queue_they_fall_back_to(played: DeskPlayed
     at_night = (played.now_ms // 86_400_000) * 86_400_000 + 20 * 3_600_000
     played.now_ms = max(played.now_ms, at_night)
     assert played.route("c", "", attributes={"product": "card"}).queue_id == "general"
+
+
+TWO_TONGUES = (
+    ROUTING.replace("        - {percent: 20, to: {queue: cards-new}}\n", "")
+    .replace(
+        "80, to: {queue: cards}", "100, to: {queue: cards, requirements: {skills: {english: 2}}}"
+    )
+    .replace(" && time.hour < 18", "")
+)
+
+
+def test_a_contact_that_goes_back_and_forth_asks_for_what_its_present_rule_does() -> None:
+    played = DeskPlayed(QUEUES)
+    skills = tuple(AgentSkill(name, 5) for name in ("french", "english", "german"))
+    played.do(UpsertAgent("ana", queue_ids=QUEUES, skills=skills))
+    played.use_routing(TWO_TONGUES + "  reclassify: true\n")
+    own = SkillRequirement("german", 1)
+    played.route("c", "", requirements=Requirements((own,)), attributes={"product": "card"})
+    for _ in range(2):
+        assert set(played.contact("c").requirements.skills) == {own, SkillRequirement("english", 2)}
+        played.engine = Engine()
+        played.engine.load(list(played.rows.values()))
+        played.do(Recover())
+        played.use_routing(TWO_TONGUES + "  reclassify: true\n")
+        played.do(UpdateContact("c", attributes={"tier": "vip"}))
+        assert set(played.contact("c").requirements.skills) == {own, SkillRequirement("french", 3)}
+        played.do(UpdateContact("c", attributes={"tier": "", "product": "card"}))
+    played.do(UpdateContact("c", attributes={"tier": "", "product": ""}))
+    assert played.queue_of("c") == "general"
+    assert played.contact("c").requirements == Requirements((own,))
+
+
+def test_what_its_gateway_asks_for_anew_is_what_it_asks(played: DeskPlayed) -> None:
+    played.use_routing(ROUTING + "  reclassify: true\n")
+    played.route("c", "", attributes={"tier": "vip"})
+    french = Requirements((SkillRequirement("french", 1),))
+    played.do(UpdateContact("c", requirements=french))
+    played.do(UpdateContact("c", attributes={"tier": "gone"}))
+    assert played.queue_of("c") == "general"
+    assert played.contact("c").requirements == french
+
+
+def test_more_than_can_be_asked_is_refused_by_name(played: DeskPlayed) -> None:
+    """What must be met is never left out, nor written past the eight there is room for."""
+    known = tuple(AgentSkill(f"s{number}", 5) for number in range(8))
+    played.do(UpsertAgent("bob", queue_ids=QUEUES, skills=known))
+    eight = Requirements(tuple(SkillRequirement(f"s{number}", 1) for number in range(8)))
+    with pytest.raises(CommandRefused) as refused:
+        played.route("c", "", attributes={"tier": "vip"}, requirements=eight)
+    assert refused.value.reason is Refusal.INVALID_FIELD
+    assert "requirements.skills" in str(refused.value)
+    assert "at most 8 items together with those of policy entry version 1" in str(refused.value)
+    assert played.route("c", "", requirements=eight).queue_id == "general"
+
+
+def test_of_what_is_preferred_there_is_as_much_as_there_is_room_for(played: DeskPlayed) -> None:
+    names = ", ".join(f"a{number}" for number in range(8))
+    text = ROUTING.replace("contact.returns >= params.old", "contact.returns >= 0").replace(
+        "preferred_agent_attribute:", f"preferred_agents: [{names}], preferred_agent_attribute:"
+    )
+    played.use_routing(text)
+    played.route("c", "", attributes={"last_agent": "ana"})
+    preferred = played.contact("c").requirements.preferred_agent_ids
+    assert preferred == ("ana", *(f"a{number}" for number in range(7)))
+    played.route("long", "", attributes={"last_agent": "x" * 500})
+    preferred = played.contact("long").requirements.preferred_agent_ids
+    assert preferred == tuple(f"a{number}" for number in range(8))
+
+
+def test_an_update_is_done_where_the_policy_asks_for_what_cannot_be_asked(
+    played: DeskPlayed,
+) -> None:
+    played.use_routing(ROUTING.replace("french: 3", "klingon: 3") + "  reclassify: true\n")
+    played.route("c", "")
+    played.do(UpdateContact("c", attributes={"tier": "vip"}, priority=7))
+    found = played.contact("c")
+    assert (found.attributes, found.priority) == ({"tier": "vip"}, 7)
+    assert played.queue_of("c") == "general"
