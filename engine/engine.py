@@ -189,9 +189,12 @@ class Engine:
         is_due = scalar[NEXT_DUE_MS] <= now_ms or self.cell.choices.next_ms <= now_ms
         if is_due and not isinstance(command, Recover):
             self._handle_due(now_ms)
+        began = scalar[EFFECT_COUNT]
         if self.desk.due_ms <= now_ms:
             self.desk.look()
-        began = scalar[EFFECT_COUNT]
+            # Before the command, which may answer for a contact that an agent has just taken.
+            close_left(self.cell, began)
+            began = scalar[EFFECT_COUNT]
         try:
             return self._run(command)
         finally:

@@ -10,11 +10,20 @@ from engine.choices import (
     ReportDiversionOutcome,
     ReturnContact,
 )
-from engine.commands import AcceptOffer, Expire
-from engine.lifecycle import Channel, ContactState
+from engine.commands import (
+    AcceptOffer,
+    Expire,
+    Requirements,
+    SetPresence,
+    SkillRequirement,
+    UpsertAgent,
+)
+from engine.definitions import AgentSkill
+from engine.effects import EffectKind
+from engine.lifecycle import Channel, ContactState, Presence
 from engine.policies import PolicyStage
 from engine.refusals import CommandRefused, Refusal
-from engine.steering import Counted, Order, Steer, Subject
+from engine.steering import ActivationCause, Counted, Order, Shift, Steer, Subject
 from tests.acting.desk_played import DeskPlayed
 from tests.deciding.deciding_played import a_policy
 
@@ -133,3 +142,59 @@ def test_shadow_would_have_offered(played: DeskPlayed) -> None:
     played.route("plain")
     assert played.contact("plain").choice is None
     assert played.counts(2)[Counted.OFFERED] == 1
+
+
+def french_floor(*texts: str) -> DeskPlayed:
+    """A contact that asks for more French than bob has, who takes what he is given."""
+    played = DeskPlayed()
+    for name, level in (("ana", 5), ("bob", 1)):
+        played.do(
+            UpsertAgent(
+                name, queue_ids=("a",), skills=(AgentSkill("french", level),), auto_accept=True
+            )
+        )
+    played.do(SetPresence("bob", Presence.AVAILABLE))
+    played.use(*texts)
+    french = Requirements((SkillRequirement("french", 3),))
+    played.route("c", requirements=french)
+    return played
+
+
+LOWERING = a_policy(
+    name="lower", actions="[{lower_requirement: {skill: french, proficiency_min: 0}}]"
+)
+
+
+@pytest.mark.parametrize("option", [CALLBACK, CHAT])
+def test_contact_that_another_policy_had_assigned_has_no_choice(option: int) -> None:
+    """Its customer's answer comes too late, and takes it from nobody."""
+    played = french_floor(offering(), LOWERING)
+    played.on(A)
+    assert played.contact("c").choice is not None
+    lower = Subject("lower", 1, "a")
+    shift = Shift(lower, PolicyStage.ACTIVE, is_on=True, cause=ActivationCause.ENTER)
+    played.do(Steer((shift,), (Order(A, 1.0), Order(lower, 1.0))))
+    with pytest.raises(CommandRefused) as refused:
+        # Contacts are looked at with the next command, which is this one.
+        played.do(AcceptChoice("c", option))
+    assert refused.value.reason is Refusal.NO_OPEN_CHOICE
+    found = played.contact("c")
+    assert (found.state, found.choice) == (ContactState.ASSIGNED, None)
+    played.do(Expire())
+    kinds = [item.kind for item in played.told]
+    assert EffectKind.CHOICE_LAPSED in kinds
+    assert EffectKind.CHOICE_ACCEPTED not in kinds
+
+
+def test_contact_that_a_policy_had_assigned_is_moved_by_none() -> None:
+    moving = a_policy(name="move", actions="[{overflow: {queue: b}}]", kind="OverflowPolicy")
+    played = french_floor(LOWERING, moving)
+    lower, move = Subject("lower", 1, "a"), Subject("move", 1, "a")
+    shifts = tuple(
+        Shift(item, PolicyStage.ACTIVE, is_on=True, cause=ActivationCause.ENTER)
+        for item in (lower, move)
+    )
+    played.do(Steer(shifts, (Order(lower, 1.0), Order(move, 1.0))))
+    played.look()
+    assert played.queue_of("c") == "a"
+    assert played.contact("c").state is ContactState.ASSIGNED
