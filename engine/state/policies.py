@@ -115,15 +115,18 @@ class PolicyRows:
 
     def is_stopped(self, policy: str, queue_id: str, now_ms: int) -> bool:
         """Whether somebody said that a policy does nothing for a queue now."""
-        for key in ((policy, queue_id), (policy, ""), ("", queue_id), ("", "")):
-            said = self._overrides.get(key)
-            if said is None or 0 < said.until_ms <= now_ms:
-                continue
-            if said.what is PolicySwitch.KILL:
-                return True
-            if said.what is PolicySwitch.OFF and policy == key[0]:
-                return True
-        return False
+        keys = (policy, queue_id), (policy, ""), ("", queue_id), ("", "")
+        words = [self._word_of(key, now_ms) for key in keys]
+        # What is said of one queue goes before what is said of all; a kill switch before both.
+        of_queue, of_policy = words[:2]
+        is_off = (of_queue or of_policy) is PolicySwitch.OFF
+        return is_off or PolicySwitch.KILL in words
+
+    def _word_of(self, key: tuple[str, str], now_ms: int) -> PolicySwitch:
+        """What was said of a policy and queue and still counts."""
+        said = self._overrides.get(key)
+        counts = said is not None and not 0 < said.until_ms <= now_ms
+        return said.what if said is not None and counts else PolicySwitch.NONE
 
     def switches(self) -> dict[str, list[list[str | int]]]:
         """The same as `engine.policy.guards.Switches.load` takes it."""

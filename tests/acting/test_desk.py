@@ -311,6 +311,28 @@ def test_what_is_said_stops_a_policy_at_once(
     assert played.route("later").queue_id == ("a" if is_killed else "b")
 
 
+@pytest.mark.parametrize(
+    ("of_all", "of_queue", "stops"),
+    [
+        (PolicySwitch.OFF, PolicySwitch.ON, False),
+        (PolicySwitch.OFF, PolicySwitch.FREEZE, False),
+        (PolicySwitch.ON, PolicySwitch.OFF, True),
+        (PolicySwitch.KILL, PolicySwitch.ON, True),
+    ],
+)
+def test_what_is_said_of_a_queue_goes_before_what_is_said_of_all(
+    of_all: PolicySwitch, of_queue: PolicySwitch, stops: bool, played: DeskPlayed
+) -> None:
+    """As for the triggers, which would have it on while nothing is done."""
+    played.do(PublishPolicy("surge", kind=PolicyKind.OVERFLOW_POLICY, text="of no meaning here"))
+    until_ms = played.now_ms + 60_000
+    all_until_ms = 0 if of_all is PolicySwitch.KILL else until_ms
+    played.do(OverridePolicy(of_all, "surge", "", all_until_ms))
+    played.do(OverridePolicy(of_queue, "surge", "a", until_ms))
+    played.on(A)
+    assert played.route("next").queue_id == ("a" if stops else "b")
+
+
 def test_beginning_and_end_are_told_and_whom_the_policy_names_is_notified() -> None:
     played = DeskPlayed()
     notify = (
