@@ -66,8 +66,10 @@ class PolicyFollower:
         self._following = asyncio.Lock()
         self._has_resumed = False
         self._targets: Collection[Target] = ()
-        # What has not reached the engine yet, and whether anything was on when it last did.
+        # What has not reached the engine yet, whether some of it is on its way there, and whether
+        # anything was on when it last did.
         self._shifts: list[Shift] = []
+        self._is_bringing = False
         self._was_on = False
 
     async def run(self) -> None:
@@ -103,18 +105,22 @@ class PolicyFollower:
         return self._metrics.timed()
 
     def steer(self, steer: Steer) -> None:
-        """Bring a second's decisions to the engine; in the loop's thread."""
-        self._shifts = [*self._shifts, *steer.shifts][-_WAITING_MAX:]
+        """
+        Bring a second's decisions to the engine; in the loop's thread. While those of a second
+        before are on their way, they wait for the next.
+        """
+        self._wait([*self._shifts, *steer.shifts])
         is_quiet = not (self._shifts or steer.orders or self._was_on)
-        if is_quiet and not self._cell.engine.desk.has_more_to_close:
+        if self._is_bringing or (is_quiet and not self._cell.engine.desk.has_more_to_close):
             return
-        brought = len(self._shifts)
         command = Steer(tuple(self._shifts), steer.orders)
+        self._shifts, self._is_bringing = [], True
 
         def answer(reply: bytes | CallRefused) -> None:
+            self._is_bringing = False
             if isinstance(reply, CallRefused):
+                self._wait([*command.shifts, *self._shifts])
                 return
-            self._shifts = self._shifts[brought:]
             self._was_on = bool(steer.orders)
             for shift in command.shifts:
                 self._tell(shift)
@@ -126,9 +132,12 @@ class PolicyFollower:
         method = Method("Policies", "Steer", Empty, run)
         try:
             self._cell.submit(Call(method, Empty(), answer, lambda: True))
-        except CallRefused:
+        except CallRefused as refused:
             # The cell is not open just now: with the next second's.
-            return
+            answer(refused)
+
+    def _wait(self, shifts: list[Shift]) -> None:
+        self._shifts = shifts[-_WAITING_MAX:]
 
     async def _compile(self, engine: Engine) -> None:
         texts = engine.cell.policies.in_force()

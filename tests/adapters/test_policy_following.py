@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
 from adapters.dispatch_loop import DispatchLoop
-from adapters.errors import CallRefused
+from adapters.errors import CallRefused, unavailable
 from adapters.memory_log import MemoryLog, MemoryStore
 from adapters.methods import Method
 from adapters.policies.following import PolicyFollower
@@ -17,16 +17,18 @@ from adapters.policies.metrics import PolicyFamilies
 from adapters.sensing.metrics import SensingFamilies
 from adapters.sensing.thread import SensingThread
 from adapters.turn import Call
-from engine.commands import Command
+from engine.commands import Command, UpsertQueue
 from engine.engine import Engine
-from engine.policies import OverridePolicy, PolicyKind, PolicySwitch, PublishPolicy
+from engine.policies import OverridePolicy, PolicyKind, PolicyStage, PolicySwitch, PublishPolicy
 from engine.sensing.sensing import SensingSettings
+from engine.steering import ActivationCause, Shift, Steer, Subject
 from headgate.v1.queue_pb2 import Queue
 from headgate.v1.queue_service_pb2 import UpsertQueueRequest
 from tests.adapters.started_cell import contact_in, routing, send, started
 from tests.deciding.deciding_played import a_policy
 from tests.policy.written import ROUTING
 
+SUBJECTS = tuple(Subject(name, 1, "q") for name in "abd")
 NO_DWELL = "guards: {dwell_on: 0s, dwell_off: 0s, share_max: 1.0, target: null}"
 TEXT = a_policy("queue.waiting >= 1", more=NO_DWELL).replace("[a]}", "[q]}", 1)
 
@@ -175,3 +177,41 @@ async def test_a_text_that_cannot_be_read_does_nothing_and_is_told(followed: Fol
     assert followed.metric("headgate_policies_unusable") == 1
     await send(followed.cell, routing("c1"))
     assert (await contact_in(followed.cell, "c1")).queue_id == "q"
+
+
+def test_decisions_wait_until_those_of_the_second_before_have_been_brought() -> None:
+    """However long that takes, and whether it is refused: each is brought once, in order."""
+    cell = SlowCell()
+    follower = PolicyFollower(cell, PolicyFamilies(CollectorRegistry()).of("default"))  # type: ignore[arg-type]
+    for subject in SUBJECTS:
+        shift = Shift(subject, PolicyStage.ACTIVE, is_on=True, cause=ActivationCause.ENTER)
+        follower.steer(Steer((shift,), ()))
+    assert len(cell.calls) == 1
+    cell.calls.pop().answer(unavailable("the inbox was full"))
+    follower.steer(Steer((), ()))
+    assert cell.brought() == list(SUBJECTS)
+    follower.steer(Steer((), ()))
+    assert not cell.calls
+
+
+class SlowCell:
+    """A cell that has not run what it took."""
+
+    def __init__(self) -> None:
+        self.cell = "default"
+        self.calls: list[Call] = []
+        self.engine = Engine()
+
+    def submit(self, call: Call) -> None:
+        """Take a call."""
+        self.calls.append(call)
+
+    def brought(self) -> list[Subject]:
+        """Run the one call that waits; returns whose activations it began."""
+        engine = Engine()
+        engine.apply(UpsertQueue("q"), 1)
+        (call,) = self.calls
+        call.method.run(engine, Empty(), 2)
+        self.calls.clear()
+        call.answer(b"")
+        return [item.subject for item in engine.cell.activations.open()]
