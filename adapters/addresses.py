@@ -16,7 +16,7 @@ def split_address(address: str) -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
     is_bracketed = host.startswith("[") and host.endswith("]")
     bare = host[1:-1] if is_bracketed else host
-    is_port = port.isascii() and port.isdigit() and int(port) < 65_536
+    is_port = port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65_536
     if not (colon and bare and is_port) or (":" in bare) != is_bracketed:
         message = f"{address!r} is not HOST:PORT"
         raise ValueError(message)

@@ -44,7 +44,7 @@ from engine.policies import (
 )
 from engine.refusals import CommandRefused, Refusal, violation
 from engine.state.policies import KeptPolicy
-from engine.steering import ApproveActivation
+from engine.steering import ApproveActivation, activation_number
 from headgate.v1 import policy_service_pb2 as pb
 
 _DRAFT: Final = "draft"
@@ -263,13 +263,14 @@ def list_overrides(engine: Engine, request: pb.ListOverridesRequest, now_ms: int
 def list_activations(engine: Engine, request: pb.ListActivationsRequest, now_ms: int) -> Message:
     """List activations, the latest first."""
     del now_ms
+    before = _number_before(request.page_token)
     found = [
         item
         for item in engine.cell.activations.all()
         if request.policy in ("", item.subject.policy)
         and request.queue_id in ("", item.subject.queue_id)
         and not (request.lasting and item.ended_ms)
-        and item.number < _number_before(request.page_token)
+        and item.number < before
     ]
     page = fitting(activation_message(item) for item in found[: page_bounds(request.page_size)])
     token = found[len(page) - 1].name if len(page) < len(found) else ""
@@ -277,10 +278,11 @@ def list_activations(engine: Engine, request: pb.ListActivationsRequest, now_ms:
 
 
 def _number_before(token: str) -> int:
-    number = token.removeprefix("a")
-    if token and not number.isdecimal():
+    if not token:
+        return 1 << 62
+    if (number := activation_number(token)) is None:
         raise invalid(violation("page_token", token, "a token of the page before"))
-    return int(number) if token else 1 << 62
+    return number
 
 
 async def _prepare_approve(
@@ -292,9 +294,8 @@ async def _prepare_approve(
 
 def approve(engine: Engine, request: pb.ApproveActivationRequest, now_ms: int) -> Message:
     """Have an activation act, or not."""
-    number = request.activation_id.removeprefix("a")
     command = ApproveActivation(
-        int(number) if number.isdecimal() and len(number) < 16 else 0,
+        activation_number(request.activation_id) or 0,
         is_approved=not request.refuse,
         author=request.author,
         reason=request.reason,

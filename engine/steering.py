@@ -15,6 +15,7 @@ from engine.policies import PolicyStage
 ACTIVATIONS_KEPT: Final = 1_000
 # How long after its end an activation's queue is looked at.
 AFTER_MS: Final = 900_000
+_DIGITS_MAX: Final = 16
 
 
 class ActivationCause(IntEnum):
@@ -171,3 +172,10 @@ class Counted(IntEnum):
 def activation_name(number: int) -> str:
     """How an activation is named on the wire."""
     return f"a{number}"
+
+
+def activation_number(name: str) -> int | None:
+    """Number of an activation by its name on the wire; None where it can be none."""
+    number = name.removeprefix("a")
+    is_number = number.isascii() and number.isdecimal() and len(number) < _DIGITS_MAX
+    return int(number) if is_number else None

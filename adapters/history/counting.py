@@ -19,6 +19,8 @@ from adapters.history.table import Row
 
 UNKNOWN: Final = -1
 _CONTACTS_MAX: Final = 1_000_000
+# Longer ones are no number that Python would read.
+_DIGITS_MAX: Final = 1_000
 _ID_BYTES_MAX: Final = 128
 
 
@@ -104,7 +106,8 @@ def _number(text: str) -> int:
     if not text:
         return UNKNOWN
     whole = text.removesuffix(".0")
-    if not (whole.isascii() and whole.isdigit() and int(whole) <= _CONTACTS_MAX):
+    is_number = whole.isascii() and whole.isdigit() and len(whole) < _DIGITS_MAX
+    if not is_number or int(whole) > _CONTACTS_MAX:
         raise ValueError(f"{text!r} is no count: expected 0 to {_CONTACTS_MAX:,}, whole")
     return int(whole)
 

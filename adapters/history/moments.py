@@ -17,6 +17,7 @@ _QUARTER_S: Final = 900
 _REMEMBERED: Final = 65_536
 # A number of so many digits is seconds since the epoch; years have fewer.
 _DIGITS_MIN: Final = 9
+_DIGITS_MAX: Final = 19
 
 
 class Moment(NamedTuple):
@@ -48,7 +49,7 @@ def moment_of(text: str, zone: ZoneInfo | None) -> Moment:
         It is no time, no zone says which clock it is of, or the clock never showed it; in words for
         people.
     """
-    if text.isascii() and text.isdigit() and len(text) >= _DIGITS_MIN:
+    if text.isascii() and text.isdigit() and _DIGITS_MIN <= len(text) < _DIGITS_MAX:
         return Moment(int(text), 0, int(text) % 86_400)
     try:
         told = datetime.fromisoformat(text)

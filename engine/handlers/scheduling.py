@@ -64,10 +64,11 @@ def schedule_contact(cell: CellState, command: ScheduleContact) -> Outcome:
     queue_row = int(classes.queue[old_class])
     if command.queue_id:
         queue_row = cell.queue_row(command.queue_id)
-    _require_open_then(cell, queue_row, command.schedule)
     said = cell.contacts.said(row)
     attributes = merged(said.attributes, command.attributes)
+    # First: hours know nothing of times that are further ahead than anything may be put off.
     request_schedule(cell, command.schedule)
+    _require_open_then(cell, queue_row, command.schedule)
     request = cell.store.request
     request[IN_CLASS] = cell.classes.row_of(
         queue_row,

@@ -17,6 +17,8 @@ _DURATION_SCHEMA: Final[JsonSchemaValue] = {
     "examples": ["30s", "1.5h", "1h30m"],
 }
 NAME_PATTERN: Final = r"^[a-z][a-z0-9_]*$"
+# A hundred years: sums with times stay far within 64 bits.
+_DURATION_MS_MAX: Final = 36_525 * DAY_MS
 
 
 def _milliseconds(value: object) -> object:
@@ -25,7 +27,10 @@ def _milliseconds(value: object) -> object:
         message = "a duration such as 90s, 1.5h or 1h30m"
         raise ValueError(message)
     total_ms = parse_duration(value)
-    if not isinstance(total_ms, float) or total_ms != int(total_ms):
+    if not isinstance(total_ms, float) or not total_ms <= _DURATION_MS_MAX:
+        message = f"a duration of at most {_DURATION_MS_MAX // DAY_MS:,} days"
+        raise ValueError(message)
+    if total_ms != int(total_ms):
         message = "a duration in whole milliseconds"
         raise ValueError(message)
     return int(total_ms)

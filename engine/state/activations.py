@@ -22,6 +22,7 @@ from engine.steering import (
     Shift,
     Subject,
     activation_name,
+    activation_number,
 )
 
 _RECORD: Final = struct.Struct("<q")
@@ -176,9 +177,9 @@ class ActivationRows:
 
     def count_named(self, name: str, what: Counted) -> None:
         """The same by the id on the wire; one that is not an id counts for nothing."""
-        number = name.removeprefix("a")
-        if number.isdecimal():
-            self.count(int(number), what)
+        number = activation_number(name)
+        if number is not None:
+            self.count(number, what)
 
     def mark_all(self) -> None:
         """Have the next group write every activation."""

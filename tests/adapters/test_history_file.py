@@ -178,6 +178,8 @@ BAD_ROWS = {
     "2026-03-02 07:00,4.5": "line 2: '4.5' is no count",
     "2026-03-02 07:00,nan": "line 2: 'nan' is no count",
     "2026-03-02 07:00,1000001": "line 2: '1000001' is no count",
+    f"2026-03-02 07:00,{'9' * 5_000}": "is no count: expected 0 to 1,000,000, whole",
+    f"{'9' * 5_000},4": "is no time: expected",
     "2026-03-02 07:02,4": "line 2: '2026-03-02 07:02' is not on a multiple of 5 minutes",
     "2026-03-02 07:00": "line 2: expected 2 columns as in the first line, got 1",
     "2026-03-02 07:00,4\n2026-03-02 07:00,5": "line 3: the same interval stands in line 2",

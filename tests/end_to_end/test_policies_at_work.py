@@ -149,6 +149,11 @@ async def test_advice_waits_for_approval_and_is_explained(
         ),
         ("ApproveActivation", pb.ApproveActivationRequest(activation_id="x"), "UNKNOWN_ACTIVATION"),
         ("ListActivations", pb.ListActivationsRequest(page_token="x"), "INVALID_FIELD"),
+        (
+            "ListActivations",
+            pb.ListActivationsRequest(page_token="a" + "9" * 5_000),
+            "INVALID_FIELD",
+        ),
         ("ListActivations", pb.ListActivationsRequest(page_size=-1), "INVALID_FIELD"),
     ],
 )

@@ -5,9 +5,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from engine.commands import Route, Schedule, ScheduleContact, UpsertQueue
 from engine.definitions import Hours, HoursException, OpeningPeriod
-from engine.lifecycle import Day, RejectionReason
+from engine.engine import Engine
+from engine.lifecycle import Channel, Day, RejectionReason
 from engine.limits import NEVER_MS
+from engine.refusals import CommandRefused, Refusal
 from engine.routing.hours import closed_for, next_change_ms, next_opening_or_closing_ms
 from tests.engine.reference_hours import MINUTE_MS, change_after, closed_in
 
@@ -147,3 +150,17 @@ def test_hours_that_never_change_say_so() -> None:
     assert next_change_ms(far, at("2026-11-22T10:00")) == at("2030-05-01T00:00")
     assert next_change_ms(far, at("2030-05-01T10:00")) == at("2030-05-02T00:00")
     assert next_change_ms(far, at("2030-05-02T00:00")) == NEVER_MS
+
+
+@pytest.mark.parametrize("due_at_ms", [1_790_003_600_000_000, 1 << 61])
+def test_a_time_in_the_wrong_unit_is_refused_by_a_queue_with_hours(due_at_ms: int) -> None:
+    """No calendar reaches as far."""
+    engine = Engine()
+    engine.apply(UpsertQueue("q", hours=daily("Europe/Lisbon", "09:00-17:00")), 1_790_000_000_000)
+    engine.apply(UpsertQueue("always"), 1_790_000_000_000)
+    engine.apply(Route("c", "always", Channel.VOICE), 1_790_000_000_000)
+    later = ScheduleContact("c", Schedule(due_at_ms), queue_id="q")
+    with pytest.raises(CommandRefused) as refused:
+        engine.apply(later, 1_790_000_001_000)
+    assert refused.value.reason is Refusal.INVALID_FIELD
+    assert "31 days from now" in str(refused.value)

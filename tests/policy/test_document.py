@@ -83,6 +83,10 @@ def test_several_policies_in_one_file() -> None:
         ("longest:", "longest wait:", None),
         ("value: 3m", "value: 0.5ms", "11:15: spec.params.longest.value: expected a duration in "
          "whole milliseconds, got '0.5ms'"),
+        ("value: 3m", "value: 36526d", "11:15: spec.params.longest.value: expected a duration of "
+         "at most 36,525 days, got '36526d'"),
+        ("value: 3m", f"value: {'9' * 400}d", None),
+        ("for: 30s", f"for: {'9' * 400}d", None),
         (">= params.on", ">= params.onn", "13:29: spec.enter.when: unknown name params.onn; did "
          "you mean params.on?"),
         ('    when: breach_risk_5m <= params.off && queue.estimated_wait < duration("1m")\n', "",
