@@ -57,7 +57,7 @@ class RedisClaim:
     tier
         What is promised; the server is checked for it once.
     terms
-        How long to wait, and for how many replicas.
+        How long the lease lasts, and for how many replicas to wait.
     """
 
     def __init__(self, primary: RedisPrimary, keys: Keys, tier: Tier, terms: Terms) -> None:
@@ -67,12 +67,14 @@ class RedisClaim:
         self._terms = terms
         self._is_checked = False
 
-    async def make(self, commits: RedisCommits, foresight: Foresight) -> tuple[int, bytes, int]:
+    async def make(
+        self, commits: RedisCommits, foresight: Foresight, within_s: float
+    ) -> tuple[int, bytes, int]:
         """
-        Acquire once the server is there and the lease is free, within the time for that; an owner
+        Acquire once the server is there and the lease is free, within so many seconds; an owner
         that falls silent has its cell read ahead.
         """
-        give_up_at_s = boot_s() + self._terms.lease_wait_s
+        give_up_at_s = boot_s() + within_s
         tell_at_s = boot_s()
         while True:
             try:

@@ -115,17 +115,24 @@ class RedisLog:
         self._reader: RedisConnection | None = None
         self._reading = asyncio.Lock()
         self._acquired_token = b""
+        self._has_had_it = False
         self._reply_groups: deque[ReplyGroup] = deque()
         self._replies_count = 0
 
     async def acquire(self, owner: str) -> Ownership:
-        """Check the server, wait for another owner's lease to lapse, and begin a new epoch."""
-        commits = self._commits
+        """
+        Check the server, wait for another owner's lease to lapse, and begin a new epoch.
+
+        Who has had the cell waits no longer than a lease lasts: one that runs on is renewed, by an
+        owner who has taken the cell over.
+        """
+        commits, terms = self._commits, self._terms
+        within_s = terms.lease_ms / 1_000 if self._has_had_it else terms.lease_wait_s
         commits.epoch = b""
         await self._close()
         commits.owner = owner.encode()
         try:
-            epoch, token, sequence = await self._claim.make(commits, self._foresight)
+            epoch, token, sequence = await self._claim.make(commits, self._foresight, within_s)
             commits.epoch = b"%d" % epoch
             sequence = await commits.resume(token, sequence)
             end_token = self._acquired_token = commits.end_token or token
@@ -133,6 +140,7 @@ class RedisLog:
             commits.epoch = b""
             await self._close()
             raise
+        self._has_had_it = True
         self._room.watch()
         return Ownership(epoch, bytes.fromhex(end_token.decode()), sequence)
 
@@ -216,6 +224,7 @@ class RedisLog:
     async def release(self) -> None:
         """Let the next owner in at once, if the cell is still ours, and close."""
         commits = self._commits
+        self._has_had_it = False
         if commits.epoch:
             command = evaluated(RELEASE, self._keys[:2], [commits.epoch])
             commits.epoch = b""

@@ -307,3 +307,23 @@ async def test_rows_behind_another_token_are_not_taken_for_ours(
         monkeypatch.setattr(reading, "read_rows", read_while_written)
     with pytest.raises(TokenConflict, match="written or rolled back while its rows were read"):
         await log.load()
+
+
+async def test_who_has_lost_a_cell_does_not_wait_for_it_like_a_standby(
+    new_cell: NewCell, server: RedisServer
+) -> None:
+    """It would for as long as the new owner lives, and serve nothing."""
+    cell = new_cell(server.url)
+    first = cell.log(lease_wait_s=1e9, lease_ms=300)
+    await first.acquire("a")
+    cell.break_lease(server)
+    second = cell.log()
+    await second.acquire("b")
+    with pytest.raises(LogHeld, match="held by b"):
+        await asyncio.wait_for(first.acquire("a"), 10)
+    await first.release()
+    standby = asyncio.create_task(first.acquire("a"))
+    await asyncio.sleep(0.5)
+    assert not standby.done()
+    await second.release()
+    assert (await asyncio.wait_for(standby, 10)).epoch > 2
