@@ -117,6 +117,11 @@ class OpenCells:
             self._sensing[name] = cell.sensing
         return loop
 
+    def has_acquired(self, name: str) -> bool:
+        """Whether a cell is ours, open or still being loaded."""
+        cell = self._open.get(name)
+        return cell is not None and cell.loop.epoch > 0
+
     async def begin(self, cell: OpenCell) -> None:
         """Have policies known and the floor sensed before the first call."""
         settings, loop = self._settings, cell.loop

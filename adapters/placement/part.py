@@ -13,6 +13,10 @@ class Keeper(Protocol):
         """Acquire a cell and have it take calls."""
         ...
 
+    def has_acquired(self, name: str) -> bool:
+        """Whether a cell is ours, open or still being loaded."""
+        ...
+
     async def close(self, name: str) -> None:
         """Take no more calls for a cell, finish those it has, and give it up."""
         ...

@@ -23,8 +23,9 @@ from typing import Final
 import structlog
 
 from adapters.clock import wall_ms
-from adapters.commit_log import CommitLogError, LogUnfit
+from adapters.commit_log import CommitLogError
 from adapters.errors import CallRefused, not_owner, unavailable
+from adapters.placement.failures import Failures, is_bug
 from adapters.placement.fleet import Fleet, Heartbeat, Held
 from adapters.placement.metrics import PlacementMetrics
 from adapters.placement.part import Keeper, Part
@@ -32,7 +33,6 @@ from adapters.placement.ranking import ranked
 from adapters.placement.registry import EngineRegistry, RegistryFailed, Replaced
 from adapters.placement.steps import Doing, Outlook, Step, next_step
 from adapters.process_metrics import version
-from engine.refusals import BadConfiguration
 from engine.state.rows import SCHEMA_VERSION
 from headgate.v1.error_pb2 import NotOwner
 
@@ -43,14 +43,9 @@ _QUICK_S: Final = 0.05
 _QUICK_FOR_S: Final = 3.0
 # Heartbeats for which whoever comes first in the ranking may take an ownerless cell alone.
 _STAGGER_BEATS: Final = 1.5
-# After which a cell that could not be opened is tried again.
-_REFUSES_FOR_S: Final = 60.0
-# The same where nothing was taken from anybody, and where servers fail over it passes by itself.
-_UNFIT_FOR_S: Final = 2.0
 _RETRY_MS: Final = 100
 # So that who is about to be late is so.
 _AFTER_MS: Final = 5
-_REFUSALS: Final = (CommitLogError, BadConfiguration, OSError)
 
 
 class Placement:
@@ -94,9 +89,7 @@ class Placement:
         self._held: dict[str, Held] = {}
         self._doing = dict.fromkeys(part.cells, Doing.NOTHING)
         self._work: dict[str, asyncio.Task[None]] = {}
-        # When a cell that could not be opened may be tried again, and what was wrong last.
-        self._refused_until_s: dict[str, float] = {}
-        self._last_error: Exception | None = None
+        self._failures = Failures()
         self._ownerless_since_s: dict[str, float] = {}
         # To whom a cell was handed, until it tells that it has it.
         self._takers: dict[str, str] = {}
@@ -131,8 +124,8 @@ class Placement:
         give_up_at = loop.time() + within_s
         while True:
             await self._turn()
-            if self._last_error is not None:
-                raise self._last_error
+            if self._failures.last is not None:
+                raise self._failures.last
             if self._turns == 0 and loop.time() > give_up_at:
                 raise CommitLogError(f"{self._why_blind}; check the address and the server")
             if self._turns and (not self._awaited() or loop.time() > give_up_at):
@@ -250,7 +243,7 @@ class Placement:
             self._is_leaving,
             dict(self._held),
             frozenset(cell for cell, doing in self._doing.items() if doing is Doing.WAITING),
-            frozenset(self._refused_until_s),
+            frozenset(self._failures.cells(asyncio.get_running_loop().time())),
         )
         try:
             fleet = await self._registry.beat(heartbeat, self._part.expiry_ms)
@@ -293,13 +286,13 @@ class Placement:
                     self._takers.pop(cell, None)
                 known = self._epochs.get(cell, 0)
                 self._epochs[cell] = max(known, holder.cells[cell].epoch)
-        self._refused_until_s = {
-            cell: until_s for cell, until_s in self._refused_until_s.items() if until_s > now_s
-        }
         self._metrics.engines.set(len(fleet.engines))
         self._metrics.ownerless.set(len(self._ownerless_since_s))
 
     def _take_step(self, cell: str) -> None:
+        if self._doing[cell] is Doing.WAITING and self._keeper.has_acquired(cell):
+            # Whoever claims it does not know yet that it is ours.
+            return
         outlook = Outlook(self.fleet, self.fleet.late(self._part.late_below_ms))
         turns = self._ownerless_turns(cell)
         step = next_step(cell, self._part.engine, outlook, self._doing[cell], turns)
@@ -338,6 +331,7 @@ class Placement:
             self._end(f"cell {cell!r} is empty now: its Redis was emptied; restore it first")
             return
         self._takers.pop(cell, None)
+        self._failures.forget(cell)
         self._held[cell] = Held(loop.epoch, wall_ms())
         self._doing[cell] = Doing.HOLDING
         self._metrics.moved.labels("opened").inc()
@@ -351,6 +345,9 @@ class Placement:
         """Leave a cell to another engine."""
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
+        if cell in self._held:
+            # It came to be ours in the very turn of the loop in which it was given up.
+            await self._close(cell, "handed_over")
         self._doing[cell] = Doing.NOTHING
 
     async def _close(self, cell: str, how: str) -> None:
@@ -375,14 +372,11 @@ class Placement:
 
     def _refuse(self, cell: str, error: Exception) -> None:
         """Leave a cell that cannot be opened to others for a while."""
-        again_in_s = _UNFIT_FOR_S if isinstance(error, LogUnfit) else _REFUSES_FOR_S
-        self._refused_until_s[cell] = asyncio.get_running_loop().time() + again_in_s
-        self._last_error = error
+        again_in_s = self._failures.add(cell, error, asyncio.get_running_loop().time())
         self._doing[cell] = Doing.NOTHING
         self._metrics.moved.labels("refused").inc()
-        is_bug = not isinstance(error, _REFUSALS)
         told = {"cell": cell, "error": str(error), "again_in_s": again_in_s}
-        _log.error("cell_not_opened", **told, exc_info=is_bug)
+        _log.error("cell_not_opened", **told, exc_info=is_bug(error))
         self._hurry.set()
 
 

@@ -47,6 +47,12 @@ class Keeper:
     def __init__(self, cabinet: Cabinet) -> None:
         self._cabinet = cabinet
         self.cells: dict[str, Opened] = {}
+        # Cells that are ours and still being loaded.
+        self.loading: set[str] = set()
+
+    def has_acquired(self, name: str) -> bool:
+        """Whether it is ours, loaded or not."""
+        return name in self.cells or name in self.loading
 
     async def open(self, name: str, owner: str) -> Opened:
         """Wait until nobody has it."""
@@ -209,7 +215,7 @@ async def test_cell_whose_servers_are_unfit_for_now_is_opened_once_they_are_fit(
     member: NewMember, cabinet: Cabinet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A primary that has just taken over has no replicas yet: a minute would be too long."""
-    monkeypatch.setattr("adapters.placement.placement._UNFIT_FOR_S", 0.2)
+    monkeypatch.setattr("adapters.placement.failures._UNFIT_FOR_S", 0.2)
     one, two = member("one"), member("two")
     await one.settle()
     opens, unfit = two.keeper.open, 3
