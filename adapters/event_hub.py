@@ -154,17 +154,19 @@ class EventHub:
         """Watchers of everything, for a metric."""
         return len(self._all)
 
-    async def catch_up(self, log: CommitLog) -> None:
+    async def catch_up(self, log: CommitLog, end: int) -> None:
         """
         Tell watchers of groups that were committed behind the owner's back: one whose outcome
         stayed in doubt, or those of another owner meanwhile. Whom the log can no longer tell, it
-        cuts off.
+        cuts off: what comes next has gone, or the log was rolled back to a sequence number, `end`,
+        that watchers have been told more than.
         """
-        if self.sequence < await log.oldest_sequence() - 1:
+        begin = await log.oldest_sequence() - 1
+        if not begin <= self.sequence <= end:
             for watchers in (self._all, *self._of_contact.values(), *self._of_agent.values()):
                 for subscription in watchers:
                     subscription.cut_off()
-            self.sequence = await log.oldest_sequence() - 1
+            self.sequence = min(max(self.sequence, begin), end)
         while groups := await log.tail(self.sequence, GROUPS_PER_READ):
             for group in groups:
                 self.publish(group.sequence, decode_effects(group.events))

@@ -238,7 +238,7 @@ async def test_groups_of_another_owner_are_told_however_many() -> None:
     """A cell that comes back after another process had it leaves its watchers no gap."""
     hub = EventHub()
     watcher = subscribed(hub, wants_all=True)
-    await hub.catch_up(await committed(MemoryStore(), 200))
+    await hub.catch_up(await committed(MemoryStore(), 200), 200)
     assert cursors(watcher) == [f"{number}.1" for number in range(1, 201)]
     assert hub.sequence == 200
 
@@ -249,6 +249,17 @@ async def test_watchers_of_what_the_log_forgot_are_cut_off() -> None:
     watchers = [subscribed(hub, wants_all=True), subscribed(hub), subscribed(hub)]
     hub.watch_contact(watchers[1], "c1")
     hub.watch_agent(watchers[2], "ann")
-    await hub.catch_up(await committed(MemoryStore(groups_kept=3), 5))
+    await hub.catch_up(await committed(MemoryStore(groups_kept=3), 5), 5)
     assert [watcher.is_cut_off for watcher in watchers] == [True] * 3
     assert all(watcher.wake.is_set() for watcher in watchers)
+
+
+async def test_watchers_who_know_more_than_a_log_that_was_rolled_back_are_cut_off() -> None:
+    """Nobody can tell them what did not happen after all; what comes from then on is told."""
+    hub = EventHub()
+    log = await committed(MemoryStore(), 5)
+    await hub.catch_up(log, 5)
+    watcher = subscribed(hub, wants_all=True)
+    rolled_back = await committed(MemoryStore(), 3)
+    await hub.catch_up(rolled_back, 3)
+    assert (watcher.is_cut_off, hub.sequence) == (True, 3)

@@ -132,7 +132,7 @@ def _state_kept_after_failed_commit() -> AbstractContextManager[Any]:
 def _unseen_groups_not_told() -> AbstractContextManager[Any]:
     """A group that was in doubt and had been committed is in the log alone."""
 
-    async def catch_up(self: EventHub, log: Any) -> None:
+    async def catch_up(self: EventHub, log: Any, end: int) -> None:
         return None
 
     return mock.patch.object(EventHub, "catch_up", catch_up)
