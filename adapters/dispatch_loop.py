@@ -39,7 +39,7 @@ from adapters.commit_log import (
     LogHeld,
     StoredReply,
 )
-from adapters.errors import CallRefused, overloaded, unavailable
+from adapters.errors import CallRefused, failed, overloaded, unavailable
 from adapters.event_hub import EventHub
 from adapters.metrics import CellMetrics
 from adapters.recovery import Recovery
@@ -214,10 +214,11 @@ class DispatchLoop:
             self._run_calls(turn)
             group = self._engine.take_group()
         except Exception:
-            # A bug, not a caller's mistake: the engine may have stopped half-way, so its state is
-            # dropped whole.
-            self._abandon(turn, _INTERNAL_ERROR)
+            # A bug: the engine may have stopped half-way, so its state is dropped whole. Who met
+            # it is not to try again, and have the others meet it too.
             _log.exception("turn_failed", cell=self.cell, calls=len(turn.calls))
+            turn.refuse_running(failed(_INTERNAL_ERROR))
+            self._abandon(turn, _INTERNAL_ERROR)
             return
         ending = self._finish(turn, group)
         if self._log.answers_at_once or not turn.must_commit(group):
@@ -263,12 +264,7 @@ class DispatchLoop:
         """Steps 3 to 6."""
         if turn.must_commit(group) and not await self._is_committed(turn, group):
             return
-        for call, answer in zip(turn.calls, turn.answers, strict=True):
-            try:
-                call.answer(answer)
-            except Exception:
-                # What is wrong with one caller must not cost the others their answers.
-                _log.exception("answer_failed", cell=self.cell, method=call.method.name)
+        turn.answer_all(self.cell)
         if group.effects:
             self._metrics.count_effects(group.effects)
         # Also without effects, so that the hub knows how far the log reaches.
@@ -361,7 +357,7 @@ class DispatchLoop:
         while not self._is_closing:
             try:
                 await self._chain.begin(self._owner)
-                await self.hub.catch_up(self._log)
+                await self.hub.catch_up(self._log, self._chain.sequence)
                 await self._load()
             except (LogHeld, Fenced) as error:
                 _log.error("cell_lost", cell=self.cell, error=str(error))

@@ -127,6 +127,11 @@ def unavailable(what: str, retry_after_ms: int = 1_000) -> CallRefused:
     return CallRefused(code_pb2.UNAVAILABLE, "UNAVAILABLE", what, retry_after_ms=retry_after_ms)
 
 
+def failed(what: str) -> CallRefused:
+    """Refusal of a call that met a bug of ours, and would meet it again."""
+    return CallRefused(code_pb2.INTERNAL, "INTERNAL", what)
+
+
 def not_owner(owner: error_pb2.NotOwner) -> CallRefused:
     """Refusal of what another engine could do; whoever cannot follow may try here again."""
     refused = CallRefused(

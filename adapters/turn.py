@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import structlog
 from google.protobuf.message import Message
 from google.rpc import code_pb2
 
@@ -16,6 +17,8 @@ from engine.engine import Engine
 from engine.limits import ID_BYTES_MAX, Limits
 from engine.refusals import CommandRefused, Refusal, violation
 from engine.state.cell import Group
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,20 @@ class Turn:
     calls: list[Call] = field(default_factory=list)
     answers: list[bytes | CallRefused] = field(default_factory=list)
     kept: list[StoredReply] = field(default_factory=list)
+
+    def answer_all(self, cell: str) -> None:
+        """Answer every call."""
+        for call, answer in zip(self.calls, self.answers, strict=True):
+            try:
+                call.answer(answer)
+            except Exception:
+                # What is wrong with one caller must not cost the others their answers.
+                _log.exception("answer_failed", cell=cell, method=call.method.name)
+
+    def refuse_running(self, refusal: CallRefused) -> None:
+        """Answer the call that is being run, if one is; it is of this turn no more."""
+        if len(self.calls) > len(self.answers):
+            self.calls.pop().answer(refusal)
 
     def must_commit(self, group: Group) -> bool:
         """Whether anything changed; reads and refusals alone need no commit."""

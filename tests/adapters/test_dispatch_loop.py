@@ -310,7 +310,8 @@ async def test_bug_in_a_method_costs_one_turn_and_no_state() -> None:
     shared = put(cell, routing("shared"))
     cell.submit(Call(buggy, GetContactRequest(), answers.append, lambda: True))
     assert (await refusal(shared)).reason == "UNAVAILABLE"
-    assert [answer.reason for answer in answers] == ["UNAVAILABLE"]
+    # Which clients do not try again.
+    assert [answer.reason for answer in answers] == ["INTERNAL"]
     await reopened(cell)
     assert (await contact_in(cell, "kept")).state == ContactState.CONTACT_STATE_QUEUED
     with pytest.raises(CallRefused):
