@@ -27,12 +27,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
+def serve(tmp_path: Path, source: Path | None) -> Iterator[Serve]:
     """Start further servers, ready when returned; they end with the test."""
     running: list[Served] = []
 
     def serve_with(*flags: str, env: Mapping[str, str] | None = None) -> Served:
-        served = start(tmp_path, *flags, env=env, name=f"server-{len(running)}")
+        served = start(tmp_path, *flags, env=env, name=f"server-{len(running)}", source=source)
         running.append(served)
         return served.until_ready()
 
@@ -41,6 +41,12 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     finally:
         for served in running:
             served.kill()
+
+
+@pytest.fixture
+def source() -> Path | None:
+    """Where servers are started from; None for servers that are forked."""
+    return None
 
 
 @pytest.fixture

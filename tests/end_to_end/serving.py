@@ -11,9 +11,11 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.end_to_end.forking import ForkedProcess, Process
+
 ROOT = Path(__file__).resolve().parent.parent.parent
-# A start takes two seconds, and a minute more where the kernels must be compiled first.
-READY_WITHIN_S = 100.0
+# A start takes two seconds, and some minutes more where the kernels must be compiled first.
+READY_WITHIN_S = 300.0
 STOPPED_WITHIN_S = 15.0
 # Any free port, no core taken from the tests.
 PLAIN = ("--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0", "--pin", "off")
@@ -33,7 +35,7 @@ class Served:
         Port of /metrics, /healthz and /readyz.
     """
 
-    def __init__(self, process: "subprocess.Popen[bytes]", log_path: Path) -> None:
+    def __init__(self, process: Process, log_path: Path) -> None:
         self.process = process
         self.log_path = log_path
         self.address = ""
@@ -100,32 +102,38 @@ def start(
     *flags: str,
     env: Mapping[str, str] | None = None,
     name: str = "server",
-    source: Path = ROOT,
+    source: Path | None = None,
 ) -> Served:
     """
-    Start a server whose log goes into a folder, of this checkout or of another source; does not
-    wait until it is ready.
+    Start a server whose log goes into a folder; does not wait until it is ready.
+
+    It is forked from one that has been loaded, but for one with an environment of its own, or of
+    another source than this checkout: these, and those of a `source` that is named, are started
+    as anybody starts one.
     """
-    return _started(directory / f"{name}.log", ("serve", *PLAIN, *flags), env, source)
+    log_path, arguments = directory / f"{name}.log", ("serve", *PLAIN, *flags)
+    if env is None and source is None:
+        return _forked(log_path, arguments)
+    command = (sys.executable, "-m", "adapters.cli", *arguments)
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=source or ROOT,
+            env=_environment(env),
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+        )
+    return Served(process, log_path)
 
 
 def start_forwarder(directory: Path, *flags: str, name: str = "forwarder") -> Served:
     """Start a forwarder whose log goes into a folder; ready means that it has begun."""
-    return _started(directory / f"{name}.log", ("forward", *flags), None)
+    return _forked(directory / f"{name}.log", ("forward", *flags))
 
 
-def _started(
-    log_path: Path,
-    arguments: Sequence[str],
-    env: Mapping[str, str] | None,
-    source: Path = ROOT,
-) -> Served:
-    command = (sys.executable, "-m", "adapters.cli", *arguments)
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            command, cwd=source, env=_environment(env), stdout=subprocess.DEVNULL, stderr=log
-        )
-    return Served(process, log_path)
+def _forked(log_path: Path, arguments: Sequence[str]) -> Served:
+    log_path.write_bytes(b"")
+    return Served(ForkedProcess(arguments, ROOT, _environment(None), log_path), log_path)
 
 
 def headgate(

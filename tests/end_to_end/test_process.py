@@ -22,7 +22,7 @@ from headgate.v1.gateway_service_pb2 import ConnectRequest
 from headgate.v1.routing_service_pb2 import RouteRequest
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.floor import VOICE, all_of, open_queue, refused, route, sign_in, told
-from tests.end_to_end.serving import PLAIN, Served, headgate
+from tests.end_to_end.serving import PLAIN, ROOT, Served, headgate
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -43,6 +43,12 @@ METRICS = {
     "headgate_streams", "headgate_refused_over_limit", "headgate_log_lines_dropped",
     "process_cpu_seconds", "process_open_fds", "process_resident_memory_bytes",
 }  # fmt: skip
+
+
+@pytest.fixture
+def source() -> Path:
+    """Started as anybody starts them, for that is tested here."""
+    return ROOT
 
 
 async def test_health_says_serving_for_every_service(client: Client) -> None:

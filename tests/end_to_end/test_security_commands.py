@@ -251,7 +251,7 @@ async def test_secrets_are_nowhere_to_be_found(serve: Serve, place: Place) -> No
     """Not in logs, settings, metrics, audit records, refusals or on the command line."""
     token_file = place.token_file("a", "author gateway")
     token = Path(token_file).read_text().strip()
-    served = serve(*place.flags(), "--log-level", "debug")
+    served = serve(*place.flags(), "--log-level", "debug", env={})
     access = Access(ca_file=place.authority.ca_file, token=token)
     shown = [repr(access), str(access)]
     async with Client(local(served), access) as client:

@@ -25,6 +25,12 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
+@pytest.fixture
+def source() -> Path:
+    """Started as anybody starts them, for that is tested here."""
+    return ROOT
+
+
 async def test_sigterm_under_load_cancels_no_call(serve: Serve) -> None:
     """A caller retries UNAVAILABLE and gives up on CANCELLED: restarts must cost nobody."""
     served = serve("--durability", "memory", "--grace-s", "5")
