@@ -13,6 +13,7 @@ import datetime
 import json
 import math
 import re
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from engine.refusals import BadConfiguration
 ANY_CELL: Final = "*"
 _NAME_BYTES_MAX: Final = 128
 _FILE_BYTES_MAX: Final = 16_777_216
+_SHOWN_CHARACTERS_MAX: Final = 80
 _CERTIFICATE: Final = re.compile(r"(URI|DNS|CN):\S.*")
 
 
@@ -77,7 +79,11 @@ def is_cells(value: object) -> bool:
 
 
 def _is_roles(value: object) -> bool:
-    return isinstance(value, list) and len(value) > 0 and all(item in set(Role) for item in value)
+    return isinstance(value, list) and len(value) > 0 and all(map(_is_role, value))
+
+
+def _is_role(value: object) -> bool:
+    return isinstance(value, str) and value in set(Role)
 
 
 def _is_hash(value: object) -> bool:
@@ -90,7 +96,7 @@ def _is_certificate(value: object) -> bool:
 
 def _is_time(value: object) -> bool:
     try:
-        return datetime.datetime.fromisoformat(str(value)).tzinfo is not None
+        return isinstance(value, str) and datetime.datetime.fromisoformat(value).tzinfo is not None
     except ValueError:
         return False
 
@@ -191,7 +197,7 @@ def fields_of(line: str, place: str) -> dict[str, object]:
     """
     try:
         fields = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict):
         raise BadConfiguration(place, "something else", "one JSON object")
@@ -199,11 +205,11 @@ def fields_of(line: str, place: str) -> dict[str, object]:
         is_right, expected = {**_REQUIRED, **_OPTIONAL}.get(name, (None, ""))
         if is_right is None:
             raise BadConfiguration(
-                place, name, f"no field but {', '.join({**_REQUIRED, **_OPTIONAL})}"
+                place, _Shown(name), f"no field but {', '.join({**_REQUIRED, **_OPTIONAL})}"
             )
         if not is_right(value):
             # What somebody took for a hash may be the token itself.
-            shown = "something else" if name == "token" else value
+            shown = "something else" if name == "token" else _Shown(value)
             raise BadConfiguration(f"{place}: {name}", shown, expected)
     for name, (_, expected) in _REQUIRED.items():
         if name not in fields:
@@ -211,6 +217,18 @@ def fields_of(line: str, place: str) -> dict[str, object]:
     if ("token" in fields) == ("certificate" in fields):
         raise BadConfiguration(place, fields["name"], "either a token or a certificate")
     return fields
+
+
+class _Shown:
+    """As much of a value as is told, whatever its length and depth."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        brief = reprlib.Repr()
+        brief.maxstring = _SHOWN_CHARACTERS_MAX
+        return brief.repr(self._value)
 
 
 def _caller(fields: Mapping[str, object]) -> Caller:

@@ -1,5 +1,6 @@
 """Tokens of our own and the file that lists callers: what is taken, and how mistakes are told."""
 
+import contextlib
 import datetime
 import hashlib
 import json
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapters.cli import main
 from adapters.security.callers import Caller, read_callers
@@ -120,6 +123,16 @@ BAD_LINES = [
     (line(until="tomorrow"), "until", "a time with its zone"),
     (line(until="2030-01-01T00:00:00"), "until", "a time with its zone"),  # whose midnight?
     (line(role="reader"), "", "no field but name"),  # a slip that would pass in silence
+    (line(roles=[["gateway"]]), "roles", "a list of some of gateway"),  # one bracket too many
+    (line(roles=[{"gateway": True}]), "roles", "a list of some of gateway"),
+    (line(cells=[["c"]]), "cells", "a list of cells"),
+    (line(name=["n"]), "name", "1 to 128 bytes"),
+    (line(token=None, certificate=["DNS:x"]), "certificate", "URI:"),
+    (line(until=20300101), "until", "a time with its zone"),
+    ("[" * 100_000, "", "one JSON object"),
+    ('{"name": ' + "[" * 900 + "]" * 900 + "}", "name", "1 to 128 bytes"),
+    (line(name="x" * 1_000_000), "name", "1 to 128 bytes"),
+    (line(**{"x" * 1_000_000: 1}), "", "no field but name"),
 ]
 
 
@@ -134,6 +147,30 @@ def test_line_that_is_wrong_is_told_by_place_and_field(
     place = f"callers_file {path} line 2" + (f": {field}" if field else "")
     assert str(caught.value).startswith(f"{place}: expected ")
     assert expected in str(caught.value)
+    # It goes to a log, every time that the file is wrong.
+    assert len(str(caught.value)) < len(place) + 400
+
+
+_WORDS = st.sampled_from(["gateway", "*", HASH, "DNS:x", "2030-01-01T00:00:00Z"]) | st.text()
+_ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | _WORDS,
+    lambda inner: st.lists(inner) | st.dictionaries(_WORDS, inner),
+    max_leaves=8,
+)
+_FIELDS = st.sampled_from(["name", "tenant", "roles", "cells", "token", "certificate", "until"])
+
+
+@given(st.dictionaries(_FIELDS, _ANYTHING) | _ANYTHING, st.booleans())
+def test_line_of_any_shape_is_taken_or_refused_in_words(
+    tmp_path_factory: pytest.TempPathFactory, changed: object, is_whole: bool
+) -> None:
+    """Nothing that somebody saves ends what watches the file, or the start with a traceback."""
+    fields = (
+        {**json.loads(line()), **changed} if is_whole and isinstance(changed, dict) else changed
+    )
+    path = file_of(tmp_path_factory.getbasetemp(), json.dumps(fields))
+    with contextlib.suppress(BadConfiguration):
+        read_callers(path)
 
 
 def test_two_callers_with_one_credential_are_refused(tmp_path: Path) -> None:
