@@ -151,6 +151,8 @@ class Door:
         self._streams: Counter[tuple[str, str]] = Counter()
         self._lines = _Lines()
         self._file = WatchedFiles((settings.callers_file,))
+        # Whether the file has changed and was neither taken in nor refused.
+        self._is_behind = False
         self._callers = self._read_callers() if settings.callers_file else NO_CALLERS
         self._keys: KeySet | None = None
         self._web_tokens: WebTokens | None = None
@@ -249,10 +251,13 @@ class Door:
     async def keep_fresh(self) -> None:
         """Take in callers and keys as they change, until cancelled."""
         while True:
-            if self._settings.callers_file and self._file.have_changed():
-                self._reload_callers()
-            if self._keys is not None:
-                await self._keys.refresh()
+            for look in (self._look_at_callers, self._look_at_keys):
+                try:
+                    await look()
+                except Exception:
+                    # A bug of ours: whoever is removed while nobody looks would be let in for ever.
+                    self._metrics.reload_failures.inc()
+                    _log.exception("access_not_reloaded")
             await asyncio.sleep(_LOOK_EVERY_S)
 
     def refuse_cell(self, caller: Caller, cell: str, peer: str) -> CallRefused:
@@ -321,14 +326,21 @@ class Door:
         _log.info("callers_loaded", path=self._settings.callers_file, callers=len(callers))
         return callers
 
-    def _reload_callers(self) -> None:
+    async def _look_at_callers(self) -> None:
+        self._is_behind |= self._file.have_changed()
+        if not self._is_behind:
+            return
         try:
             self._callers = self._read_callers()
+            self._known.clear()
         except BadConfiguration as error:
             self._metrics.reload_failures.inc()
             _log.error("callers_not_reloaded", error=str(error))
-            return
-        self._known.clear()
+        self._is_behind = False
+
+    async def _look_at_keys(self) -> None:
+        if self._keys is not None:
+            await self._keys.refresh()
 
 
 def _if_in_time(admission: Admission) -> Admission:

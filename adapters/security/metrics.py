@@ -35,8 +35,8 @@ class AccessMetrics:
         )
         self.reload_failures = Counter(
             "headgate_callers_reload_failures",
-            "Times that the callers file was changed to something that is refused; the one before "
-            "counts on.",
+            "Times that the callers file was changed to something that is refused, or callers or "
+            "keys could not be looked at; those from before count on.",
             registry=registry,
         )
 

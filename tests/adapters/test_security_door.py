@@ -13,6 +13,7 @@ from adapters.errors import CallRefused
 from adapters.metrics import Metrics
 from adapters.security import door as door_module
 from adapters.security.door import Admission, Door
+from adapters.security.key_set import KeySet
 from adapters.settings import Settings
 from tests.end_to_end.credentials import Authority, CallersFile, Issuer
 
@@ -173,9 +174,7 @@ async def test_token_of_a_key_that_was_withdrawn_is_forgotten(tmp_path: Path) ->
     token = issuer.token()
     assert await _is_let_in(access, token)
     issuer.rotate("second", keep=False)
-    async with asyncio.timeout(10):
-        while await _is_let_in(access, token):
-            await asyncio.sleep(0.005)
+    await _await_refusal(access, token)
     assert await _is_let_in(access, issuer.token())
     fresh.cancel()
 
@@ -203,11 +202,83 @@ async def test_callers_that_change_are_taken_in_and_mistakes_are_not(callers: Ca
     await access.admit(LIST, Context(token))
     callers.path.write_text("# nobody\n")
     later = callers.add("b", "reader")
+    await _await_refusal(access, token)
+    assert await _is_let_in(access, later)
+    fresh.cancel()
+
+
+async def test_watching_goes_on_whatever_is_saved(callers: CallersFile) -> None:
+    """A file that nobody foresaw must not keep those let in who are removed after it."""
+    token = callers.add("a", "reader")
+    metrics = Metrics()
+    settings = Settings.model_validate({"callers_file": str(callers.path)})
+    access = Door(settings, Cells(LOOPS), metrics.access)
+    fresh = asyncio.create_task(access.keep_fresh())
+    await asyncio.sleep(0)
+    text = callers.path.read_text()
+    for count, wrong in enumerate((text.replace('"reader"', '["reader"]'), "[" * 100_000), start=1):
+        callers.path.write_text(wrong)
+        async with asyncio.timeout(10):
+            while f"headgate_callers_reload_failures_total {count}.0" not in _page(metrics):
+                await asyncio.sleep(0.005)
+        assert await _is_let_in(access, token)
+    callers.path.write_text("# nobody\n")
+    await _await_refusal(access, token)
+    fresh.cancel()
+
+
+async def test_callers_that_could_not_be_looked_at_are_looked_at_again(
+    callers: CallersFile, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file need not change once more for what had nothing to do with it."""
+    token = callers.add("a", "reader")
+    access = door(callers)
+    fresh = asyncio.create_task(access.keep_fresh())
+    await asyncio.sleep(0)
+    with monkeypatch.context() as patched:
+        patched.setattr(door_module, "read_callers", _fail)
+        callers.path.write_text("# nobody\n")
+        await asyncio.sleep(0.05)
+        assert await _is_let_in(access, token)
+    await _await_refusal(access, token)
+    assert "ZeroDivisionError: nobody foresaw this" in capsys.readouterr().out
+    fresh.cancel()
+
+
+async def test_keys_that_cannot_be_looked_at_keep_no_caller_in(
+    callers: CallersFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is looked at though the other fails, and again; failures are counted."""
+    token, issuer, metrics = callers.add("a", "reader"), Issuer(tmp_path / "keys.json"), Metrics()
+    pairs = {"jwt_issuer": "https://issuer.example", "jwt_audience": "headgate"}
+    files = {"callers_file": str(callers.path), "jwt_keys": str(issuer.path)}
+    access = Door(Settings.model_validate(pairs | files), Cells(LOOPS), metrics.access)
+    fresh = asyncio.create_task(access.keep_fresh())
+    of_issuer = issuer.token()
+    assert await _is_let_in(access, of_issuer)
+    with monkeypatch.context() as patched:
+        patched.setattr(KeySet, "refresh", _fail)
+        callers.path.write_text("# nobody\n")
+        issuer.rotate("second", keep=False)
+        await _await_refusal(access, token)
+        assert await _is_let_in(access, of_issuer)
+    assert "headgate_callers_reload_failures_total 0.0" not in _page(metrics)
+    await _await_refusal(access, of_issuer)
+    fresh.cancel()
+
+
+def _fail(*_: object) -> None:
+    raise ZeroDivisionError("nobody foresaw this")
+
+
+def _page(metrics: Metrics) -> str:
+    return b"".join(metrics.render([])).decode()
+
+
+async def _await_refusal(access: Door, token: str) -> None:
     async with asyncio.timeout(10):
         while await _is_let_in(access, token):
             await asyncio.sleep(0.005)
-    assert await _is_let_in(access, later)
-    fresh.cancel()
 
 
 async def _is_let_in(access: Door, token: str) -> bool:
@@ -261,8 +332,7 @@ async def test_flood_of_refusals_is_counted_and_not_all_written(
     for _ in range(1_000):
         await refused(access, Context("nonsense"))
     assert 1 <= capsys.readouterr().out.count("access_refused") <= 60
-    page = b"".join(metrics.render([])).decode()
-    assert 'headgate_auth_failures_total{reason="unknown_token"} 1000.0' in page
+    assert 'headgate_auth_failures_total{reason="unknown_token"} 1000.0' in _page(metrics)
 
 
 async def test_certificate_names_a_caller(callers: CallersFile, tmp_path: Path) -> None:
