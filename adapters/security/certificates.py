@@ -12,6 +12,7 @@ from typing import Final
 import grpc
 import structlog
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -82,10 +83,11 @@ class ServerCertificate:
         chain = _read(certificate_file, "tls_certificate_file")
         key = _read(key_file, "tls_key_file")
         authorities = _read(client_ca_file, "tls_client_ca_file") if client_ca_file else None
-        certificate = _certificates(chain, f"tls_certificate_file {certificate_file}")[0]
+        place = f"tls_certificate_file {certificate_file}"
+        certificate = _certificates(chain, place)[0]
         if authorities is not None:
             _certificates(authorities, f"tls_client_ca_file {client_ca_file}")
-        if _public_part(key, key_file) != _as_bytes(certificate.public_key()):
+        if _public_part(key, key_file) != _public_part_of(certificate, place):
             expected = f"the key of the first certificate in {certificate_file}"
             raise BadConfiguration(f"tls_key_file {key_file}", "another key", expected)
         self._tell_expiry(certificate.not_valid_after_utc.timestamp())
@@ -125,9 +127,17 @@ def _certificates(pem: bytes, place: str) -> list[x509.Certificate]:
 def _public_part(pem: bytes, path: str) -> bytes:
     try:
         return _as_bytes(load_pem_private_key(pem, None).public_key())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, UnsupportedAlgorithm):
         expected = "PEM with a key, not encrypted"
         raise BadConfiguration(f"tls_key_file {path}", "something else", expected) from None
+
+
+def _public_part_of(certificate: x509.Certificate, place: str) -> bytes:
+    try:
+        return _as_bytes(certificate.public_key())
+    except (ValueError, UnsupportedAlgorithm):
+        expected = "PEM with a certificate of a key that can be used"
+        raise BadConfiguration(place, "something else", expected) from None
 
 
 def _as_bytes(key: object) -> bytes:

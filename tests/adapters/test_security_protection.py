@@ -1,5 +1,6 @@
 """What `headgate serve` refuses to begin with."""
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +130,25 @@ def test_files_that_hold_something_else_are_refused(
     pairs = {"jwt_issuer": "i", "jwt_audience": "a"}
     assert refusal(**pairs, jwt_keys=wrong).startswith(f"jwt_keys {wrong}: expected a JWKS")
     check(**pairs, jwt_keys=Issuer(tmp_path / "keys").path)
+
+
+def test_certificate_and_key_of_a_kind_nobody_knows_are_refused(
+    tmp_path: Path, tls: dict[str, str]
+) -> None:
+    """They are whole and well-formed, and still cannot be served with."""
+    for name, expected in (
+        ("tls_certificate_file", "PEM with a certificate"),
+        ("tls_key_file", "PEM with a key, not encrypted"),
+    ):
+        path = tmp_path / "unknown"
+        path.write_bytes(_of_unknown_kind(Path(tls[name]).read_bytes()))
+        told = refusal(**{**tls, name: str(path)})
+        assert told.startswith(f"{name} {path}: expected {expected}")
+
+
+def _of_unknown_kind(pem: bytes) -> bytes:
+    """The same PEM, but for the kind of its key: 1.2.840.10045.2.1 is renamed to one below."""
+    begin, *lines, end = pem.splitlines()
+    der = base64.b64decode(b"".join(lines))
+    renamed = der.replace(bytes.fromhex("2a8648ce3d0201"), bytes.fromhex("2a8648ce3d0202"))
+    return b"\n".join((begin, base64.encodebytes(renamed).strip(), end, b""))
