@@ -30,7 +30,14 @@ import grpc.aio
 
 from headgate.access import Access
 from headgate.engines import Engines
-from headgate.errors import CommandFailed, SessionEnded, details_of, named_delay_s, reason_of
+from headgate.errors import (
+    CommandFailed,
+    SessionEnded,
+    TooFarBehind,
+    details_of,
+    named_delay_s,
+    reason_of,
+)
 from headgate.request_ids import with_ids
 from headgate.session import Session, SessionEvents
 from headgate.v1 import event_pb2, event_service_pb2, gateway_service_pb2, routing_service_pb2
@@ -42,6 +49,7 @@ __all__ = [
     "Session",
     "SessionEnded",
     "SessionEvents",
+    "TooFarBehind",
     "details_of",
     "reason_of",
 ]

@@ -58,6 +58,29 @@ class SessionEnded(ConnectionError):
         super().__init__(f"the session has ended{why}")
 
 
+class TooFarBehind(SessionEnded):
+    """
+    The events of a session are over, for more waited to be taken than are kept; its commands are
+    answered still.
+
+    Attributes
+    ----------
+    cursor
+        Place after the last event that was kept. What came later comes again in another session
+        that begins here, so `may_resume` is true.
+    """
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__()
+        self.cursor = cursor
+        self.code = grpc.StatusCode.RESOURCE_EXHAUSTED
+        self.may_resume = True
+        self.args = (
+            "the events of the session have ended, for more came than were taken; go on with "
+            f"another session, SessionWatch(cursor={cursor!r})",
+        )
+
+
 def details_of(error: grpc.aio.AioRpcError) -> Mapping[str, str]:
     """Broken rules of a refused request: what was expected, by field."""
     found: dict[str, str] = {}

@@ -4,15 +4,18 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import grpc
 import grpc.aio
 
 from headgate.engines import Engines
-from headgate.errors import CommandFailed, SessionEnded
+from headgate.errors import CommandFailed, SessionEnded, TooFarBehind
 from headgate.request_ids import ensure_id
 from headgate.v1 import event_pb2, gateway_service_pb2
+
+# Events kept for whoever takes them: as many as an engine keeps for a session that does not read.
+EVENTS_WAITING_MAX: Final = 10_000
 
 
 class SessionEvents:
@@ -29,11 +32,15 @@ class SessionEvents:
         ------
         SessionEnded
             There will be none: the session is over, and all its events were taken.
+        TooFarBehind
+            One of those as well: all were taken that were kept, and commands are answered still.
         """
         event = await self._queue.get()
         if isinstance(event, SessionEnded):
             # It stays, for every other waiter and every later call.
             self._queue.put_nowait(event)
+            if isinstance(event, TooFarBehind):
+                raise TooFarBehind(event.cursor)
             raise SessionEnded(event.cause)
         return event
 
@@ -52,13 +59,18 @@ class Session:
     command without a reply was applied is not known: send it again with the same request id, one of
     your own. deploy/examples/python/session.py does all that.
 
+    Take the events as they come, or ask for none with `SessionWatch(replies_only=True)`: at most
+    EVENTS_WAITING_MAX of them are kept. With the next one the events are over, and whoever takes
+    them gets TooFarBehind after the last that was kept: a SessionEnded to go on from in just that
+    way. Replies come as before, for one who only asks.
+
     Attributes
     ----------
     events
         What happened to the contacts and agents this session named, in order.
     cursor
-        Place after the last event that came. Each event carries its own: resume from that of the
-        last one you have handled, or from here when you have handled all.
+        Place after the last event that came and was kept. Each carries its own: resume from that of
+        the last one you have handled, or from here when you have handled all.
     """
 
     def __init__(
@@ -75,6 +87,7 @@ class Session:
         self._stream: Any = None
         self._reader: asyncio.Task[None] | None = None
         self._ended: SessionEnded | None = None
+        self._is_behind = False
         self._write_lock = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -176,9 +189,8 @@ class Session:
             async for frame in self._stream:
                 for reply in frame.replies:
                     self._settle(reply)
-                for event in frame.events:
-                    self._told.put_nowait(event)
-                self.cursor = frame.cursor or self.cursor
+                if not self._is_behind:
+                    self._keep_events(frame)
         except grpc.aio.AioRpcError as error:
             cause = error
             # The next session of the client begins where this one could have gone on.
@@ -188,12 +200,24 @@ class Session:
 
     def _end(self, ended: SessionEnded) -> None:
         self._ended = ended
-        self._told.put_nowait(ended)
+        if not self._is_behind:
+            self._told.put_nowait(ended)
         for future in (*self._waiting.values(), *self._heartbeats):
             if not future.done():
                 future.set_exception(SessionEnded(ended.cause))
                 # A caller that never looks at its future is not told twice.
                 future.exception()
+
+    def _keep_events(self, frame: gateway_service_pb2.ConnectResponse) -> None:
+        """Keep what a frame tells, unless nobody takes events: replies must not wait for that."""
+        for event in frame.events:
+            if self._told.qsize() >= EVENTS_WAITING_MAX:
+                self._is_behind = True
+                self._told.put_nowait(TooFarBehind(self.cursor))
+                return
+            self._told.put_nowait(event)
+            self.cursor = event.cursor or self.cursor
+        self.cursor = frame.cursor or self.cursor
 
     def _settle(self, reply: gateway_service_pb2.SessionReply) -> None:
         if reply.request_id:

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
-from headgate.client import Client, CommandFailed, Session, SessionEnded
+from headgate.client import Client, CommandFailed, Session, SessionEnded, TooFarBehind
 from headgate.v1.agent_service_pb2 import HeartbeatRequest, HeartbeatResponse
 from headgate.v1.error_pb2 import Error
 from headgate.v1.event_pb2 import Event
@@ -95,6 +95,56 @@ async def test_session_that_ends_gives_the_events_it_had_first() -> None:
         assert not session.events.empty()
         sent = session.ask(route=RouteRequest())
         assert await code_of_end(sent) == grpc.StatusCode.OUT_OF_RANGE
+
+
+@pytest.fixture
+def few_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions that keep three events for whoever takes them."""
+    monkeypatch.setattr("headgate.session.EVENTS_WAITING_MAX", 3)
+
+
+async def tell_two_with_every_reply(context: Any) -> None:
+    """Answer routes, each in a frame with the next two of the events 1.0, 2.0 and so on."""
+    number = 1
+    while (frame := await context.read()) is not grpc.aio.EOF:
+        for command in frame.commands:
+            reply = SessionReply(request_id=command.route.request_id, route=RouteResponse())
+            events = [Event(cursor=f"{n}.0") for n in (number, number + 1)]
+            cursor = events[-1].cursor
+            await context.write(ConnectResponse(replies=[reply], events=events, cursor=cursor))
+            number += 2
+
+
+@pytest.mark.usefixtures("few_events")
+async def test_session_that_nobody_reads_events_of_keeps_answering() -> None:
+    """A gateway that only asks must not fill its memory, nor lose its replies for it."""
+    async with session_with(StandIn(session=tell_two_with_every_reply)) as session:
+        for _ in range(10):
+            await asyncio.wait_for(session.ask(route=RouteRequest()), 5)
+        told = [(await session.events.get()).cursor for _ in range(3)]
+        assert told == ["1.0", "2.0", "3.0"]
+        for _ in range(2):
+            with pytest.raises(TooFarBehind, match=r"SessionWatch\(cursor='3\.0'\)") as caught:
+                await asyncio.wait_for(session.events.get(), 5)
+            assert caught.value.may_resume
+            assert caught.value.cursor == session.cursor == "3.0"
+        # The events do not begin again with a gap, though there is room.
+        await asyncio.wait_for(session.ask(route=RouteRequest()), 5)
+        assert session.cursor == "3.0"
+    with pytest.raises(TooFarBehind):
+        await session.events.get()
+    assert await code_of_end(session.ask(route=RouteRequest())) == grpc.StatusCode.OK
+
+
+@pytest.mark.usefixtures("few_events")
+async def test_session_whose_events_are_taken_may_tell_any_number() -> None:
+    """The bound is of those that wait."""
+    async with session_with(StandIn(session=tell_two_with_every_reply)) as session:
+        told = []
+        for _ in range(10):
+            await session.ask(route=RouteRequest())
+            told += [(await session.events.get()).cursor for _ in range(2)]
+    assert told == [f"{number}.0" for number in range(1, 21)]
 
 
 async def test_session_ended_in_good_order_says_so() -> None:
