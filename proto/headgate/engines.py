@@ -4,6 +4,10 @@ Which engine to call for which cell.
 Engines that share cells answer a call for a cell of another with NOT_OWNER and that one's address.
 What they say is kept per cell: the next call goes there at once. An engine that does not answer is
 left for another one that is known; it may be gone, and any of them knows who has the cell.
+
+Engines come and go, and those that are gone may be many: whenever a new one is named, connections
+to engines that no cell is at are given up. Until then they stay, for while a cell is without an
+engine those that are known are asked in turn.
 """
 
 from collections.abc import Callable
@@ -160,6 +164,7 @@ class Engines:
             self._addresses.append(owner.address)
             # The first one stays: it is what the caller knows.
             del self._addresses[1:-_ENGINES_MAX]
+            self._forget_left()
         return True
 
     def _turn_from(self, address: str, cell: str) -> None:
@@ -170,6 +175,13 @@ class Engines:
         after = self._addresses[(place + 1) % len(self._addresses)]
         # Anybody's word counts more than a guess.
         self._owners[cell] = error_pb2.NotOwner(cell=cell, address=after)
+
+    def _forget_left(self) -> None:
+        """Forget the connections to engines that no cell is at."""
+        kept = {self._addresses[0], *(item.address for item in self._owners.values())}
+        # Not closed here, which would end the calls in flight and those that wait for a turn: a
+        # channel that nobody holds closes by itself, and calls on it go on to their end.
+        self._stubs = {name: stubs for name, stubs in self._stubs.items() if name in kept}
 
     def _at(self, address: str) -> Stubs:
         if address not in self._stubs:

@@ -1,6 +1,7 @@
 """Which engine the client calls: what it makes of what engines say, and of their silence."""
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -10,10 +11,14 @@ import pytest
 from grpc_status import rpc_status
 
 from adapters.errors import as_status, not_owner, unavailable
+from headgate.access import Access
 from headgate.client import Client
+from headgate.engines import Engines
 from headgate.v1.error_pb2 import NotOwner
 from headgate.v1.routing_service_pb2 import RouteRequest, RouteResponse
+from tests.end_to_end import stand_in as engine_of_streams
 from tests.end_to_end.floor import refused
+from tests.end_to_end.test_client_session import tell_two_with_every_reply
 
 SERVICE = "headgate.v1.RoutingService"
 
@@ -28,12 +33,15 @@ class StandIn:
         Where it listens.
     says
         What it answers Route with: a refusal, or None for a reply with its address.
+    waits_for
+        Where each call takes the same from instead, once it is there; None to say it at once.
     calls
         How often it was called.
     """
 
     def __init__(self) -> None:
         self.says: Any = None
+        self.waits_for: asyncio.Queue[Any] | None = None
         self.calls = 0
         self._server = grpc.aio.server()
         method = grpc.unary_unary_rpc_method_handler(
@@ -54,8 +62,9 @@ class StandIn:
 
     async def _route(self, _request: RouteRequest, context: Any) -> RouteResponse:
         self.calls += 1
-        if self.says is not None:
-            await context.abort_with_status(rpc_status.to_status(as_status(self.says)))
+        says = self.says if self.waits_for is None else await self.waits_for.get()
+        if says is not None:
+            await context.abort_with_status(rpc_status.to_status(as_status(says)))
         return RouteResponse(contact_id=self.address)
 
 
@@ -187,3 +196,82 @@ async def test_method_of_a_stub_of_one_s_own_is_called_as_it_is(stand_in: NewSta
         )
         assert (await client.call(method, RouteRequest(queue_id="q"))).contact_id == owner.address
     assert home.calls == 0
+
+
+def named(address: str, cell: str = "default", epoch: int = 1) -> grpc.aio.AioRpcError:
+    """The error of a call that was refused with the name of an engine."""
+    refusal = not_owner(NotOwner(cell=cell, engine="e", address=address, epoch=epoch))
+    status = rpc_status.to_status(as_status(refusal))
+    metadata = grpc.aio.Metadata(*status.trailing_metadata)
+    return grpc.aio.AioRpcError(status.code, grpc.aio.Metadata(), metadata, status.details)
+
+
+@pytest.mark.parametrize("access", [Access(), Access(token="hgt_x")])
+async def test_engine_that_no_cell_is_at_any_more_is_forgotten(access: Access) -> None:
+    """Each rollout brings new addresses; a connection to each that ever was grows for ever."""
+    engines = Engines("127.0.0.1:1", access, 1)
+    channels = []
+    for epoch in range(1, 100):
+        for cell in ("default", "north"):
+            engines.turn(named(f"127.0.0.1:{1 + epoch}", cell, epoch), "", cell)
+            channels.append(weakref.ref(engines.stubs_of(cell).channel))
+    # Those of the last rollout alone, and of the one that the client was given.
+    assert set(engines._stubs) == {"127.0.0.1:1", "127.0.0.1:99", "127.0.0.1:100"}
+    assert len({channel() for channel in channels} - {None}) == 2
+    assert engines.stubs_of("other") is engines.home
+    await engines.close()
+
+
+async def test_engines_that_are_known_are_asked_in_turn_over_the_same_connections() -> None:
+    """While a cell is without an engine, each try anew would be a handshake with the others."""
+    engines = Engines("127.0.0.1:1", Access(), 1)
+    for cell in ("north", "south"):
+        engines.turn(named(f"127.0.0.1:{len(cell)}", cell), "", cell)
+    engines.turn(named("127.0.0.1:9", "north", 2), "", "north")
+    before = {engines.stubs_of("north")}
+    for _ in range(20):
+        gone = grpc.aio.AioRpcError(
+            grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata()
+        )
+        engines.turn(gone, engines.address_of("north"), "north")
+        before.add(engines.stubs_of("north"))
+        engines.turn(named("127.0.0.1:9", "north", 2), "", "north")
+        before.add(engines.stubs_of("north"))
+    assert len(before) == 2
+    await engines.close()
+
+
+async def test_calls_to_an_engine_that_is_forgotten_are_answered(stand_in: NewStandIn) -> None:
+    """Those in flight, and those that waited for their turn when its cell went elsewhere."""
+    home, before, owner = await stand_in(), await stand_in(), await stand_in()
+    home.says = owned_by(before)
+    async with Client(home.address, in_flight_max=2) as client:
+        assert await routed(client) == before.address
+        before.waits_for = asyncio.Queue()
+        calls = [asyncio.create_task(routed(client)) for _ in range(3)]
+        while before.calls < 3:
+            await asyncio.sleep(0.01)
+        before.waits_for.put_nowait(owned_by(owner, epoch=2))
+        while before.calls < 4:
+            await asyncio.sleep(0.01)
+        assert set(client.engines._stubs) == {home.address, owner.address}
+        for _ in range(2):
+            before.waits_for.put_nowait(None)
+        answered = sorted([await call for call in calls])
+    assert answered == sorted([owner.address, before.address, before.address])
+
+
+async def test_session_with_an_engine_that_is_forgotten_goes_on() -> None:
+    """The engine that closes the cell ends it, and says where to go on."""
+    session_of = engine_of_streams.StandIn(session=tell_two_with_every_reply)
+    async with (
+        engine_of_streams.serving(session_of) as address,
+        Client("127.0.0.1:1") as client,
+    ):
+        client.engines.turn(named(address), "", "")
+        async with client.session() as session:
+            await session.ask(route=RouteRequest())
+            client.engines.turn(named("127.0.0.1:2", epoch=2), "", "")
+            assert address not in client.engines._stubs
+            await session.ask(route=RouteRequest())
+            assert [(await session.events.get()).cursor for _ in range(4)][-1] == "4.0"
