@@ -241,3 +241,64 @@ async def test_node_call_whose_time_is_up_before_its_turn_is_never_sent() -> Non
     assert await told(NOBODY, body) == late
     refused = "return headgate(undefined, undefined, { inFlightMax: 0 }).routing.Route({});"
     assert await told(NOBODY, refused) == {"message": "inFlightMax: got 0, expected > 0"}
+
+
+async def test_node_lets_go_of_engines_that_no_cell_is_at_any_more() -> None:
+    """Each rollout brings new addresses: what is kept of them must not grow for ever."""
+    body = f"""
+      const {{ engines }} = await import({json.dumps((NODE / "engines.mjs").as_uri())});
+      const closed = [];
+      const stubsAt = (address) => ({{ routing: {{ close: () => closed.push(address) }} }});
+      const known = engines('first', stubsAt, () => ({{}}));
+      known.stubsOf('first');
+      const go = (epoch, cell) => known.learn({{ cell, address: `engine ${{epoch}}`, epoch }});
+      for (let epoch = 1; epoch < 100; epoch += 1) {{
+        go(epoch, 'default');
+        go(epoch, 'north');
+        known.stubsOf('north');
+      }}
+      // All but those of the last rollout.
+      const rolledOver = closed.length;
+      let finish;
+      go(100, 'default');
+      go(100, 'north');
+      const call = known.during('', () => new Promise((resolve) => (finish = resolve)));
+      go(101, 'default');
+      go(101, 'north');
+      go(102, 'default');
+      const inFlight = closed.includes('engine 100');
+      finish('answered');
+      const answer = await call;
+      const asked = new Set();
+      for (let turn = 0; turn < 200; turn += 1) {{
+        asked.add(known.addressOf('south'));
+        known.turnFrom(known.addressOf('south'), 'south');
+      }}
+      return [rolledOver, inFlight, answer, closed.includes('engine 100'), asked.size];
+    """
+    assert await told(NOBODY, body) == [97, False, "answered", True, 65]
+
+
+async def test_node_calls_to_an_engine_that_it_lets_go_of_are_answered(
+    stand_in: NewStandIn,
+) -> None:
+    """Those in flight, and those that waited for their turn when its cell went elsewhere."""
+    home, before, owner = await stand_in(), await stand_in(), await stand_in()
+    home.says, before.waits_for = owned_by(before), asyncio.Queue()
+    before.waits_for.put_nowait(None)
+    body = """
+      const { routing, close } = headgate(undefined, undefined, { inFlightMax: 2 });
+      await routing.Route({ queue_id: 'q' });
+      const replies = await Promise.all([1, 2, 3].map(() => routing.Route({ queue_id: 'q' })));
+      close();
+      return replies.map(({ contact_id }) => contact_id);
+    """
+    telling = asyncio.create_task(told(home.address, body))
+    while before.calls < 3:
+        await asyncio.sleep(0.01)
+    before.waits_for.put_nowait(owned_by(owner, epoch=2))
+    while before.calls < 4:
+        await asyncio.sleep(0.01)
+    for _ in range(2):
+        before.waits_for.put_nowait(None)
+    assert sorted(await telling) == sorted([owner.address, before.address, before.address])

@@ -160,13 +160,14 @@ function detailOf(error, name) {
 }
 
 // One try, once there is room among the calls in flight to that engine.
-async function once(known, name, method, body, deadline) {
-  const stub = known.stubsOf(body.cell)[name];
-  const { enter, leave } = known.roomOf(body.cell);
-  await enter(deadline);
-  return new Promise((resolve, reject) => {
-    stub[method](body, { deadline }, (error, reply) => (error ? reject(error) : resolve(reply)));
-  }).finally(leave);
+function once(known, name, method, body, deadline) {
+  return known.during(body.cell, async ({ stubs, room: { enter, leave } }) => {
+    const stub = stubs[name];
+    await enter(deadline);
+    return new Promise((resolve, reject) => {
+      stub[method](body, { deadline }, (error, reply) => (error ? reject(error) : resolve(reply)));
+    }).finally(leave);
+  });
 }
 
 // The loader drops a word that its enum does not have, as if the field had never been set.
