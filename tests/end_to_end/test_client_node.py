@@ -182,7 +182,9 @@ async def test_node_follows_to_the_owner_and_stays_there(stand_in: NewStandIn) -
     assert (home.calls, owner.calls) == (1, 2)
     owner.says = owned_by(early, epoch=4)
     error = await told(home.address, "return await routing.Route({ queue_id: 'q' });")
-    assert error["code"] == grpc.StatusCode.UNAVAILABLE.value[0]
+    # The last try may begin so late that its own time is up first.
+    codes = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+    assert error["code"] in [code.value[0] for code in codes]
     assert early.calls == 0
 
 
