@@ -15,6 +15,7 @@ PROGRAMS := \
 
 # Named after what it was made from, so that a change of either file installs again and nothing else does.
 INSTALLED := .venv/installed-$(shell cat requirements.lock pyproject.toml | sha256sum | cut -c1-16)
+KERNELS := .venv/kernels-$(shell cat engine/*.py engine/kernels/*.py | sha256sum | cut -c1-16)
 
 # Folders that hold Python code; mypy refuses those that hold none.
 python_dirs = $(foreach dir,engine adapters proto tests benchmarks deploy,\
@@ -35,7 +36,7 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do \
 	  printf '  make %-11s %s\n' "$$target" "$$text"; done
 
-setup: $(INSTALLED) proto ## Make .venv with everything from requirements.lock
+setup: $(INSTALLED) proto $(KERNELS) ## Make .venv with everything from requirements.lock
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -52,15 +53,20 @@ $(INSTALLED): | $(BIN)/python
 	@{ [ -x $(BIN)/uv ] && $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock; } \
 	  || $(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@rm -f .venv/installed-* .venv/kernels-*
+	@touch $@
+
+# After every change of a kernel, for two minutes or so.
+$(KERNELS): | $(INSTALLED)
 	@echo "setup: compiling the kernels, once"
 	@$(BIN)/headgate warm
-	@rm -f .venv/installed-*
+	@rm -f .venv/kernels-*
 	@touch $@
 
 proto: $(INSTALLED) ## Make the Python modules of the .proto files
 	@$(BIN)/python proto/generate_stubs.py
 
-lint: setup ## Formatting, lint, types, layers and the wire contract
+lint: $(INSTALLED) proto ## Formatting, lint, types, layers and the wire contract
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(strip $(python_dirs))
@@ -72,8 +78,9 @@ lint: setup ## Formatting, lint, types, layers and the wire contract
 programs:
 	@.ci/need $(PROGRAMS)
 
-# What computes runs with the kernels as plain Python as well.
-test: lint programs ## Everything CI checks
+# Types are checked while kernels compile. What computes runs with the kernels as plain Python as well.
+test: $(INSTALLED) proto programs ## Everything CI checks
+	@.ci/lanes '$(MAKE) --no-print-directory lint' '$(MAKE) --no-print-directory $(KERNELS)'
 	@.ci/lanes '$(BIN)/pytest $(addprefix --ignore=,$(COMPUTES) $(AFTER_COMPUTING) $(SECOND_LANE)) $(subst ','\'',$(ARGS))' \
 	  '$(BIN)/pytest -q $(SECOND_LANE)' \
 	  "NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q $(IN_PLAIN_PYTHON); one=\$$?; $(BIN)/pytest -q $(COMPUTES) $(AFTER_COMPUTING) && exit \$$one"
