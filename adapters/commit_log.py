@@ -131,6 +131,10 @@ class Fenced(CommitLogError):
     """Another owner acquired the log: drop all in-memory state of the cell."""
 
 
+class CellGone(Fenced):
+    """Nobody owns the cell: what was stored of it is gone. Restore it before it starts again."""
+
+
 class TokenConflict(CommitLogError):
     """
     The log does not end where this owner left it: it was rolled back or written behind the owner's

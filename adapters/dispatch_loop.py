@@ -96,8 +96,9 @@ class DispatchLoop:
     ) -> None:
         self.cell = cell
         self.hub = EventHub()
-        # Set when another owner has the cell.
+        # Set when another owner has the cell, or nobody has it any more; and what the log said.
         self.lost = asyncio.Event()
+        self.why_lost: CommitLogError | None = None
         self._owner = ""
         self._log = log
         self._settings = settings
@@ -325,16 +326,14 @@ class DispatchLoop:
         self._arm()
 
     def _abandon(self, turn: Turn, why: str) -> None:
-        """
-        Drop the engine's state, which is ahead of the log, tell the callers, and load the cell
-        again.
-        """
+        """Drop the engine's state, which is ahead of the log, and load the cell again."""
         self._close(turn, why)
         self._spawn(self._reopen())
 
     def _lose(self, turn: Turn, error: Fenced) -> None:
         """Leave the cell to its new owner: to acquire it again would take it back from there."""
-        self._close(turn, f"another process owns the cell: {error}")
+        self._close(turn, f"the cell is lost: {error}")
+        self.why_lost = error
         self.lost.set()
         _log.error("cell_lost", cell=self.cell, error=str(error))
 
@@ -361,6 +360,7 @@ class DispatchLoop:
                 await self._load()
             except (LogHeld, Fenced) as error:
                 _log.error("cell_lost", cell=self.cell, error=str(error))
+                self.why_lost = error
                 self.lost.set()
                 return
             except Exception as error:

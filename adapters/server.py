@@ -21,7 +21,7 @@ from grpc_channelz.v1 import channelz
 
 from adapters.addresses import require_free
 from adapters.calls import METHODS, Cells
-from adapters.commit_log import CommitLogError
+from adapters.commit_log import CellGone, CommitLogError
 from adapters.data_file import DataFile
 from adapters.dispatch_loop import DispatchLoop
 from adapters.exit_code import AFTER_SIGNAL, ExitCode
@@ -178,9 +178,9 @@ class Server:
         address = advertised_address(settings, self.port)
         await placement.settle(address, settings.lease_wait_s)
 
-    def _leave_at_once(self, why: str) -> None:
+    def _leave_at_once(self, why: str, exit_code: ExitCode) -> None:
         _log.error("leaving", why=why)
-        self.stop(ExitCode.CELL_LOST)
+        self.stop(exit_code)
 
     def _end_streams_of(self, cell: str) -> None:
         """Have those who follow a cell go on with its next owner."""
@@ -270,10 +270,15 @@ class Server:
         await listener.close_relay()
 
     async def _end_when_lost(self, loop: DispatchLoop) -> None:
-        """Leave when another process has taken a cell: this one's memory of it is stale."""
+        """
+        Leave when another process has taken a cell, or its data are gone: what this one remembers
+        of it is stale.
+        """
         await loop.lost.wait()
-        _log.error("leaving", cell=loop.cell, why="another process owns the cell")
-        self.stop(ExitCode.CELL_LOST)
+        is_gone = isinstance(loop.why_lost, CellGone)
+        why = "the cell's data are gone" if is_gone else "another process owns the cell"
+        _log.error("leaving", cell=loop.cell, why=why, error=str(loop.why_lost))
+        self.stop(ExitCode.CELL_GONE if is_gone else ExitCode.CELL_LOST)
 
     async def _end_when_gone(self, cell: str, file: DataFile) -> None:
         """Leave when a cell's file is removed or replaced: what is committed to it is lost."""
@@ -281,7 +286,7 @@ class Server:
             await asyncio.sleep(_LOOK_AT_FILES_EVERY_S)
         why = "the cell's file was removed or replaced"
         _log.error("leaving", cell=cell, why=why, path=str(file.path))
-        self.stop(ExitCode.CELL_LOST)
+        self.stop(ExitCode.CELL_GONE)
 
     async def _measure_lag(self) -> None:
         loop = asyncio.get_running_loop()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from adapters.addresses import split_address
+from adapters.exit_code import ExitCode
 from adapters.open_cells import OpenCells
 from adapters.placement.metrics import PlacementMetrics
 from adapters.placement.part import Part
@@ -13,7 +14,7 @@ from adapters.settings import Settings
 if TYPE_CHECKING:
     from adapters.placement.placement import Placement
 
-GiveUp = Callable[[str], None]
+GiveUp = Callable[[str, ExitCode], None]
 
 # Whose turn it is waits until it is told that it is not.
 _FOR_EVER_S: Final = 1e9

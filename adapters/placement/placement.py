@@ -25,6 +25,7 @@ import structlog
 from adapters.clock import wall_ms
 from adapters.commit_log import CommitLogError
 from adapters.errors import CallRefused, not_owner, unavailable
+from adapters.exit_code import ExitCode
 from adapters.placement.failures import Failures, is_bug
 from adapters.placement.fleet import Fleet, Heartbeat, Held
 from adapters.placement.metrics import PlacementMetrics
@@ -63,7 +64,7 @@ class Placement:
     metrics
         Where moves are counted.
     give_up
-        Called when this process should serve no longer, with the reason.
+        Called when this process should serve no longer, with the reason and the exit code.
 
     Attributes
     ----------
@@ -77,7 +78,7 @@ class Placement:
         registry: EngineRegistry,
         keeper: Keeper,
         metrics: PlacementMetrics,
-        give_up: Callable[[str], None],
+        give_up: Callable[[str, ExitCode], None],
     ) -> None:
         self.fleet = Fleet()
         self._part = part
@@ -212,10 +213,10 @@ class Placement:
         what = "is being opened here" if doing is Doing.WAITING else "has no engine at the moment"
         return unavailable(f"cell {cell!r} {what}", _RETRY_MS)
 
-    def _end(self, why: str) -> None:
+    def _end(self, why: str, exit_code: ExitCode) -> None:
         """Serve no longer, and share nothing any more."""
         self._has_ended = True
-        self._give_up(why)
+        self._give_up(why, exit_code)
 
     def _can_leave(self, cell: str) -> bool:
         """Whether a cell is here, and somebody could take it."""
@@ -254,7 +255,8 @@ class Placement:
             self._why_blind = str(error)
             return
         except Replaced:
-            self._end(f"another engine goes by the name {self._part.engine!r}")
+            why = f"another engine goes by the name {self._part.engine!r}"
+            self._end(why, ExitCode.CELL_LOST)
             return
         self._turns += 1
         self._learn(fleet)
@@ -328,7 +330,8 @@ class Placement:
             return
         if loop.epoch == 1 and self._epochs.get(cell, 0) > 0:
             await self._keeper.close(cell)
-            self._end(f"cell {cell!r} is empty now: its Redis was emptied; restore it first")
+            why = f"cell {cell!r} is empty now: its Redis was emptied; restore it first"
+            self._end(why, ExitCode.CELL_GONE)
             return
         self._takers.pop(cell, None)
         self._failures.forget(cell)

@@ -22,6 +22,7 @@ import structlog
 from redis.exceptions import ResponseError
 
 from adapters.commit_log import (
+    CellGone,
     CommitLogError,
     DoubtRemains,
     Fenced,
@@ -331,7 +332,7 @@ class RedisCommits:
         found = str(error).removeprefix("FENCED ")
         if found == "false":
             self._tell_loss(0)
-            return Fenced(
+            return CellGone(
                 f"{self._primary}: the cell's keys are gone: the server was emptied, or restarted "
                 "without its append-only file; restore it before the cell starts again"
             )

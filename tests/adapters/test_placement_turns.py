@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from adapters.commit_log import CommitLogError, LogUnfit
 from adapters.errors import CallRefused
+from adapters.exit_code import ExitCode
 from adapters.placement.metrics import PlacementMetrics
 from adapters.placement.part import Part
 from adapters.placement.placement import Placement
@@ -77,12 +78,16 @@ class Member:
     def __init__(self, server: RedisServer, name: str, cabinet: Cabinet) -> None:
         self.name = name
         self.keeper = Keeper(cabinet)
-        self.gave_up: list[str] = []
+        self.gave_up: list[tuple[str, ExitCode]] = []
         part = Part(name, CELLS, HEARTBEAT_MS, EXPIRY_MS)
         metrics = PlacementMetrics(CollectorRegistry())
         self.placement = Placement(
-            part, registry(server), self.keeper, metrics, self.gave_up.append  # type: ignore[arg-type]
-        )  # fmt: skip
+            part,
+            registry(server),
+            self.keeper,  # type: ignore[arg-type]
+            metrics,
+            lambda why, exit_code: self.gave_up.append((why, exit_code)),
+        )
 
     async def settle(self, within_s: float = 5.0) -> None:
         """Begin."""
@@ -285,7 +290,8 @@ async def test_cell_that_was_emptied_ends_the_engine(member: NewMember, cabinet:
     async with asyncio.timeout(15):
         while not one.gave_up:
             await asyncio.sleep(0.01)
-    assert one.gave_up[0] == "cell 'a' is empty now: its Redis was emptied; restore it first"
+    why = "cell 'a' is empty now: its Redis was emptied; restore it first"
+    assert one.gave_up[0] == (why, ExitCode.CELL_GONE)
 
 
 async def test_second_engine_of_a_name_ends_the_first(member: NewMember, cabinet: Cabinet) -> None:
@@ -297,7 +303,7 @@ async def test_second_engine_of_a_name_ends_the_first(member: NewMember, cabinet
     async with asyncio.timeout(15):
         while not one.gave_up:
             await asyncio.sleep(0.01)
-    assert one.gave_up[0] == "another engine goes by the name 'one'"
+    assert one.gave_up[0] == ("another engine goes by the name 'one'", ExitCode.CELL_LOST)
     assert again.gave_up == []
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from adapters.commit_log import (
+    CellGone,
     CommitLogError,
     DoubtRemains,
-    Fenced,
     LogFull,
     TokenConflict,
 )
@@ -226,7 +226,7 @@ async def test_emptied_server_is_told_from_another_owner(
     log = cell.log()
     last = await begun(log)
     server.run("FLUSHALL")
-    with pytest.raises(Fenced, match="keys are gone: the server was emptied"):
+    with pytest.raises(CellGone, match="keys are gone: the server was emptied"):
         await log.commit(last, token(9), group())
     assert cell.tallies.acknowledged_lost.value == 1
 

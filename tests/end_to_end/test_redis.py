@@ -29,6 +29,7 @@ pytestmark = pytest.mark.needs_redis
 
 EXIT_ENVIRONMENT = 3
 EXIT_CELL_LOST = 4
+EXIT_CELL_GONE = 9
 
 
 @pytest.fixture
@@ -153,6 +154,18 @@ async def test_paused_engine_finds_its_cell_taken_and_leaves(
     told = [line for line in first.log() if line["event"] == "cell_lost"]
     assert len(told) == 1
     assert "acquired again since (epoch 2, ours 1)" in str(told[0]["error"])
+
+
+async def test_server_that_is_emptied_ends_the_engine(
+    pair: list[RedisServer], serve: Serve
+) -> None:
+    """Whoever watches exit codes must restore the cell, and not start an empty one."""
+    engine = serve(*flags(pair[0]))
+    pair[0].run("FLUSHALL")
+    assert await asyncio.to_thread(engine.exit_code) == EXIT_CELL_GONE
+    (leaving,) = [line for line in engine.log() if line["event"] == "leaving"]
+    assert leaving["why"] == "the cell's data are gone"
+    assert "keys are gone: the server was emptied" in str(leaving["error"])
 
 
 async def test_second_engine_is_refused_while_the_first_lives(

@@ -24,6 +24,8 @@ from tests.end_to_end.serving import PLAIN, ROOT, Served, headgate, start
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
+EXIT_CELL_GONE = 9
+
 
 @pytest.fixture
 def source() -> Path:
@@ -100,7 +102,7 @@ async def test_data_folder_that_is_removed_ends_the_process(serve: Serve, tmp_pa
     async with Client(served.address) as client:
         await open_queue(client, "q")
     shutil.rmtree(data)
-    assert await asyncio.to_thread(served.exit_code) == 4
+    assert await asyncio.to_thread(served.exit_code) == EXIT_CELL_GONE
     (leaving,) = [line for line in served.log() if line["event"] == "leaving"]
     assert leaving["level"] == "error"
     assert leaving["path"] == str(data / "default.sqlite")
@@ -113,7 +115,7 @@ async def test_data_file_that_is_replaced_ends_the_process(serve: Serve, tmp_pat
     copy = data / "copy"
     shutil.copy(data / "default.sqlite", copy)
     copy.rename(data / "default.sqlite")
-    assert await asyncio.to_thread(served.exit_code) == 4
+    assert await asyncio.to_thread(served.exit_code) == EXIT_CELL_GONE
 
 
 async def test_log_that_nobody_reads_any_more_costs_no_call() -> None:
