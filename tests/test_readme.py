@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,12 +10,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import yaml
 
 from adapters import reference
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 SHELL_BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+YAML_BLOCKS = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+ALERTS = [block for block in YAML_BLOCKS if "alert:" in block]
 EXCERPTS = re.findall(r"<!-- (deploy/\S+) -->\n```\w+\n(.*?)```", README, re.DOTALL)
 
 # What this very run is made by, so it cannot be run from within: shown to exist instead.
@@ -105,3 +109,26 @@ def test_readme_links_lead_somewhere() -> None:
     """A dead link costs a newcomer's trust."""
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("block", YAML_BLOCKS)
+def test_readme_yaml_can_be_read(block: str) -> None:
+    """Who pastes a block into a file must not be told of its line and column."""
+    assert yaml.safe_load(block)
+
+
+@pytest.mark.parametrize("block", ALERTS)
+def test_readme_alerts_are_rules_about_metrics_that_there_are(block: str, tmp_path: Path) -> None:
+    """An alert that Prometheus refuses, or whose metric nobody exports, never tells of anything."""
+    tables = reference.metrics_table() + reference.forward_metrics_table()
+    exported = set(re.findall(r"^\| `(\w+)` \|", tables, re.MULTILINE))
+    rules = yaml.safe_load(block)
+    for rule in rules:
+        assert rule.keys() - {"for"} == {"alert", "expr"}
+        named = re.findall(r"\bheadgate_\w+", rule["expr"])
+        assert {name.removesuffix("_bucket") for name in named} <= exported, rule
+    if shutil.which("promtool"):
+        file = tmp_path / "rules.yaml"
+        file.write_text(yaml.safe_dump({"groups": [{"name": "headgate", "rules": rules}]}))
+        told = subprocess.run(["promtool", "check", "rules", file], capture_output=True, text=True)
+        assert told.returncode == 0, told.stdout + told.stderr
