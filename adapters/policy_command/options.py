@@ -55,7 +55,7 @@ def lint(files: tuple[Path, ...], form: str, strict: bool) -> None:
 def schema() -> None:
     """Print the JSON Schema of policies, for editors."""
     from adapters.standard_output import write_text
-    from engine.policy.document import json_schema
+    from engine.policy.editing import json_schema
 
     sys.exit(write_text(json_schema(), None, "the schema"))
 

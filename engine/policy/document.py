@@ -6,13 +6,12 @@ its expressions when it is compiled (`engine.policy.compiled`), and what no sing
 when a set is validated (`engine.policy.validation`).
 """
 
-import json
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, NamedTuple, Self
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from engine.durations import in_duration
 from engine.limits import REQUIREMENT_ITEMS_MAX
@@ -352,15 +351,6 @@ def read_policy(declared: object) -> Policy:
 def params_of(policy: Policy) -> Mapping[str, Kind]:
     """Types of a policy's parameters."""
     return {name: param.kind for name, param in policy.spec.params.items()}
-
-
-def json_schema() -> str:
-    """JSON Schema of a policy of any kind, for editors."""
-    schema: TypeAdapter[Policy] = TypeAdapter(Annotated[Policy, Field(discriminator="kind")])
-    made = schema.json_schema(by_alias=True)
-    made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    made["title"] = "Headgate policy"
-    return json.dumps(made, indent=2, sort_keys=True) + "\n"
 
 
 def _problems(error: ValidationError) -> list[PolicyProblem]:

@@ -11,7 +11,7 @@ from engine.lifecycle import Day
 from engine.limits import DAY_MS, FORTNIGHT_MS
 from engine.policy.checked import TEXT_MAX, Kind
 
-_DURATION_SCHEMA: Final[JsonSchemaValue] = {
+DURATION_SCHEMA: Final[JsonSchemaValue] = {
     "type": "string",
     "pattern": r"^(\d+(\.\d+)?|\.\d+)(ms|s|m|h|d)((\d+(\.\d+)?|\.\d+)(ms|s|m|h|d))*$",
     "examples": ["30s", "1.5h", "1h30m"],
@@ -50,7 +50,7 @@ def _minutes(value: object) -> object:
 
 # In a file a text with units; milliseconds in Python.
 Milliseconds = Annotated[
-    int, BeforeValidator(_milliseconds), Field(ge=0), WithJsonSchema(_DURATION_SCHEMA)
+    int, BeforeValidator(_milliseconds), Field(ge=0), WithJsonSchema(DURATION_SCHEMA)
 ]
 Hold = Annotated[Milliseconds, Field(le=DAY_MS)]
 Long = Annotated[Milliseconds, Field(gt=0, le=FORTNIGHT_MS)]

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from adapters.cli import main
 from adapters.policy_files.folder import sorted_out, texts_of
 from adapters.policy_source.checking import Checked, Source
-from engine.policy.document import json_schema
+from engine.policy.editing import json_schema
 from tests.policy.written import DIVERSION, OVERFLOW, ROUTING
 
 ROOT = Path(__file__).resolve().parents[2]

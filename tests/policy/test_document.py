@@ -1,14 +1,17 @@
 """Files of policies: what is read of them, and how everything else is refused, with its place."""
 
 import json
+from collections.abc import Iterator
 from datetime import date
 
 import pytest
+from pydantic import TypeAdapter
 
 from engine.policy.checked import Kind
 from engine.policy.compiled import values_in_force
-from engine.policy.document import PolicyRefused, json_schema, read_policy
-from engine.policy.parts import Match, Period, Schedule
+from engine.policy.document import PolicyRefused, read_policy
+from engine.policy.editing import json_schema
+from engine.policy.parts import Declared, Match, Period, Schedule
 from tests.policy.written import DIVERSION, OVERFLOW, ROUTING, problems, read, relief, routing
 
 
@@ -281,3 +284,25 @@ def test_schema_tells_editors_what_files_hold() -> None:
     assert schema["$defs"]["DiversionPolicy"]["required"] == [
         "apiVersion", "metadata", "kind", "spec"
     ]  # fmt: skip
+
+
+def _declared(of: type[Declared] = Declared) -> Iterator[type[Declared]]:
+    for part in of.__subclasses__():
+        yield part
+        yield from _declared(part)
+
+
+def test_schema_proposes_defaults_that_a_file_may_hold() -> None:
+    """An editor writes them out; what it writes must not be refused."""
+    definitions = json.loads(json_schema())["$defs"]
+    texts = []
+    for part in _declared():
+        proposed = definitions.get(part.__name__, {}).get("properties", {})
+        for name, field in part.model_fields.items():
+            schema = proposed.get(field.alias or name, {})
+            if "default" in schema:
+                accepts: TypeAdapter[object] = TypeAdapter(field.rebuild_annotation())
+                read = accepts.validate_python(schema["default"])
+                assert read == field.get_default(call_default_factory=True), (part, name)
+                texts.append(schema["default"])
+    assert {"0s", "20s", "1m", "2m", "30m"} <= {text for text in texts if isinstance(text, str)}
