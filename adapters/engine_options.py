@@ -35,6 +35,18 @@ class EngineAt(NamedTuple):
 
         return Client(self.address, self.access)
 
+    def words(self) -> list[str]:
+        """The options that reach it, for a command to be typed again; no secret is among them."""
+        access = self.access
+        files = (
+            ("--engine-ca-file", access.ca_file),
+            ("--engine-certificate-file", access.certificate_file),
+            ("--engine-key-file", access.key_file),
+            ("--token-file", access.token_file),
+        )
+        told = [word for option, file in files if file for word in (option, file)]
+        return ["--engine-tls", *told] if access.tls else told
+
 
 _OPTIONS: Final = (
     click.option(

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from adapters.engine_options import reaches_engine
 from adapters.exit_code import ExitCode
 
 if TYPE_CHECKING:
+    from adapters.engine_options import EngineAt
     from adapters.forecasts.command import Place
 
 _STEPS_MS = {"5m": 300_000, "10m": 600_000, "15m": 900_000, "30m": 1_800_000}
@@ -39,9 +41,10 @@ def forecast() -> None:
 )  # fmt: skip
 @_zone
 @_address
+@reaches_engine
 @_cell
 def show(  # noqa: PLR0913  (what the command line says)
-    queue: str, hours: int, step: str, zone: str, address: str, cell: str
+    queue: str, hours: int, step: str, zone: str, engine: "EngineAt", cell: str
 ) -> None:
     """Print the next hours of QUEUE.
 
@@ -53,7 +56,7 @@ def show(  # noqa: PLR0913  (what the command line says)
     from adapters.forecasts.command import show_forecast
 
     view = View(_STEPS_MS[step], hours * 3_600_000)
-    sys.exit(show_forecast(queue, _place(address, cell, zone), view))
+    sys.exit(show_forecast(queue, _place(engine, cell, zone), view))
 
 
 @forecast.command()
@@ -63,8 +66,9 @@ def show(  # noqa: PLR0913  (what the command line says)
 )
 @_zone
 @_address
+@reaches_engine
 @_cell
-def report(queues: tuple[str, ...], out: Path, zone: str, address: str, cell: str) -> None:
+def report(queues: tuple[str, ...], out: Path, zone: str, engine: "EngineAt", cell: str) -> None:
     """Write a page with plots of some queues, of all without --queue.
 
     One file of HTML that asks nothing of the network: what came lately beside what had been
@@ -74,15 +78,15 @@ def report(queues: tuple[str, ...], out: Path, zone: str, address: str, cell: st
     """
     from adapters.forecasts.command import write_report
 
-    sys.exit(write_report(queues, _place(address, cell, zone), out))
+    sys.exit(write_report(queues, _place(engine, cell, zone), out))
 
 
-def _place(address: str, cell: str, zone: str) -> "Place":
+def _place(engine: "EngineAt", cell: str, zone: str) -> "Place":
     from adapters.forecasts.command import Place
     from adapters.history.layout import HistoryRefused, zone_of
 
     try:
-        return Place(address, cell, zone_of(zone))
+        return Place(engine, cell, zone_of(zone))
     except HistoryRefused as error:
         click.echo(f"headgate: {error}", err=True)
         sys.exit(ExitCode.SETTINGS)

@@ -2,10 +2,15 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from adapters.engine_options import reaches_engine
 from adapters.exit_code import ExitCode
+
+if TYPE_CHECKING:
+    from adapters.engine_options import EngineAt
 
 
 @click.group()
@@ -38,11 +43,12 @@ def history() -> None:
     "--address", default="127.0.0.1:7443", show_default=True, envvar="HEADGATE_ADDRESS",
     show_envvar=True, help="HOST:PORT of the engine.",
 )  # fmt: skip
+@reaches_engine
 @click.option("--cell", default="default", show_default=True, help="Which of its cells.")
 def import_(  # noqa: PLR0913  (what the command line says)
     file: Path, queue: str, queue_column: str, time_column: str, count_column: str, zone: str,
-    interval: str, events: bool, missing: str, replace: bool, dry_run: bool, address: str,
-    cell: str,
+    interval: str, events: bool, missing: str, replace: bool, dry_run: bool,
+    engine: "EngineAt", cell: str,
 ) -> None:  # fmt: skip
     """Teach forecasts the past of queues.
 
@@ -74,5 +80,5 @@ def import_(  # noqa: PLR0913  (what the command line says)
         queue, queue_column, time_column, count_column, clock, INTERVALS_S[interval],
         is_events=events, fills_zero=missing == "zero",
     )  # fmt: skip
-    place = address, cell
+    place = engine, cell
     sys.exit(import_history(file, layout, place, is_dry_run=dry_run, replaces=replace))

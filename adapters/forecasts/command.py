@@ -13,6 +13,7 @@ import grpc.aio
 from rich.console import Console
 
 from adapters.complaints import complain, refused, wrong_address
+from adapters.engine_options import EngineAt
 from adapters.exit_code import ExitCode
 from adapters.forecasts.asking import (
     QUEUES_MAX,
@@ -41,7 +42,7 @@ _SPARSE: Final = 8.0
 class Place(NamedTuple):
     """Which engine, and which of its cells; None for the clock of this machine."""
 
-    address: str
+    engine: EngineAt
     cell: str
     zone: tzinfo | None
 
@@ -69,11 +70,12 @@ def write_report(queue_ids: Sequence[str], place: Place, out: Path) -> int:
     found, steps_ms = told
     if not found.queues:
         return _not_sensed()
-    words = ["headgate", "forecast", "report", "--address", place.address, "--cell", place.cell]
+    words = ["headgate", "forecast", "report", "--address", place.engine.address]
+    words += [*place.engine.words(), "--cell", place.cell]
     words += [word for queue_id in queue_ids for word in ("--queue", queue_id)]
     words += ["--zone", place.zone.key] if isinstance(place.zone, ZoneInfo) else []
     command = shlex.join([*words, "--out", str(out)])
-    making = Making(place.address, place.cell, datetime.now(UTC), place.zone, command)
+    making = Making(place.engine.address, place.cell, datetime.now(UTC), place.zone, command)
     try:
         out.write_bytes(as_html(found, steps_ms, making))
     except OSError as error:
@@ -106,11 +108,11 @@ def _is_sparse(queue: QueueTold) -> bool:
 
 def _answered(place: Place, ask: Callable[[Client], Awaitable[T]]) -> T | int:
     """What an engine answers, or the exit code that says why it does not."""
-    if (wrong := wrong_address(place.address)) is not None:
+    if (wrong := wrong_address(place.engine.address)) is not None:
         return refused(wrong)
 
     async def run() -> T:
-        async with Client(place.address) as client:
+        async with place.engine.client() as client:
             return await ask(client)
 
     try:
@@ -118,7 +120,7 @@ def _answered(place: Place, ask: Callable[[Client], Awaitable[T]]) -> T | int:
     except grpc.aio.AioRpcError as error:
         if error.code() == grpc.StatusCode.UNIMPLEMENTED:
             return refused(f"{error.details()}")
-        return not_answered(error, place.address)
+        return not_answered(error, place.engine.address)
 
 
 def _not_sensed() -> int:

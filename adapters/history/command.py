@@ -9,6 +9,7 @@ import click
 import grpc.aio
 
 from adapters.complaints import complain, refused, wrong_address
+from adapters.engine_options import EngineAt
 from adapters.exit_code import ExitCode
 from adapters.history.counting import UNKNOWN, QueuePast, count_rows
 from adapters.history.layout import BUCKET_S, HistoryRefused, Layout
@@ -48,7 +49,7 @@ def read_history(path: Path, layout: Layout) -> Mapping[str, QueuePast]:
 
 
 def import_history(
-    path: Path, layout: Layout, place: tuple[str, str], *, is_dry_run: bool, replaces: bool
+    path: Path, layout: Layout, place: tuple[EngineAt, str], *, is_dry_run: bool, replaces: bool
 ) -> int:
     """
     Teach an engine what a file says, or only tell it; returns the exit code.
@@ -56,10 +57,10 @@ def import_history(
     Parameters
     ----------
     place
-        Address of the engine, and its cell.
+        The engine, and its cell.
     """
-    address, cell = place
-    if (wrong := wrong_address(address)) is not None:
+    engine, cell = place
+    if (wrong := wrong_address(engine.address)) is not None:
         return refused(wrong)
     try:
         pasts = read_history(path, layout)
@@ -73,18 +74,18 @@ def import_history(
     if is_dry_run:
         return int(ExitCode.STOPPED)
     try:
-        return asyncio.run(_send_all(pasts, address, cell, replaces=replaces))
+        return asyncio.run(_send_all(pasts, engine, cell, replaces=replaces))
     except grpc.aio.AioRpcError as error:
         if error.code() in _REFUSALS:
             return refused(f"{error.details()}")
-        return not_answered(error, address)
+        return not_answered(error, engine.address)
 
 
 async def _send_all(
-    pasts: Mapping[str, QueuePast], address: str, cell: str, *, replaces: bool
+    pasts: Mapping[str, QueuePast], engine: EngineAt, cell: str, *, replaces: bool
 ) -> int:
     """Send one queue after the other; nothing at all where one of several cannot be taken."""
-    async with Client(address) as client:
+    async with engine.client() as client:
         if len(pasts) > 1:
             problems = [line async for line in _problems(client, cell, list(pasts), replaces)]
             if problems:

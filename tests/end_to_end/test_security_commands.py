@@ -117,6 +117,45 @@ def test_commands_show_what_they_are_given(serve: Serve, place: Place) -> None:
     assert (done.returncode, "no contact" in done.stderr or "c" in done.stderr) == (2, True)
 
 
+async def test_forecast_and_history_show_what_they_are_given(serve: Serve, place: Place) -> None:
+    """An analyst, too, works with engines that ask who calls."""
+    author, reader = place.token_file("a", "author"), place.token_file("r", "reader")
+    served = serve(*place.flags())
+    trust = ("--address", local(served), "--engine-ca-file", place.authority.ca_file)
+    async with Client(local(served), Access(ca_file=trust[-1], token_file=author)) as client:
+        await open_queue(client, "q")
+    past = place.folder / "past.csv"
+    days = [f"2026-03-{day:02d}T{hour:02d}:00,6" for day in range(2, 9) for hour in range(24)]
+    past.write_text("\n".join(["time,contacts", *days]))
+    words = ("history", "import", str(past), "--queue", "q", "--interval", "60m", "--zone", "UTC")
+
+    def typed(*more: str, token_file: str) -> tuple[int, str]:
+        done = headgate(*more, *trust, "--token-file", token_file)
+        return done.returncode, done.stdout + done.stderr
+
+    code, told = await asyncio.to_thread(typed, *words, token_file=reader)
+    assert (code, "is for the role author or operator" in told) == (2, True), told
+    code, told = await asyncio.to_thread(typed, *words, token_file=author)
+    assert (code, "q: learned from" in told) == (0, True), told
+    code, told = await asyncio.to_thread(typed, "forecast", "show", "q", token_file=reader)
+    assert (code, "q: " in told) == (0, True), told
+    page = place.folder / "page.html"
+    report = ("forecast", "report", "--out", str(page))
+    code, told = await asyncio.to_thread(typed, *report, token_file=reader)
+    assert (code, "1 queue" in told) == (0, True), told
+    assert f"--engine-ca-file {place.authority.ca_file}" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    "words", [("forecast", "show", "q"), ("history", "import", "past.csv", "--queue", "q")]
+)
+def test_commands_show_no_token_without_tls(words: tuple[str, ...]) -> None:
+    """Nor do they end in a traceback."""
+    done = headgate(*words, "--address", "192.0.2.1:1", env={"HEADGATE_TOKEN": "x"})
+    assert (done.returncode, "for all to read" in done.stderr) == (2, True), done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
