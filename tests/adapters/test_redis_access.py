@@ -5,6 +5,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
+import redis
 
 from adapters import settings
 from adapters.commit_log import CommitLog, CommitLogError, LeasedLog
@@ -32,7 +33,8 @@ PASSWORD = "s3cret"
 
 def user_of_the_example() -> str:
     """The engine's user, with a password."""
-    return (EXAMPLE / "users.acl").read_text().strip().replace("PASSWORD", PASSWORD)
+    lines = (EXAMPLE / "users.acl").read_text().replace("PASSWORD", PASSWORD).splitlines()
+    return next(line for line in lines if line.startswith("user headgate "))
 
 
 def opened(directory: Path, **flags: str) -> RedisLog:
@@ -168,6 +170,58 @@ async def test_servers_of_the_example_keep_the_promise_of_the_example(tmp_path: 
         checked = await check_server(connection, "replicated", 1)
         await connection.close()
         assert checked[1:] == (2, (), ())
+
+
+def has_replica(server: RedisServer) -> bool:
+    """Whether it is a primary that takes writes, as whoever administers it sees."""
+    with redis.Redis(port=server.port, username="admin", password=PASSWORD) as admin:
+        found = admin.info("replication")
+    return found["role"] == "master" and found["min_slaves_good_slaves"] > 0
+
+
+async def test_servers_with_the_users_of_the_example_replicate_and_fail_over(
+    tmp_path: Path,
+) -> None:
+    """Users that keep strangers out must not keep servers and Sentinels from each other."""
+    users = tmp_path / "users.acl"
+    users.write_text((EXAMPLE / "users.acl").read_text().replace("PASSWORD", PASSWORD))
+    example = (EXAMPLE / "redis.conf").read_text().replace("PASSWORD", PASSWORD)
+    for line in ("masteruser", "masterauth"):
+        example = example.replace(f"# {line} ", f"{line} ")
+    example = example.replace("# aclfile /etc/redis/users.acl", f"aclfile {users}")
+    told = (EXAMPLE / "sentinel.conf").read_text().replace("PASSWORD", PASSWORD).splitlines()
+    auth = [line.removeprefix("# ") for line in told if "sentinel auth-" in line]
+    assert len(auth) == 2
+    servers: list[RedisServer] = []
+    try:
+        for number in range(3):
+            # A file of its own for each: Sentinel has servers rewrite theirs.
+            own = tmp_path / f"{number}.conf"
+            own.write_text(example)
+            follow = ("--replicaof", f"127.0.0.1 {servers[0].port}") if servers else ()
+            servers.append(RedisServer(tmp_path / f"server-{number}", *follow, file=own))
+        primary = servers[0]
+        with pytest.raises(redis.AuthenticationError):
+            primary.run("GET", "headgate:x")
+        sentinel = RedisServer.sentinel(tmp_path / "sentinel", "headgate", primary.port, *auth)
+        servers.append(sentinel)
+        async with asyncio.timeout(20):
+            while len(sentinel.run("SENTINEL", "REPLICAS", "headgate")) < 2:  # type: ignore[arg-type]
+                await asyncio.sleep(0.05)
+        hosts = f"redis+sentinel://headgate@127.0.0.1:{sentinel.port}/headgate"
+        log = opened(tmp_path, log=hosts, durability="replicated")
+        await works(log)
+        primary.kill()
+        async with asyncio.timeout(30):
+            while not any(map(has_replica, servers[1:3])):
+                await asyncio.sleep(0.05)
+        again = opened(tmp_path, log=hosts, durability="replicated")
+        await again.acquire("a")
+        assert len((await again.load()).rows) == 40
+        await again.release()
+    finally:
+        for server in servers:
+            server.kill()
 
 
 def test_files_that_cannot_be_used_are_refused_at_the_start(tmp_path: Path) -> None:

@@ -51,7 +51,9 @@ class RedisServer:
         self.start()
 
     @classmethod
-    def sentinel(cls, directory: Path, service: str, primary_port: int) -> "RedisServer":
+    def sentinel(
+        cls, directory: Path, service: str, primary_port: int, *lines: str
+    ) -> "RedisServer":
         """Start a Sentinel that decides alone, and half a second after the primary fell silent."""
         made = cls.__new__(cls)
         made.directory, made.port, made._kind = directory, free_port(), "redis"
@@ -61,7 +63,7 @@ class RedisServer:
             f"dir {directory}\nbind 127.0.0.1\nprotected-mode no\n"
             f"sentinel monitor {service} 127.0.0.1 {primary_port} 1\n"
             f"sentinel down-after-milliseconds {service} 500\n"
-            f"sentinel failover-timeout {service} 3000\n"
+            f"sentinel failover-timeout {service} 3000\n" + "".join(f"{line}\n" for line in lines)
         )
         made._arguments = ("--sentinel",)
         made.start()
