@@ -33,6 +33,7 @@ from adapters.open_cells import OpenCells, path_of, warm_up
 from adapters.pinning import free_cores
 from adapters.placement.opening import advertised_address, open_placement, opening_settings
 from adapters.process_metrics import version
+from adapters.sensing.opening import warn_where_nothing_is_kept
 from adapters.settings import Settings
 from engine.refusals import BadConfiguration
 
@@ -135,6 +136,7 @@ class Server:
 
     async def _has_begun(self) -> bool:
         """Start what there is; False when told to stop meanwhile, as a standby is that waits."""
+        warn_where_nothing_is_kept(self.settings)
         is_placed = self.settings.placement
         start = asyncio.ensure_future(self._start_placed() if is_placed else self._start_alone())
         stop = asyncio.ensure_future(self._stopping.wait())

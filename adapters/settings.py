@@ -74,7 +74,9 @@ class Settings(TelemetrySettings, PolicySettings, PlacementSettings, SecuritySet
     )
     data_dir: Path = Field(
         Path("headgate-data"),
-        description="Folder of the sqlite files, one per cell; made when absent.",
+        description="Folder of the sqlite files, one per cell, made when absent; and of what "
+        "sensing has learned. With Redis it is for the latter only, and is not made: without it "
+        "nothing learned is kept.",
     )
     log: str = Field(
         "sqlite",

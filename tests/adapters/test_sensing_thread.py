@@ -2,17 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from google.rpc import code_pb2
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from adapters.calls import Cells
 from adapters.errors import CallRefused
 from adapters.sensing.ingest import Feed
 from adapters.sensing.metrics import SensingFamilies
+from adapters.sensing.opening import warn_where_nothing_is_kept
 from adapters.sensing.thread import SensingThread
+from adapters.settings import load
 from engine.sensing.sampling import take_sample
 from engine.sensing.sensing import Sensing, SensingSettings
 from headgate.v1.queue_pb2 import Queue
@@ -98,3 +102,23 @@ async def test_feed_of_a_cell_that_takes_no_calls_is_put_off(
     assert (caught.value.code, caught.value.retry_after_ms > 0) == (code_pb2.UNAVAILABLE, True)
     reply = IngestResponse.FromString(await feed.answer(request.SerializeToString()))
     assert (reply.sequence, reply.accepted) == (7, 1)
+
+
+@pytest.mark.parametrize(
+    ("flags", "is_told"),
+    [
+        ({"log": "redis://h:1"}, True),
+        ({"log": "redis://h:1", "data_dir": "{here}"}, False),
+        ({"log": "redis://h:1", "sensing": "false"}, False),
+        ({}, False),  # beside the cells, in a folder that is made
+    ],
+)
+def test_forgetting_is_told_at_the_start(
+    tmp_path: Path, flags: dict[str, str], is_told: bool
+) -> None:
+    """Whose cells are in Redis believes that all is kept there."""
+    given = {"data_dir": str(tmp_path / "none")} | flags
+    loaded, _ = load({k: v.format(here=tmp_path) for k, v in given.items()}, None, {})
+    with capture_logs() as lines:
+        warn_where_nothing_is_kept(loaded)
+    assert [line["event"] for line in lines] == ["learned_not_kept"] * is_told
