@@ -1,8 +1,8 @@
 """
-Real arrivals to forecast: the data sets beside the project, as counts per five minutes.
+Real arrivals to forecast: data sets kept outside the repository, as counts per five minutes.
 
-`../shared/data/README.md` says where they come from and under which terms; nothing of them is kept
-here. Clocks of the data are local, and taken as UTC.
+They are looked for in `../shared/data`, whose README.md says where they come from and under which
+terms; nothing of them is kept here. Clocks of the data are local, and taken as UTC.
 """
 
 import csv

@@ -23,7 +23,7 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 # Marker -> (whether the thing is here, what it is). Programs come from PROGRAMS in the Makefile.
 NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "needs_git": (lambda: (ROOT / ".git").exists(), "a git checkout"),
-    "needs_shared_data": (SHARED_DATA.is_dir, "the data sets in ../shared/data"),
+    "needs_shared_data": (SHARED_DATA.is_dir, "the data sets kept outside, in ../shared/data"),
     "needs_node": (lambda: _has_programs("node", "npm"), "the programs node and npm"),
     "needs_openssl": (lambda: _has_programs("openssl"), "the program openssl"),
     "needs_redis": (lambda: _has_programs("redis-server"), "the program redis-server"),

@@ -1,11 +1,11 @@
 """
 Derives the files of one day from the Anonymous Bank log.
 
-    python deploy/examples/bank_day/extract.py --source ../shared/data --day 1999-05-10
+    python deploy/examples/bank_day/extract.py --source SOURCE --day 1999-05-10
 
-needs pyarrow and, in the folder SOURCE, `anonymous_bank_calls_1999-01_07.parquet` and
-`anonymous_bank_agent_type_1999-01_07.csv`. The same input yields the same files, byte for byte.
-README.md gives the figures of the day that is committed.
+needs pyarrow and, in the folder SOURCE, the call log, which is kept outside the repository:
+`anonymous_bank_calls_1999-01_07.parquet` and `anonymous_bank_agent_type_1999-01_07.csv`. The same
+input yields the same files, byte for byte. README.md gives the figures of the committed day.
 
 What is left out, and why. The log's own documentation and the notes beside the data name these
 faults:
