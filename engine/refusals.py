@@ -44,7 +44,7 @@ class Refusal(IntEnum):
     LIMIT_REACHED = 14
     # `now_ms` is before an earlier one; the caller's clock is broken.
     CLOCK_WENT_BACKWARDS = 15
-    # The contact id is known with another queue or channel; choose another id.
+    # The contact id is known with another channel; choose another id.
     CONTACT_EXISTS = 16
     # The agent is not AVAILABLE; choose another.
     AGENT_NOT_AVAILABLE = 17
