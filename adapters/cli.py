@@ -112,9 +112,7 @@ def simulate(scenario: Path, replications: int | None, seed: int | None, output:
         click.echo(f"headgate: {error}", err=True)
         sys.exit(ExitCode.ENVIRONMENT)
     if is_cold(cache):
-        click.echo(
-            "headgate: compiling kernels, once per version and CPU: a minute or two", err=True
-        )
+        click.echo("headgate: compiling kernels, once per version and CPU: some minutes", err=True)
     from adapters.simulation_command import simulate_file
 
     sys.exit(simulate_file(scenario, replications, seed, output))
@@ -240,7 +238,7 @@ def _serve(settings: "Settings") -> int:
         log.info("starting", pinned=pin(settings.pin))
         cache = use_kernel_cache(lambda text: log.warning("kernel_cache", message=text))
         if is_cold(cache):
-            text = "compiling kernels, once per version and CPU: up to a minute"
+            text = "compiling kernels, once per version and CPU: some minutes"
             log.info("compiling", message=text, cache=str(cache))
         return _run(settings, output)
     except OSError as error:
