@@ -2,7 +2,7 @@
 
 import asyncio
 import struct
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -24,14 +24,17 @@ from adapters.redis_log.terms import Kept
 from adapters.sqlite_file import unpack_replies
 from engine.state.rows import RowDelta
 
-# A page takes the server a few milliseconds; all at once would keep every other cell waiting.
-_PAGE_FIELDS: Final = b"2000"
-_PAGE_GROUPS: Final = 1_000
+# A page takes the server and the loop a few milliseconds; all at once would keep every other cell
+# waiting.
+_PAGE_BYTES: Final = 262_144
+# Of the first page, and of any: no more, for what comes next may be larger than what came before.
+_FIELDS: Final = (50, 2_000)
+_GROUPS: Final = (50, 250)
 
 # Awaited before each page but the first, so that a lease can be renewed in time.
 BetweenPages = Callable[[], Awaitable[None]]
 
-_Fields = Iterator[tuple[bytes, bytes]]
+_Items = Sequence[tuple[bytes, bytes]]
 
 
 class ReplyGroup(NamedTuple):
@@ -40,6 +43,35 @@ class ReplyGroup(NamedTuple):
     sequence: int
     at_ms: int
     replies_count: int
+
+
+class _Page(NamedTuple):
+    """Items of a stream or a hash, and where the next page begins: b"" after the last."""
+
+    items: _Items
+    cursor: bytes
+
+
+class _Way(NamedTuple):
+    """
+    How the pages of a key are read.
+
+    Attributes
+    ----------
+    command_at
+        What asks for about so many items from a cursor on.
+    page_of
+        Takes an answer apart; raises ValueError where it is damaged.
+    start
+        Cursor of the first page.
+    counts
+        Items of the first page, and of any at the most.
+    """
+
+    command_at: Callable[[bytes, int], Command]
+    page_of: Callable[[Reply], _Page]
+    start: bytes
+    counts: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +130,7 @@ async def read_rows(
         rows: dict[bytes, tuple[str, bytes]] = {}
         payloads: dict[bytes, bytes] = {}
 
-        def take_rows(fields: _Fields) -> None:
+        def take_rows(fields: _Items) -> None:
             rows.update((field, part_row(value)) for field, value in fields)
 
         await _scan(connection, keys.rows, between_pages, take_rows)
@@ -115,21 +147,18 @@ async def _read_replies(
     replies: list[StoredReply] = []
     groups: list[ReplyGroup] = []
 
-    def at(entry: bytes) -> Command:
-        return (b"XRANGE", keys.replies, entry, b"+", b"COUNT", b"%d" % _PAGE_GROUPS)
+    def at(entry: bytes, count: int) -> Command:
+        return (b"XRANGE", keys.replies, entry, b"+", b"COUNT", b"%d" % count)
 
-    def after(entries: Reply) -> bytes:
-        match entries:
-            case [*_, [bytes(last), _]]:
-                return b"(" + last
-            case []:
-                return b""
-            case _:
-                raise LogCorrupt(f"{connection.host}: replies came as {entries!r}")
-
-    async with aclosing(_pages(connection, at, after, b"-", between_pages)) as pages:
-        async for entries in pages:
-            _take_replies(replies, groups, connection.host, _entries(entries))
+    way = _Way(at, _entries_of, b"-", _GROUPS)
+    try:
+        async with aclosing(_pages(connection, way, between_pages)) as pages:
+            async for entries in pages:
+                await _take_replies(replies, groups, entries)
+    except (ValueError, IndexError, struct.error) as error:
+        raise LogCorrupt(
+            f"{connection.host}: unreadable reply, {error!r}; restore a copy"
+        ) from error
     return replies, groups
 
 
@@ -180,57 +209,66 @@ async def _scan(
     connection: RedisConnection,
     key: bytes,
     between_pages: BetweenPages,
-    take: Callable[[_Fields], None],
+    take: Callable[[_Items], None],
 ) -> None:
     """Read a hash; a field may come twice while it grows or shrinks."""
 
-    def at(cursor: bytes) -> Command:
-        return (b"HSCAN", key, cursor, b"COUNT", _PAGE_FIELDS)
+    def at(cursor: bytes, count: int) -> Command:
+        return (b"HSCAN", key, cursor, b"COUNT", b"%d" % count)
 
-    def after(page: Reply) -> bytes:
-        match page:
-            case [bytes(cursor), list()]:
-                return b"" if cursor == b"0" else cursor
-            case _:
-                raise ValueError(f"{key.decode()} came as {page!r}")
-
-    async with aclosing(_pages(connection, at, after, b"0", between_pages)) as pages:
-        async for page in pages:
-            take(_fields_of(page))
+    way = _Way(at, _fields_of, b"0", _FIELDS)
+    async with aclosing(_pages(connection, way, between_pages)) as pages:
+        async for fields in pages:
+            take(fields)
 
 
-def _fields_of(page: Reply) -> _Fields:
-    """Fields and values of a page of a hash."""
-    match page:
-        case [_, [*fields]] if set(map(type, fields)) <= {bytes}:
-            return zip(fields[::2], fields[1::2], strict=True)  # type: ignore[arg-type]
+def _fields_of(answer: Reply) -> _Page:
+    """Fields and values of a hash."""
+    match answer:
+        case [bytes(cursor), [*found]] if set(map(type, found)) <= {bytes}:
+            items = list(zip(found[::2], found[1::2], strict=True))
+            return _Page(items, b"" if cursor == b"0" else cursor)  # type: ignore[arg-type]
         case _:
             raise ValueError("expected fields and values")
 
 
+def _entries_of(answer: Reply) -> _Page:
+    """Identifiers and packed replies of groups."""
+    items: list[tuple[bytes, bytes]] = []
+    for entry in _entries(answer):
+        match entry:
+            case [bytes(entry_id), [_, bytes(packed)]]:
+                items.append((entry_id, packed))
+            case _:
+                raise ValueError(f"{entry!r}, expected an entry")
+    return _Page(items, b"(" + items[-1][0] if items else b"")
+
+
 async def _pages(
-    connection: RedisConnection,
-    command_at: Callable[[bytes], Command],
-    cursor_after: Callable[[Reply], bytes],
-    cursor: bytes,
-    between_pages: BetweenPages,
-) -> AsyncGenerator[Reply, None]:
-    """Pages from a cursor on, up to the last; the next is asked for before one is read."""
-    asking = asyncio.create_task(_asked(connection, command_at(cursor)))
+    connection: RedisConnection, way: _Way, between_pages: BetweenPages
+) -> AsyncGenerator[_Items, None]:
+    """Items, page by page; the next page is asked for before one is given out."""
+    count, count_max = way.counts
+    asking = asyncio.create_task(_asked(connection, way.command_at(way.start, count)))
     try:
         while True:
-            page = await asking
-            cursor = cursor_after(page)
+            items, cursor = way.page_of(await asking)
             if cursor:
                 await between_pages()
-                asking = asyncio.create_task(_asked(connection, command_at(cursor)))
-                # Has it sent before this page is read, which takes a while.
+                count = min(2 * count, _fitting(items), count_max)
+                asking = asyncio.create_task(_asked(connection, way.command_at(cursor, count)))
+                # Has it sent before this page is used, which takes a while.
                 await asyncio.sleep(0)
-            yield page
+            yield items
             if not cursor:
                 return
     finally:
         asking.cancel()
+
+
+def _fitting(items: _Items) -> int:
+    """How many such items make a page."""
+    return 1 + _PAGE_BYTES * len(items) // (1 + sum(len(value) for _, value in items))
 
 
 async def _asked(connection: RedisConnection, command: Command) -> Reply:
@@ -240,21 +278,19 @@ async def _asked(connection: RedisConnection, command: Command) -> Reply:
     return answer
 
 
-def _take_replies(
-    replies: list[StoredReply], groups: list[ReplyGroup], host: str, entries: Sequence[Reply]
+async def _take_replies(
+    replies: list[StoredReply], groups: list[ReplyGroup], entries: _Items
 ) -> None:
-    try:
-        for entry in entries:
-            match entry:
-                case [bytes(entry_id), [_, bytes(packed)]]:
-                    found = unpack_replies(packed)
-                case _:
-                    raise ValueError(f"{entry!r}, expected an entry")
-            sequence = int(entry_id.partition(b"-")[0])
-            groups.append(ReplyGroup(sequence, found[-1].at_ms, len(found)))
-            replies.extend(found)
-    except (ValueError, IndexError, struct.error) as error:
-        raise LogCorrupt(f"{host}: unreadable reply, {error!r}; restore a copy") from error
+    """Unpack replies; the loop has its turn where there are many."""
+    unpacked = 0
+    for entry_id, packed in entries:
+        found = unpack_replies(packed)
+        groups.append(ReplyGroup(int(entry_id.partition(b"-")[0]), found[-1].at_ms, len(found)))
+        replies.extend(found)
+        unpacked += len(packed)
+        if unpacked >= _PAGE_BYTES:
+            await asyncio.sleep(0)
+            unpacked = 0
 
 
 def _entries(answer: Reply) -> list[Reply]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -246,8 +245,8 @@ async def test_everything_is_read_however_many_pages_it_takes(
     new_cell: NewCell, pair: list[RedisServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next page is asked for before the last one is read."""
-    monkeypatch.setattr(reading, "_PAGE_FIELDS", b"10")
-    monkeypatch.setattr(reading, "_PAGE_GROUPS", 3)
+    monkeypatch.setattr(reading, "_FIELDS", (10, 10))
+    monkeypatch.setattr(reading, "_GROUPS", (3, 3))
     cell = new_cell(pair[0].url)
     log = cell.log()
     owned = await log.acquire("a")
@@ -268,10 +267,10 @@ async def test_load_that_takes_longer_than_the_lease_keeps_the_cell(
     rows = [contact(row, b"r", b"p") for row in range(1_000)]
     await commit_all(first, await first.acquire("a"), [group(rows=rows)])
     await first.release()
-    monkeypatch.setattr(reading, "_PAGE_FIELDS", b"10")
+    monkeypatch.setattr(reading, "_FIELDS", (10, 10))
     reads = reading._fields_of
 
-    def read_slowly(page: Reply) -> Iterator[tuple[bytes, bytes]]:
+    def read_slowly(page: Reply) -> reading._Page:
         time.sleep(0.003)
         return reads(page)
 

@@ -3,22 +3,25 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 import uvloop
 
+from adapters.commit_log import StoredReply
+from adapters.redis_log import reading
 from adapters.redis_log.address import parse_redis_url
-from adapters.redis_log.connection import RedisConnection, RedisUnreachable
+from adapters.redis_log.connection import Answer, Command, RedisConnection, RedisUnreachable
 from adapters.redis_log.reading import nothing, read_cell
 from adapters.redis_log.terms import Kept
+from adapters.sqlite_file import unpack_replies
 from tests.adapters.commit_log_contract import commit_all, contact, group, reply
 from tests.adapters.redis_cell import NewCell
 from tests.end_to_end.redis_servers import RedisServer
 
 WITHIN_S = 0.1
 
-Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
+Answers = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
@@ -33,7 +36,7 @@ async def opened(server: RedisServer) -> AsyncIterator[RedisConnection]:
 
 
 @contextlib.asynccontextmanager
-async def connected_to(answer: Answer) -> AsyncIterator[RedisConnection]:
+async def connected_to(answer: Answers) -> AsyncIterator[RedisConnection]:
     """A connection to a server that takes the greeting, and has its own way to answer PING."""
 
     has_ended = asyncio.Event()
@@ -149,17 +152,90 @@ def test_connection_is_made_by_a_loop_that_was_blocked(
     run(block())
 
 
+class Turns:
+    """
+    What is done in one turn of the loop.
+
+    Attributes
+    ----------
+    most
+        Most that was counted in one of them.
+    """
+
+    def __init__(self) -> None:
+        self.most = 0
+        self._now = 0
+        self._loop = asyncio.get_running_loop()
+        self._next = self._loop.call_soon(self._begin)
+
+    def count(self, number: int) -> None:
+        """Count so many more in this turn."""
+        self._now += number
+        self.most = max(self.most, self._now)
+
+    def end(self) -> None:
+        """Count no longer."""
+        self._next.cancel()
+
+    def _begin(self) -> None:
+        self._now = 0
+        self._next = self._loop.call_soon(self._begin)
+
+
 @pytest.mark.needs_redis
 async def test_cell_with_large_groups_of_replies_is_read(
-    new_cell: NewCell, server: RedisServer
+    new_cell: NewCell, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever takes the cell over after a bulk upload must be able to load what it left."""
+    """Whoever takes over after a bulk upload can load what it left, and goes on with the rest."""
     cell = new_cell(server.url)
     log = cell.log()
     replies = [[reply(f"{number}-{n}") for n in range(400)] for number in range(1_100)]
+    # Small ones first, so that many are asked for at once when the large ones come.
+    replies = [[reply(f"first-{number}")] for number in range(1_000)] + replies
     bulk = [group(b"", [contact(row, b"r", b"p")], some) for row, some in enumerate(replies)]
     await commit_all(log, await log.acquire("a"), bulk)
+    turns = Turns()
+
+    def unpack(packed: bytes) -> list[StoredReply]:
+        found = unpack_replies(packed)
+        turns.count(len(found))
+        return found
+
+    monkeypatch.setattr(reading, "unpack_replies", unpack)
     async with opened(server) as connection:
         stored = await read_cell(connection, cell.keys, Kept(), nothing)
-    assert (len(stored.state.rows), stored.replies_count) == (1_100, 440_000)
+    turns.end()
+    assert (len(stored.state.rows), stored.replies_count) == (2_100, 441_000)
     assert stored.state.replies[-1].request_id == "1099-399"
+    # Some milliseconds.
+    assert turns.most < 10_000
+
+
+@pytest.mark.needs_redis
+@pytest.mark.parametrize("size", [10, 20_000])
+async def test_pages_are_as_large_as_others_can_wait_for(
+    new_cell: NewCell, server: RedisServer, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Many small rows at once are quick; as many large payloads would hold the server up."""
+    cell = new_cell(server.url)
+    log = cell.log()
+    rows = [contact(row, b"r", b"p" * size) for row in range(10_000_000 // (size + 1_000))]
+    groups = [group(rows=rows[at::20]) for at in range(20)]
+    await commit_all(log, await log.acquire("a"), groups)
+    asks = RedisConnection.ask
+    pages: list[int] = []
+
+    async def ask(
+        connection: RedisConnection, commands: Sequence[Command], longer_s: float = 0.0
+    ) -> list[Answer]:
+        answers = await asks(connection, commands, longer_s)
+        if commands[0][:2] == (b"HSCAN", cell.keys.payloads):
+            match answers:
+                case [[_, list(fields)]]:
+                    pages.append(sum(len(value) for value in fields if isinstance(value, bytes)))
+        return answers
+
+    monkeypatch.setattr(RedisConnection, "ask", ask)
+    assert list((await log.load()).rows) == rows
+    assert max(pages) < 2_000_000
+    assert len(pages) < 60
