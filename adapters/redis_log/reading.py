@@ -135,7 +135,7 @@ async def read_rows(
 
         await _scan(connection, keys.rows, between_pages, take_rows)
         await _scan(connection, keys.payloads, between_pages, payloads.update)
-        return joined_rows(rows, payloads)
+        return await asyncio.to_thread(joined_rows, rows, payloads)
     except (ValueError, KeyError, IndexError, struct.error) as error:
         raise LogCorrupt(f"{connection.host}: unreadable row, {error!r}; restore a copy") from error
 
