@@ -24,6 +24,7 @@ from adapters.redis_log.server_check import Tier
 from adapters.redis_log.terms import Kept
 from tests.adapters.commit_log_contract import contact, group, token
 from tests.adapters.redis_cell import TERMS, NewCell, RedisCell
+from tests.adapters.stand_in_redis import stand_in, table
 from tests.end_to_end.redis_servers import RedisServer, move_slot, replicated
 from tests.end_to_end.redis_topologies import SETTLED_WITHIN_S, cluster, settled, watched
 from tests.end_to_end.relay import Relay, relayed
@@ -112,6 +113,14 @@ async def writing(log: RedisLog) -> AsyncIterator[Writer]:
         await log.release()
 
 
+async def epoch_told(url: str) -> int:
+    """Which election the first server of a URL tells of."""
+    address = parse_redis_url(url)
+    word = await RedisPrimary(address, "cell", FAILOVER.answer_within_s)._word_of(address.hosts[0])
+    assert isinstance(word, tuple)
+    return word.epoch
+
+
 async def test_sentinel_failover_loses_nothing_acknowledged(
     new_cell: NewCell, tmp_path: Path
 ) -> None:
@@ -122,9 +131,11 @@ async def test_sentinel_failover_loses_nothing_acknowledged(
     ):
         cell = new_cell(f"redis+sentinel://127.0.0.1:{sentinel.port}/main", FAILOVER)
         async with writing(cell.log("replicated")) as writer:
+            assert await epoch_told(cell.url) == 0
             servers[0].kill()
             await writer.reaches(100)
         assert writer.longest_gap_s < 10
+        assert await epoch_told(cell.url) > 0
 
 
 class NearPrimary(RedisPrimary):
@@ -179,6 +190,25 @@ async def test_engine_cut_off_with_its_primary_acknowledges_nothing_that_is_lost
         assert cell.tallies.acknowledged_lost.value == 0
 
 
+async def test_sentinel_that_knows_of_no_failover_keeps_nobody_with_the_old_primary(
+    new_cell: NewCell, tmp_path: Path
+) -> None:
+    """It is named first and reached by the engine, as the old primary is: cut off from the rest."""
+    with behind_a_relay(tmp_path) as (primary, relay, sentinel):
+        told = table({
+            b"SENTINEL GET-MASTER-ADDR-BY-NAME": [b"127.0.0.1", b"%d" % relay.port],
+            b"SENTINEL MASTER": [b"name", b"main", b"config-epoch", b"0"],
+        })  # fmt: skip
+        async with stand_in(told) as port:
+            hosts = f"127.0.0.1:{port},127.0.0.1:{sentinel.port}"
+            cell = new_cell(f"redis+sentinel://{hosts}/main", FAILOVER)
+            async with writing(near(cell, relay, primary, 1)) as writer:
+                relay.cut()
+                await writer.reaches(100)
+                relay.mend()
+            assert writer.longest_gap_s < 10
+
+
 async def test_relaxed_engine_cut_off_with_its_primary_repairs_what_was_lost(
     new_cell: NewCell, tmp_path: Path
 ) -> None:
@@ -216,9 +246,12 @@ async def test_cluster_failover_loses_nothing_acknowledged(
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
         cell = new_cell(f"redis+cluster://{hosts}", FAILOVER)
         async with writing(cell.log("replicated")) as writer:
+            assert await epoch_told(cell.url) == 1
             nodes[0].kill()
             await writer.reaches(100)
         assert writer.longest_gap_s < 15
+        # Three are set up, each of an epoch of its own.
+        assert await epoch_told(f"redis+cluster://127.0.0.1:{nodes[1].port}") > 3
 
 
 async def test_readers_find_the_primary_again_after_a_failover_by_hand(

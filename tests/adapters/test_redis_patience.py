@@ -17,11 +17,12 @@ from adapters.redis_log.terms import Kept
 from adapters.sqlite_file import unpack_replies
 from tests.adapters.commit_log_contract import commit_all, contact, group, reply
 from tests.adapters.redis_cell import NewCell
+from tests.adapters.stand_in_redis import stand_in
 from tests.end_to_end.redis_servers import RedisServer
 
 WITHIN_S = 0.1
 
-Answers = Callable[[asyncio.StreamWriter], Awaitable[None]]
+Ping = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
@@ -36,35 +37,22 @@ async def opened(server: RedisServer) -> AsyncIterator[RedisConnection]:
 
 
 @contextlib.asynccontextmanager
-async def connected_to(answer: Answers) -> AsyncIterator[RedisConnection]:
-    """A connection to a server that takes the greeting, and has its own way to answer PING."""
+async def connected_to(ping: Ping) -> AsyncIterator[RedisConnection]:
+    """A connection to a server that has its own way to answer PING."""
 
-    has_ended = asyncio.Event()
+    async def answer(words: Sequence[bytes], writer: asyncio.StreamWriter) -> None:
+        if words == [b"PING"]:
+            await ping(writer)
+        else:
+            writer.write(b"+OK\r\n")
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.closing(writer), contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            while count := (await reader.readline())[1:]:
-                words = []
-                for _ in range(int(count)):
-                    size = int((await reader.readline())[1:])
-                    words.append((await reader.readexactly(size + 2))[:-2])
-                if words == [b"PING"]:
-                    await answer(writer)
-                else:
-                    writer.write(b"+OK\r\n")
-        has_ended.set()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    address = parse_redis_url(f"redis://127.0.0.1:{port}")
-    connection = await RedisConnection.open(address, address.hosts[0], WITHIN_S)
-    try:
-        yield connection
-    finally:
-        await connection.close()
-        await has_ended.wait()
-        server.close()
-        await server.wait_closed()
+    async with stand_in(answer) as port:
+        address = parse_redis_url(f"redis://127.0.0.1:{port}")
+        connection = await RedisConnection.open(address, address.hosts[0], WITHIN_S)
+        try:
+            yield connection
+        finally:
+            await connection.close()
 
 
 async def test_long_answer_is_read_as_long_as_it_goes_on() -> None:
