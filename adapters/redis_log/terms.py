@@ -20,7 +20,7 @@ class Terms:
     lease_wait_s
         How long acquiring waits for another owner's lease to lapse, seconds.
     answer_within_s
-        How long a server may take to connect, and to answer, seconds.
+        How long a server may take to connect, and be silent before it has answered, seconds.
     in_doubt_s
         How long a commit may stay in doubt before its callers are told, seconds.
     """
