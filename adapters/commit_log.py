@@ -227,6 +227,14 @@ class LeasedLog(CommitLog, Protocol):
     Until another owner acquires, the epoch stays ours, so that a lapsed right may be renewed.
     """
 
+    def expect_cell(self) -> None:
+        """
+        Have `acquire` raise CellGone where the cell is not there, since somebody has had it.
+
+        Where this log has had it, or has seen that another owner has, it does so anyway.
+        """
+        ...
+
     def foresee(self, use: Callable[[LoadedState | None], None]) -> None:
         """
         Have something done with what `load` is likely to return, as soon as that is known: while

@@ -17,7 +17,7 @@ import structlog
 
 from adapters.calls import Cells
 from adapters.clock import wall_ms
-from adapters.commit_log import CommitLog
+from adapters.commit_log import CommitLog, LeasedLog
 from adapters.crossings.opening import carry, neighbours_of, open_links
 from adapters.dispatch_loop import DispatchLoop
 from adapters.memory_log import MemoryLog, MemoryStore
@@ -89,9 +89,11 @@ class OpenCells:
         self.cells = Cells(self._loops, self._sensing)
         self._links = open_links(settings, self.cells)
 
-    async def open(self, name: str, owner: str) -> DispatchLoop:
+    async def open(self, name: str, owner: str, *, is_known: bool = False) -> DispatchLoop:
         """
         Acquire a cell and have it take calls; whatever goes wrong, it is given up again.
+
+        One that is known to have been somebody's is not made where it is gone.
 
         Raises
         ------
@@ -102,6 +104,8 @@ class OpenCells:
         """
         settings, metrics = self._settings, self.metrics.cell(name)
         log = _open_log(settings, name, metrics)
+        if is_known and isinstance(log, LeasedLog):
+            log.expect_cell()
         loop = DispatchLoop(name, log, _loop_settings(settings, name), metrics)
         cell = self._open[name] = OpenCell(loop)
         try:

@@ -61,6 +61,8 @@ _TELL_S: Final = 0.02
 
 def exit_code_of(error: Exception) -> ExitCode:
     """The exit code that says why the process did not start."""
+    if isinstance(error, CellGone):
+        return ExitCode.CELL_GONE
     return ExitCode.SETTINGS if isinstance(error, BadConfiguration) else ExitCode.ENVIRONMENT
 
 

@@ -9,7 +9,7 @@ from adapters.dispatch_loop import DispatchLoop
 class Keeper(Protocol):
     """Opens cells and closes them; see `OpenCells`."""
 
-    async def open(self, name: str, owner: str) -> DispatchLoop:
+    async def open(self, name: str, owner: str, *, is_known: bool) -> DispatchLoop:
         """Acquire a cell and have it take calls."""
         ...
 

@@ -23,7 +23,7 @@ from typing import Final
 import structlog
 
 from adapters.clock import wall_ms
-from adapters.commit_log import CommitLogError
+from adapters.commit_log import CellGone, CommitLogError
 from adapters.errors import CallRefused, not_owner, unavailable
 from adapters.exit_code import ExitCode
 from adapters.placement.failures import Failures, is_bug
@@ -323,15 +323,14 @@ class Placement:
     async def _open(self, cell: str) -> None:
         """Acquire a cell, whenever that may be, then see whether it is lost."""
         try:
-            loop = await self._keeper.open(cell, self._part.engine)
+            is_known = self._epochs.get(cell, 0) > 0
+            loop = await self._keeper.open(cell, self._part.engine, is_known=is_known)
+        except CellGone as gone:
+            self._end(f"cell {cell!r}: {gone}", ExitCode.CELL_GONE)
+            return
         except Exception as error:
             # A bug of ours as well: nobody must wait for us to take the cell.
             self._refuse(cell, error)
-            return
-        if loop.epoch == 1 and self._epochs.get(cell, 0) > 0:
-            await self._keeper.close(cell)
-            why = f"cell {cell!r} is empty now: its Redis was emptied; restore it first"
-            self._end(why, ExitCode.CELL_GONE)
             return
         self._takers.pop(cell, None)
         self._failures.forget(cell)

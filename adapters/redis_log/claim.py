@@ -14,7 +14,7 @@ from adapters.commit_log import (
     LogUnfit,
     SchemaTooNew,
 )
-from adapters.redis_log.commits import RedisCommits, boot_s, evaluated
+from adapters.redis_log.commits import RedisCommits, boot_s, cell_gone, evaluated
 from adapters.redis_log.connection import (
     Answer,
     RedisConnection,
@@ -58,6 +58,12 @@ class RedisClaim:
         What is promised; the server is checked for it once.
     terms
         How long the lease lasts, and for how many replicas to wait.
+
+    Attributes
+    ----------
+    expects_cell
+        Whether somebody has had the cell, so that it is not made where it is not there: an empty
+        one would be served in the place of one that is gone.
     """
 
     def __init__(self, primary: RedisPrimary, keys: Keys, tier: Tier, terms: Terms) -> None:
@@ -66,6 +72,7 @@ class RedisClaim:
         self._tier: Tier = tier
         self._terms = terms
         self._is_checked = False
+        self.expects_cell = False
 
     async def make(
         self, commits: RedisCommits, foresight: Foresight, within_s: float
@@ -101,7 +108,8 @@ class RedisClaim:
         connection = await commits.connected(terms.answer_within_s)
         await self._check(connection)
         versions = (SCHEMA_VERSION, LAYOUT_VERSION, SCHEMA_WRITTEN)
-        arguments = (commits.owner, b"%d" % terms.lease_ms, *(b"%d" % item for item in versions))
+        numbers = (terms.lease_ms, *versions, self.expects_cell)
+        arguments = (commits.owner, *(b"%d" % item for item in numbers))
         wait = (b"WAIT", b"%d" % terms.wait_replicas, b"%d" % terms.wait_ms)
         begun_s = boot_s()
         answer, replicas = await connection.ask(
@@ -109,6 +117,7 @@ class RedisClaim:
         )
         match answer:
             case [0, int(left_ms), bytes(holder)]:
+                self.expects_cell = True
                 message = (
                     f"{self._primary}: held by {holder.decode(errors='replace')} for another "
                     f"{left_ms} ms; stop it, or let it finish"
@@ -120,6 +129,7 @@ class RedisClaim:
                         f"{replicas!r} replicas know the new owner, expected {terms.wait_replicas}"
                     )
                 commits.renewed_at_s = begun_s
+                self.expects_cell = True
                 return epoch, token, sequence
             case _:
                 raise self._not_acquired(answer)
@@ -135,6 +145,8 @@ class RedisClaim:
                 f"reads up to schema {SCHEMA_VERSION} and layout {LAYOUT_VERSION}; "
                 "run the version that wrote it, or a later one"
             )
+        if code == "GONE":
+            return cell_gone(self._primary)
         if code in ("STRANGER", "HEADLESS"):
             text = str(answer).partition(" ")[2]
             return LogCorrupt(f"{self._primary}: {text}; restore a copy, or name another prefix")

@@ -332,10 +332,7 @@ class RedisCommits:
         found = str(error).removeprefix("FENCED ")
         if found == "false":
             self._tell_loss(0)
-            return CellGone(
-                f"{self._primary}: the cell's keys are gone: the server was emptied, or restarted "
-                "without its append-only file; restore it before the cell starts again"
-            )
+            return cell_gone(self._primary)
         return Fenced(
             f"{self._primary}: acquired again since (epoch {found}, ours {self.epoch.decode()}); "
             "drop the cell's state"
@@ -366,3 +363,11 @@ def _part(groups: Sequence[SentGroup], start: int) -> Sequence[SentGroup]:
         size += sum(map(len, groups[end].arguments))
         end += 1
     return groups[start:end]
+
+
+def cell_gone(primary: RedisPrimary) -> CellGone:
+    """What it means that a cell that was there is not."""
+    return CellGone(
+        f"{primary}: the cell's keys are gone: the server was emptied, or restarted without its "
+        "append-only file; restore it before the cell starts again"
+    )

@@ -37,7 +37,7 @@ from adapters.commit_log import (
 )
 from adapters.group_ring import SentGroup
 from adapters.redis_log.claim import RedisClaim
-from adapters.redis_log.commits import RedisCommits, evaluated
+from adapters.redis_log.commits import RedisCommits, cell_gone, evaluated
 from adapters.redis_log.connection import (
     Answer,
     RedisConnection,
@@ -163,6 +163,8 @@ class RedisLog:
             await commits.drop()
             raise CommitLogError(f"{self._primary}: cannot be read: {error}") from error
         if not isinstance(found, list) or found[0] != commits.epoch:
+            if isinstance(found, list) and found[0] is None:
+                raise cell_gone(self._primary)
             raise Fenced(f"{self._primary}: acquired again while its rows were read")
         if not stored.token == found[1] == end_token:
             # Without WAIT the epoch does not tell: another server may have given the same one.
@@ -170,6 +172,10 @@ class RedisLog:
         self._reply_groups = deque(stored.reply_groups)
         self._replies_count = stored.replies_count
         return replace(stored.state, schema_version=_schema_of(found))
+
+    def expect_cell(self) -> None:
+        """Acquire the cell where it is, and make none."""
+        self._claim.expects_cell = True
 
     def foresee(self, use: Callable[[LoadedState | None], None]) -> None:
         """Have what is read while an owner's lease still runs used at once."""

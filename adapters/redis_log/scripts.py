@@ -65,7 +65,8 @@ class Script:
 
 
 # KEYS meta lease log rows payloads replies
-# ARGV owner, lease ms, schema and layout up to which this version reads, schema it writes
+# ARGV owner, lease ms, schema and layout up to which this version reads, schema it writes, 1 where
+#      the cell must be there
 ACQUIRE: Final = Script.of(
     """
 #!lua
@@ -86,6 +87,9 @@ local m = redis.call('HMGET', KEYS[1], 'epoch', 'schema', 'layout', 'migration')
 if m[4] then return redis.error_reply('HALF ' .. KEYS[1] .. ' is of a migration') end
 if not m[1] and found > 0 then
   return redis.error_reply('HEADLESS ' .. KEYS[1] .. ' is gone, other keys of the cell are not')
+end
+if not m[1] and ARGV[6] == '1' then
+  return redis.error_reply('GONE ' .. KEYS[1] .. ' is gone, and was there')
 end
 if m[2] and tonumber(m[2]) > tonumber(ARGV[3]) then
   return redis.error_reply('NEWER schema ' .. m[2])

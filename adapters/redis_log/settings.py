@@ -46,7 +46,10 @@ class RedisSettings(BaseModel):
     )
     redis_key_file: str = Field("", description="Key of that certificate, PEM.")
     redis_timeout_ms: int = Field(
-        500, ge=10, le=60_000, description="How long Redis may take to connect, and to answer."
+        500,
+        ge=10,
+        le=60_000,
+        description="How long Redis may be silent, connecting and in an answer.",
     )
     redis_wait_ms: int = Field(
         300, ge=10, le=60_000, description="How long one try of a commit waits for replicas."

@@ -22,9 +22,9 @@ async def test_cell_that_comes_to_be_ours_as_it_is_given_up_is_closed(
     opening: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     opens = two.keeper.open
 
-    async def open_now(name: str, owner: str) -> Opened:
+    async def open_now(name: str, owner: str, *, is_known: bool) -> Opened:
         await opening
-        return await opens(name, owner)
+        return await opens(name, owner, is_known=is_known)
 
     def only_a(cell: str, engine: str, _outlook: object, doing: Doing, _turns: int) -> Step:
         if (cell, engine) != ("a", "two") or opening.done():
@@ -56,10 +56,10 @@ async def test_cell_that_is_ours_and_being_loaded_is_given_up_to_nobody(
     loaded = asyncio.Event()
     opens = two.keeper.open
 
-    async def load(name: str, owner: str) -> Opened:
+    async def load(name: str, owner: str, *, is_known: bool) -> Opened:
         two.keeper.loading.add(name)
         await loaded.wait()
-        return await opens(name, owner)
+        return await opens(name, owner, is_known=is_known)
 
     def claimed(cell: str, engine: str, _outlook: object, doing: Doing, _turns: int) -> Step:
         if (cell, engine) != ("a", "two"):

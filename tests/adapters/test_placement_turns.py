@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from prometheus_client import CollectorRegistry
 
-from adapters.commit_log import CommitLogError, LogUnfit
+from adapters.commit_log import CellGone, CommitLogError, LogUnfit
 from adapters.errors import CallRefused
 from adapters.exit_code import ExitCode
 from adapters.placement.metrics import PlacementMetrics
@@ -55,12 +55,14 @@ class Keeper:
         """Whether it is ours, loaded or not."""
         return name in self.cells or name in self.loading
 
-    async def open(self, name: str, owner: str) -> Opened:
+    async def open(self, name: str, owner: str, *, is_known: bool) -> Opened:
         """Wait until nobody has it."""
         if owner in self._cabinet.broken:
             raise CommitLogError("no room")
         while name in self._cabinet.owners:
             await asyncio.sleep(0.005)
+        if is_known and not self._cabinet.epochs[name]:
+            raise CellGone("the cell's keys are gone")
         self._cabinet.owners[name] = owner
         self._cabinet.epochs[name] += 1
         self.cells[name] = Opened(self._cabinet.epochs[name])
@@ -225,12 +227,12 @@ async def test_cell_whose_servers_are_unfit_for_now_is_opened_once_they_are_fit(
     await one.settle()
     opens, unfit = two.keeper.open, 3
 
-    async def open_later(name: str, owner: str) -> Opened:
+    async def open_later(name: str, owner: str, *, is_known: bool) -> Opened:
         nonlocal unfit
         unfit -= 1
         if unfit > 0:
             raise LogUnfit("no replicas")
-        return await opens(name, owner)
+        return await opens(name, owner, is_known=is_known)
 
     two.keeper.open = open_later  # type: ignore[method-assign]
     await two.settle()
@@ -256,7 +258,7 @@ async def test_bug_that_keeps_a_cell_from_opening_keeps_it_from_nobody_else(
     one, two = member("one"), member("two")
     await one.settle()
 
-    async def fail(name: str, owner: str) -> Opened:
+    async def fail(name: str, owner: str, *, is_known: bool) -> Opened:
         raise KeyError(name)
 
     two.keeper.open = fail  # type: ignore[method-assign]
@@ -281,17 +283,24 @@ async def test_cell_that_is_lost_is_closed_and_had_again(
     assert one.gave_up == []
 
 
-async def test_cell_that_was_emptied_ends_the_engine(member: NewMember, cabinet: Cabinet) -> None:
+async def test_cell_that_was_emptied_ends_every_engine_that_would_have_it(
+    member: NewMember, cabinet: Cabinet
+) -> None:
     """To go on with an empty cell would bury the loss."""
-    one = member("one")
+    one, two = member("one"), member("two")
     await one.settle()
+    await two.settle()
+    await settled(cabinet, one, two)
     cabinet.epochs["a"] = 0
-    one.keeper.cells["a"].lost.set()
+    for engine in (one, two):
+        for cell in ("a",) if "a" in engine.keeper.cells else ():
+            engine.keeper.cells[cell].lost.set()
     async with asyncio.timeout(15):
-        while not one.gave_up:
+        while not (one.gave_up and two.gave_up):
             await asyncio.sleep(0.01)
-    why = "cell 'a' is empty now: its Redis was emptied; restore it first"
-    assert one.gave_up[0] == (why, ExitCode.CELL_GONE)
+    why = "cell 'a': the cell's keys are gone"
+    assert one.gave_up == two.gave_up == [(why, ExitCode.CELL_GONE)]
+    assert cabinet.epochs["a"] == 0
 
 
 async def test_second_engine_of_a_name_ends_the_first(member: NewMember, cabinet: Cabinet) -> None:
@@ -363,8 +372,8 @@ async def test_callers_of_a_cell_that_was_handed_over_are_sent_after_it(
     keeps = two.keeper.open
     told: dict[str, CallRefused | None] = {}
 
-    async def open_late(name: str, owner: str) -> Opened:
-        opened = await keeps(name, owner)
+    async def open_late(name: str, owner: str, *, is_known: bool) -> Opened:
+        opened = await keeps(name, owner, is_known=is_known)
         await asyncio.sleep(0.3)
         told[name] = one.placement.refusal(name)
         return opened

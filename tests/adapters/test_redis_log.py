@@ -9,6 +9,7 @@ import pytest
 from redis.crc import key_slot
 
 from adapters.commit_log import (
+    CellGone,
     CommitLogError,
     DoubtRemains,
     Fenced,
@@ -326,3 +327,22 @@ async def test_who_has_lost_a_cell_does_not_wait_for_it_like_a_standby(
     assert not standby.done()
     await second.release()
     assert (await asyncio.wait_for(standby, 10)).epoch > 2
+
+
+async def test_cell_that_is_gone_is_not_made_by_who_knows_that_it_was_there(
+    new_cell: NewCell, server: RedisServer
+) -> None:
+    """An empty one in its place would be served, and the loss be noticed by callers."""
+    cell = new_cell(server.url)
+    owner, standby, told = cell.log(), cell.log(lease_wait_s=20), cell.log()
+    await owner.acquire("a")
+    waiting = asyncio.create_task(standby.acquire("b"))
+    await asyncio.sleep(0.2)
+    server.run("DEL", *cell.keys)
+    for log in (waiting, owner.acquire("a")):
+        with pytest.raises(CellGone, match="the cell's keys are gone"):
+            await log
+    told.expect_cell()
+    with pytest.raises(CellGone):
+        await told.acquire("c")
+    assert (await cell.log().acquire("d")).epoch == 1

@@ -41,13 +41,13 @@ def run_commit(server: RedisServer, cell: RedisCell, epoch: int, group: Group) -
 async def test_script_answers_as_the_model_does(new_cell: NewCell, pair: list[RedisServer]) -> None:
     """A search of something else than what runs would prove nothing."""
     server, cell = pair[0], new_cell(pair[0].url)
-    asked(server, ACQUIRE, cell.keys, "a", 5_000, 1, 1, 1)
+    asked(server, ACQUIRE, cell.keys, "a", 5_000, 1, 1, 1, 0)
     log: tuple[Entry, ...] = (Entry(1, OWNER),)
     for group in KNOWN:
         assert run_commit(server, cell, 1, group) == "appended"
         log = (*log, Entry(1, OWNER, group))
     asked(server, RELEASE, cell.keys[:2], 1)
-    asked(server, ACQUIRE, cell.keys, "b", 5_000, 1, 1, 1)
+    asked(server, ACQUIRE, cell.keys, "b", 5_000, 1, 1, 1, 0)
     log = (*log, Entry(2, NOBODY), Entry(3, OWNER))
     answers = set()
     for epoch, expected, new in itertools.product(EPOCHS, TOKENS, TOKENS):
