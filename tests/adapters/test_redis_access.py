@@ -176,7 +176,8 @@ def has_replica(server: RedisServer) -> bool:
     """Whether it is a primary that takes writes, as whoever administers it sees."""
     with redis.Redis(port=server.port, username="admin", password=PASSWORD) as admin:
         found = admin.info("replication")
-    return found["role"] == "master" and found["min_slaves_good_slaves"] > 0
+    states = [item["state"] for item in found.values() if isinstance(item, dict)]
+    return found["role"] == "master" and found["min_slaves_good_slaves"] > 0 and "online" in states
 
 
 async def test_servers_with_the_users_of_the_example_replicate_and_fail_over(
@@ -207,6 +208,8 @@ async def test_servers_with_the_users_of_the_example_replicate_and_fail_over(
         servers.append(sentinel)
         async with asyncio.timeout(20):
             while len(sentinel.run("SENTINEL", "REPLICAS", "headgate")) < 2:  # type: ignore[arg-type]
+                await asyncio.sleep(0.05)
+            while not has_replica(primary):
                 await asyncio.sleep(0.05)
         hosts = f"redis+sentinel://headgate@127.0.0.1:{sentinel.port}/headgate"
         log = opened(tmp_path, log=hosts, durability="replicated")
