@@ -172,12 +172,15 @@ async def test_servers_of_the_example_keep_the_promise_of_the_example(tmp_path: 
         assert checked[1:] == (2, (), ())
 
 
-def has_replica(server: RedisServer) -> bool:
-    """Whether it is a primary that takes writes, as whoever administers it sees."""
+def has_replicas(server: RedisServer, count: int) -> bool:
+    """Whether it is a primary whose writes come to so many, as whoever administers it sees."""
     with redis.Redis(port=server.port, username="admin", password=PASSWORD) as admin:
         found = admin.info("replication")
-    states = [item["state"] for item in found.values() if isinstance(item, dict)]
-    return found["role"] == "master" and found["min_slaves_good_slaves"] > 0 and "online" in states
+        if found["role"] != "master" or not found["min_slaves_good_slaves"]:
+            return False
+        admin.set("written", 1)
+        replicas: int = admin.wait(count, 200)
+    return replicas >= count
 
 
 async def test_servers_with_the_users_of_the_example_replicate_and_fail_over(
@@ -209,14 +212,15 @@ async def test_servers_with_the_users_of_the_example_replicate_and_fail_over(
         async with asyncio.timeout(20):
             while len(sentinel.run("SENTINEL", "REPLICAS", "headgate")) < 2:  # type: ignore[arg-type]
                 await asyncio.sleep(0.05)
-            while not has_replica(primary):
+            # To both of them: Sentinel may have either take over.
+            while not has_replicas(primary, 2):
                 await asyncio.sleep(0.05)
         hosts = f"redis+sentinel://headgate@127.0.0.1:{sentinel.port}/headgate"
         log = opened(tmp_path, log=hosts, durability="replicated")
         await works(log)
         primary.kill()
         async with asyncio.timeout(30):
-            while not any(map(has_replica, servers[1:3])):
+            while not any(has_replicas(server, 1) for server in servers[1:3]):
                 await asyncio.sleep(0.05)
         again = opened(tmp_path, log=hosts, durability="replicated")
         await again.acquire("a")
