@@ -76,7 +76,7 @@ class Deciding:
     def _follow(self, sensing: Sensing) -> tuple[Shift, ...]:
         """Make books anew where policies or queues have changed; returns what ends with that."""
         made_of = self._policies, sensing.directory.rows.changes, id(sensing.directory)
-        if made_of == self._made_of or not (self._policies or self._books):
+        if made_of == self._made_of or not (self._policies or self._books or self._resumed):
             return ()
         self._made_of = made_of
         queues = queues_of(sensing)

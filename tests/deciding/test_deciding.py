@@ -15,7 +15,7 @@ from engine.policy.guards import Override, Scope
 from engine.policy.signals import QUEUE_SIGNALS, Signal
 from engine.policy.vocabulary import Vocabulary
 from engine.routing.wait_estimate import gamma_quantiles, wait_moments
-from engine.steering import ActivationCause, Order, Subject
+from engine.steering import ActivationCause, Order, Steer, Subject
 from tests.deciding.deciding_played import DecidingPlayed, a_policy, in_force
 from tests.policy.written import relief
 
@@ -60,6 +60,17 @@ def test_what_was_on_is_taken_up_after_a_restart(played: DecidingPlayed) -> None
         ("gone", False, ActivationCause.WITHDRAWN)
     ]
     assert steer.orders == (Order(A, 1.0),)
+
+
+def test_what_was_on_ends_where_nothing_is_in_force_after_a_restart(played: DecidingPlayed) -> None:
+    """Retired just before: nobody else would ever say that it is over."""
+    played.deciding.resume({A: 1_000 * played.second})
+    played.deciding.use([])
+    steer = played.decide()
+    assert [(item.subject, item.is_on, item.cause) for item in steer.shifts] == [
+        (A, False, ActivationCause.WITHDRAWN)
+    ]
+    assert played.decide() == Steer()
 
 
 def test_a_version_that_is_replaced_ends_and_the_next_begins(played: DecidingPlayed) -> None:
