@@ -156,6 +156,13 @@ class Callers:
         presence = SetPresenceRequest(cell=cell, request_id="p", agent_id="a", presence=AVAILABLE)
         await self.call("agents", "SetPresence", presence)
 
+    async def route_more(self, count: int) -> None:
+        """Wait until so many more contacts of each cell are acknowledged."""
+        wanted = {cell: len(found) + count for cell, found in self.routed.items()}
+        async with asyncio.timeout(60):
+            while any(len(self.routed[cell]) < least for cell, least in wanted.items()):
+                await asyncio.sleep(0.01)
+
     async def route_on(self, cell: str) -> None:
         """Route one contact after the other until it is over; have each accepted, completed."""
         routed = self.routed.setdefault(cell, [])
