@@ -24,7 +24,7 @@ from headgate.v1.queue_pb2 import Queue
 from headgate.v1.queue_service_pb2 import UpsertQueueRequest
 from headgate.v1.routing_service_pb2 import RouteRequest
 from tests.end_to_end.redis_servers import replicated
-from tests.end_to_end.serving import Served, start
+from tests.end_to_end.serving import ROOT, Served, start
 
 _FRAME: Final = 500
 _CELL: Final = "cell"
@@ -76,6 +76,7 @@ def _start(folder: Path, url: str, name: str) -> Served:
         *("--log", url, "--cells", _CELL, "--durability", "replicated"),
         *("--set", "placement=true", "--set", f"engine_name={name}", "--set", "sensing=false"),
         name=name,
+        source=ROOT,
     ).until_ready()
 
 
