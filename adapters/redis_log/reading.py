@@ -26,10 +26,12 @@ from engine.state.rows import RowDelta
 
 # A page takes the server and the loop a few milliseconds; all at once would keep every other cell
 # waiting.
-_PAGE_BYTES: Final = 262_144
+_PAGE_BYTES: Final = 1_048_576
+# What is unpacked before the loop has its turn.
+_SLICE_BYTES: Final = 262_144
 # Of the first page, and of any: no more, for what comes next may be larger than what came before.
 _FIELDS: Final = (50, 2_000)
-_GROUPS: Final = (50, 250)
+_GROUPS: Final = (50, 1_000)
 
 # Awaited before each page but the first, so that a lease can be renewed in time.
 BetweenPages = Callable[[], Awaitable[None]]
@@ -288,7 +290,7 @@ async def _take_replies(
         groups.append(ReplyGroup(int(entry_id.partition(b"-")[0]), found[-1].at_ms, len(found)))
         replies.extend(found)
         unpacked += len(packed)
-        if unpacked >= _PAGE_BYTES:
+        if unpacked >= _SLICE_BYTES:
             await asyncio.sleep(0)
             unpacked = 0
 
