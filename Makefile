@@ -27,8 +27,8 @@ COMPUTES := tests/acting tests/deciding tests/engine tests/forecasting tests/pol
   tests/simulation
 SECOND_LANE := tests/adapters tests/examples tests/faults tests/test_readme.py tests/end_to_end/test_contract_on_redis.py \
   tests/end_to_end/test_rolling_upgrade.py \
-  $(wildcard tests/end_to_end/test_security_*.py tests/end_to_end/test_redis*.py tests/end_to_end/test_crossing*.py)
-AFTER_COMPUTING := tests/end_to_end/test_kill.py tests/end_to_end/test_policies_under_load.py
+  $(wildcard tests/end_to_end/test_redis*.py tests/end_to_end/test_crossing*.py)
+AFTER_COMPUTING := tests/end_to_end/test_kill.py
 
 .PHONY: help setup proto lint test test-core test-nojit vopr chaos bench demo serve lock programs clean
 
