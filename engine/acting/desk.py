@@ -17,7 +17,7 @@ import numpy as np
 
 from engine.acting.contact_values import WaitingContact
 from engine.acting.deeds import Deed, notices_of, perform
-from engine.acting.entry import classified, keep_own, reclassified
+from engine.acting.entry import classified, reclassified
 from engine.acting.rulebook import Acting, Rulebook
 from engine.acting.standing import Standing, StandingOrders
 from engine.commands import Route, UpdateContact
@@ -96,12 +96,11 @@ class Desk:
     def route(self, command: Route) -> Outcome:
         """Take a contact in, classified where it names no queue; a policy may act on it at once."""
         cell = self._cell
-        own = command.requirements
+        own = None
         if not (command.queue_id or command.continues_contact_id):
-            command = classified(cell, self.rulebook, command)
-        outcome = contacts.route(cell, command)
-        if command.requirements != own and not outcome.already_known:
-            keep_own(cell, command.contact_id, own)
+            said, command = command, classified(cell, self.rulebook, command)
+            own = said.requirements if said.requirements != command.requirements else None
+        outcome = contacts.route(cell, command, own)
         if not self._orders.by_row or outcome.state != _QUEUED or outcome.already_known:
             return outcome
         row = cell.contacts.slots.row_of(command.contact_id)

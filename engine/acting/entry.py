@@ -59,12 +59,6 @@ def classified(cell: CellState, rulebook: Rulebook, command: Route) -> Route:
     )
 
 
-def keep_own(cell: CellState, contact_id: str, own: Requirements) -> None:
-    """Keep what a contact's gateway asked for, beside what it asks by a routing policy."""
-    row = cell.contact_row(contact_id)
-    cell.contacts.write(row, cell.contacts.said(row)._replace(own=own))
-
-
 def reclassified(cell: CellState, rulebook: Rulebook, contact_id: str) -> None:
     """
     Put a contact that waits where it belongs by what is now known of it, if that is wanted.
@@ -93,9 +87,8 @@ def reclassified(cell: CellState, rulebook: Rulebook, contact_id: str) -> None:
     asked = _with(own, to, said.attributes.get)
     _require_few(asked, item)
     cell.make_effect_room()
-    contacts.requeue(cell, RequeueContact(contact_id, to.queue, to.priority, requirements=asked))
-    if asked != own:
-        keep_own(cell, contact_id, own)
+    moving = RequeueContact(contact_id, to.queue, to.priority, requirements=asked)
+    contacts.requeue(cell, moving, own if asked != own else None)
 
 
 def _zone_of(cell: CellState, queue_id: str) -> str:
@@ -140,13 +133,11 @@ def _agent_named(key: str | None, attribute: _Attribute) -> tuple[str, ...]:
 def _require_few(asked: Requirements, by: RoutingInForce) -> None:
     """Refuse more than a contact can ask for; what must be met is never left out."""
     expected = f"at most {_MOST} items together with those of policy {by.name} version {by.version}"
-    refused = [
-        violation(f"requirements.{field}", len(items), expected)
-        for field, items in zip(asked._fields, asked, strict=True)
-        if len(items) > _MOST
-    ]
-    if refused:
-        raise CommandRefused(Refusal.INVALID_FIELD, *refused)
+    checks = Checks()
+    for field, items in zip(asked._fields, asked, strict=True):
+        if len(items) > _MOST:
+            checks.fail(f"requirements.{field}", len(items), expected)
+    checks.close()
 
 
 def _together(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:

@@ -41,14 +41,14 @@ _FREE: Final = int(ContactState.FREE)
 _REJECTED: Final = int(ContactState.REJECTED)
 
 
-def route(cell: CellState, command: Route) -> Outcome:
-    """Take a contact in; a contact id that is known changes nothing."""
+def route(cell: CellState, command: Route, own: Requirements | None = None) -> Outcome:
+    """Take a contact in; a contact id that is known changes nothing. `own` as in `Said`."""
     row = cell.contacts.slots.row_of(command.contact_id)
     if row >= 0 and cell.store.columns.contacts.state[row] != _FREE:
         return _route_again(cell, command, row)
     if command.continues_contact_id:
         return _continue(cell, command, row)
-    return take_in(cell, command, row)
+    return take_in(cell, command, row, own=own)
 
 
 def _continue(cell: CellState, command: Route, row: int) -> Outcome:
@@ -60,11 +60,17 @@ def _continue(cell: CellState, command: Route, row: int) -> Outcome:
     return outcome
 
 
-def take_in(cell: CellState, command: Route, row: int, about: int = -1) -> Outcome:
+def take_in(
+    cell: CellState,
+    command: Route,
+    row: int,
+    about: int = -1,
+    own: Requirements | None = None,
+) -> Outcome:
     """
     Take a new contact in; a consult where it is about the contact of a row.
 
-    `row` is that of a forgotten contact with the same id, -1 for none.
+    `row` is that of a forgotten contact with the same id, -1 for none; `own` as in `Said`.
     """
     queue_row = cell.queue_row(command.queue_id)
     _check_asked(cell, command.requirements, command.relaxation)
@@ -78,7 +84,8 @@ def take_in(cell: CellState, command: Route, row: int, about: int = -1) -> Outco
         cell.contacts.slots.disown(row)
     row = cell.contacts.slots.take(command.contact_id)
     cell.choices.drop(row)
-    cell.contacts.write(row, Said(command.requirements, command.attributes, command.relaxation))
+    said = Said(command.requirements, command.attributes, command.relaxation, own=own)
+    cell.contacts.write(row, said)
     request = cell.store.request
     request[IN_CONTACT] = row
     request[IN_CLASS] = class_row
@@ -151,8 +158,11 @@ def update(cell: CellState, command: UpdateContact) -> Outcome:
     return Outcome(contact_id=command.contact_id)
 
 
-def requeue(cell: CellState, command: RequeueContact) -> Outcome:
-    """Move a queued, offered or assigned contact, with what it asks for from then on."""
+def requeue(cell: CellState, command: RequeueContact, own: Requirements | None = None) -> Outcome:
+    """
+    Move a queued, offered or assigned contact, with what it asks for from then on; `own` as in
+    `Said`.
+    """
     row = open_contact_row(cell, command.contact_id, command.etag)
     contacts, classes = cell.store.columns.contacts, cell.store.columns.classes
     old_class = int(contacts.class_row[row])
@@ -169,7 +179,7 @@ def requeue(cell: CellState, command: RequeueContact) -> Outcome:
     if asks_anew:
         requirements = command.requirements or requirements
         _check_asked(cell, requirements, command.relaxation)
-        said = said._replace(requirements=requirements, relaxation=command.relaxation, own=None)
+        said = said._replace(requirements=requirements, relaxation=command.relaxation, own=own)
         taken = 0
     said = said._replace(attributes=merged(said.attributes, command.attributes))
     request = cell.store.request
