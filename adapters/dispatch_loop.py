@@ -333,9 +333,12 @@ class DispatchLoop:
     def _lose(self, turn: Turn, error: Fenced) -> None:
         """Leave the cell to its new owner: to acquire it again would take it back from there."""
         self._close(turn, f"the cell is lost: {error}")
+        self._tell_lost(error)
+
+    def _tell_lost(self, error: CommitLogError) -> None:
+        _log.error("cell_lost", cell=self.cell, error=str(error))
         self.why_lost = error
         self.lost.set()
-        _log.error("cell_lost", cell=self.cell, error=str(error))
 
     def _close(self, turn: Turn, why: str) -> None:
         """Take no more calls, and answer those of the turn and of the inbox."""
@@ -359,9 +362,7 @@ class DispatchLoop:
                 await self.hub.catch_up(self._log, self._chain.sequence)
                 await self._load()
             except (LogHeld, Fenced) as error:
-                _log.error("cell_lost", cell=self.cell, error=str(error))
-                self.why_lost = error
-                self.lost.set()
+                self._tell_lost(error)
                 return
             except Exception as error:
                 is_bug = not isinstance(error, CommitLogError)

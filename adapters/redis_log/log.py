@@ -162,9 +162,9 @@ class RedisLog:
         except (RedisUnreachable, RedisRefused) as error:
             await commits.drop()
             raise CommitLogError(f"{self._primary}: cannot be read: {error}") from error
+        if isinstance(found, list) and found[0] is None:
+            raise cell_gone(self._primary)
         if not isinstance(found, list) or found[0] != commits.epoch:
-            if isinstance(found, list) and found[0] is None:
-                raise cell_gone(self._primary)
             raise Fenced(f"{self._primary}: acquired again while its rows were read")
         if not stored.token == found[1] == end_token:
             # Without WAIT the epoch does not tell: another server may have given the same one.
